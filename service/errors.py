@@ -1,0 +1,276 @@
+"""Every refusal and failure the service knows, in one tree.
+
+    ServiceError
+    ├── InvalidRequestError        400  the caller's request is wrong
+    │   ├── InvalidJSONError       400
+    │   ├── UnknownParameterError  400
+    │   ├── InvalidValueError      400
+    │   └── RejectedSessionError   400  the vendor refused the caller's session configuration
+    ├── UnauthorizedError          401
+    │   ├── MissingTokenError      401
+    │   └── InvalidTokenError      401
+    ├── ForbiddenError             403
+    │   ├── InsufficientScopeError       403
+    │   ├── ModelNotAllowedError         403
+    │   └── SessionFieldNotAllowedError  403
+    ├── RequestTooLargeError       413
+    ├── UnsupportedMediaTypeError  415
+    ├── RateLimitedError           429
+    ├── UpstreamError              502  the vendor answered something unusable
+    │   └── RejectedCredentialsError     502  the vendor refused our key
+    ├── UnavailableError           503  a part we need is away; worth another try
+    │   ├── UpstreamRateLimitedError           503
+    │   ├── UpstreamUnavailableError           503
+    │   ├── RateLimitStorageUnavailableError   503
+    │   └── IdentityProviderUnavailableError   503
+    └── UpstreamTimeoutError       504
+
+An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are for the caller,
+``reason`` is for the log alone. The shape of the answer is the vendor's
+(https://platform.openai.com/docs/guides/error-codes).
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """A request that ends without a client secret.
+
+    ``status``, ``type`` and ``code`` are what the caller is answered; ``param`` names the member that is
+    to blame; ``retry_after`` is in seconds; ``reason`` explains to the admin, in the log only.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str | None = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.reason = reason
+        self.retry_after = retry_after
+
+    @property
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """The JSON the caller reads, in the vendor's shape."""
+        return error_body(self.message, type=self.type, param=self.param, code=self.code)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the status itself asks for, such as ``Retry-After`` (RFC 9110 §10.2.3, whole seconds)."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, ceil(self.retry_after)))}
+
+
+def error_body(
+    message: str,
+    *,
+    type: str,  # noqa: A002 - the vendor's member is called so
+    param: str | None = None,
+    code: str | None = None,
+) -> dict[str, dict[str, str | None]]:
+    """Build the vendor's error shape."""
+    return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+class InvalidRequestError(ServiceError):
+    """The request does not say something we can do."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class InvalidJSONError(InvalidRequestError):
+    """The body is not one JSON object."""
+
+    code = "invalid_json"
+
+
+class UnknownParameterError(InvalidRequestError):
+    """A member that the route does not know; ``param`` names it."""
+
+    code = "unknown_parameter"
+
+
+class InvalidValueError(InvalidRequestError):
+    """A known member with a value it cannot have; ``param`` names it."""
+
+    code = "invalid_value"
+
+
+class RejectedSessionError(InvalidRequestError):
+    """The vendor refused the caller's session configuration; its words are passed on."""
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code or "invalid_request"
+
+
+class UnauthorizedError(ServiceError):
+    """Who calls is not known (RFC 6750 §3)."""
+
+    status = 401
+    type = "invalid_request_error"
+
+    challenge: ClassVar[str] = 'Bearer realm="token-service"'
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge that RFC 9110 §11.6.1 asks of a 401."""
+        return {**super().headers, "WWW-Authenticate": self.challenge}
+
+
+class MissingTokenError(UnauthorizedError):
+    """No bearer token; by RFC 6750 §3.1 the challenge then names no error."""
+
+    code = "missing_token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No access token was given. Send your app's JWT as 'Authorization: Bearer <JWT>'.",
+            reason="no bearer token in the Authorization header",
+        )
+
+
+class InvalidTokenError(UnauthorizedError):
+    """A bearer token that does not hold. ``reason`` tells the log why; the caller never learns."""
+
+    code = "invalid_token"
+    challenge = UnauthorizedError.challenge + ', error="invalid_token"'
+
+    def __init__(self, reason: str, **seen: Any) -> None:
+        super().__init__(
+            "The access token is invalid or has expired. Sign in again and send a fresh JWT.", reason=reason
+        )
+        self.seen = seen
+
+
+class ForbiddenError(ServiceError):
+    """The caller is known, and may not have this."""
+
+    status = 403
+    type = "invalid_request_error"
+
+
+class InsufficientScopeError(ForbiddenError):
+    """The token lacks a scope (RFC 6750 §3.1)."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The access token lacks the scope {scope!r}.", reason=f"scope {scope!r} is missing")
+        self.scope = scope
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge that names the scope to ask for."""
+        challenge = f'{UnauthorizedError.challenge}, error="insufficient_scope", scope="{self.scope}"'
+        return {**super().headers, "WWW-Authenticate": challenge}
+
+
+class ModelNotAllowedError(ForbiddenError):
+    """The resolved model is none the admin allows."""
+
+    code = "model_not_allowed"
+
+
+class SessionFieldNotAllowedError(ForbiddenError):
+    """A member of the session that the admin's policy keeps from this caller."""
+
+    code = "session_field_not_allowed"
+
+
+class RequestTooLargeError(ServiceError):
+    """The body is over ``MAX_BODY_BYTES``."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class UnsupportedMediaTypeError(ServiceError):
+    """The body is not declared as JSON."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+
+
+class RateLimitedError(ServiceError):
+    """A limit is used up: ``limit`` says whose, ``user``, ``address`` or ``global``."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, limit: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after, reason=f"{limit} limit")
+        self.limit = limit
+
+
+class UpstreamError(ServiceError):
+    """The vendor answered something unusable."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+
+
+class RejectedCredentialsError(UpstreamError):
+    """The vendor refused our own key: an alarm for the admin, nothing the caller can mend."""
+
+    code = "upstream_rejected_credentials"
+
+
+class UnavailableError(ServiceError):
+    """Something the mint needs is away for a while."""
+
+    status = 503
+    type = "server_error"
+
+
+class UpstreamRateLimitedError(UnavailableError):
+    """The vendor limits our account."""
+
+    type = "upstream_error"
+    code = "upstream_rate_limited"
+
+
+class UpstreamUnavailableError(UnavailableError):
+    """The vendor cannot be reached, or says it is unavailable."""
+
+    type = "upstream_error"
+    code = "upstream_unavailable"
+
+
+class RateLimitStorageUnavailableError(UnavailableError):
+    """The limit storage is away and ``RATE_LIMIT_ON_STORAGE_FAILURE`` is ``deny``."""
+
+    code = "rate_limit_storage_unavailable"
+
+
+class IdentityProviderUnavailableError(UnavailableError):
+    """No key set could be had yet, so nobody can be told apart from anybody."""
+
+    code = "identity_provider_unavailable"
+
+
+class UpstreamTimeoutError(ServiceError):
+    """The total deadline (``UPSTREAM_TIMEOUT``) passed."""
+
+    status = 504
+    type = "upstream_error"
+    code = "upstream_timeout"

@@ -1,0 +1,71 @@
+"""The values that travel through the service, each frozen: what one floor hands to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SessionType = Literal["realtime", "transcription", "translation"]
+
+
+def pseudonym(key: bytes, issuer: str, subject: str) -> str:
+    """Name a user without saying who it is: 64 hexadecimal digits, stable as long as ``key`` is.
+
+    An HMAC and no plain hash, since subjects are often email addresses and those can be guessed. The
+    JSON list keeps issuer and subject apart: no two pairs share an encoding.
+    """
+    return hmac.new(key, json.dumps([issuer, subject]).encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated user: whom a verified JWT speaks of.
+
+    ``pseudonym`` stands for the user wherever a name is needed: limit keys, logs, the vendor's safety
+    identifier. ``claims`` are the verified claims, for policy and tiers. Only ``auth`` makes one, so
+    holding a ``Caller`` is the proof.
+    """
+
+    issuer: str = field(repr=False)
+    subject: str = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    pseudonym: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What a caller asks for: ``session`` in the vendor's shape, its ``type`` set, its model as given.
+
+    ``expires_in`` is in seconds; ``None`` means the admin's default.
+    """
+
+    session_type: SessionType
+    session: Mapping[str, Any]
+    expires_in: int | None = None
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What policy gives: the session exactly as it will be sent, and how long its secret may live (seconds)."""
+
+    session_type: SessionType
+    model: str
+    session: Mapping[str, Any]
+    expires_in: int
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A minted secret. ``answer`` is the vendor's JSON, untouched; ``expires_at`` in seconds since the epoch."""
+
+    value: str = field(repr=False)
+    expires_at: int
+    session: Mapping[str, Any] = field(repr=False)
+    answer: Mapping[str, Any] = field(repr=False)
+    upstream_request_id: str | None = None
