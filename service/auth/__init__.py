@@ -1,0 +1,1 @@
+"""Who are you: from a bearer token to a ``Caller``."""

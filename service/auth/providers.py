@@ -1,0 +1,86 @@
+"""What ``AUTH_PROVIDER`` stands for: an identity provider's issuer, key set and audience rule.
+
+Pure knowledge, no I/O. Each preset names the page of the provider's documentation that it was read from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An identity provider, as far as verifying its tokens needs.
+
+    ``audience`` is what the provider itself puts into ``aud``; ``None`` with ``audience_required`` means
+    that the admin must name it, without, that its tokens carry none.
+    """
+
+    name: str
+    issuer: str
+    jwks_url: str
+    audience: str | None = None
+    audience_required: bool = False
+
+
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_NAME = r"[A-Za-z0-9_-]+"
+
+
+def _auth0(domain: str) -> Provider:
+    # https://auth0.com/docs/secure/tokens/access-tokens/validate-access-tokens
+    return Provider(
+        "auth0", f"https://{domain}/", f"https://{domain}/.well-known/jwks.json", audience_required=True
+    )
+
+
+def _firebase(project: str) -> Provider:
+    # https://firebase.google.com/docs/auth/admin/verify-id-tokens
+    keys = "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com"
+    return Provider("firebase", f"https://securetoken.google.com/{project}", keys, audience=project)
+
+
+def _cognito(region: str, pool: str, client_id: str) -> Provider:
+    # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
+    issuer = f"https://cognito-idp.{region}.amazonaws.com/{pool}"
+    return Provider("cognito", issuer, f"{issuer}/.well-known/jwks.json", audience=client_id)
+
+
+def _supabase(ref: str) -> Provider:
+    # https://supabase.com/docs/guides/auth/jwts
+    issuer = f"https://{ref}.supabase.co/auth/v1"
+    return Provider("supabase", issuer, f"{issuer}/.well-known/jwks.json", audience="authenticated")
+
+
+def _clerk(frontend_api: str) -> Provider:
+    # https://clerk.com/docs/backend-requests/manual-jwt
+    issuer = f"https://{frontend_api}"
+    return Provider("clerk", issuer, f"{issuer}/.well-known/jwks.json")
+
+
+_PRESETS: dict[str, tuple[str, str, Callable[..., Provider]]] = {
+    "auth0": ("auth0:DOMAIN", rf"({_HOST})", _auth0),
+    "firebase": ("firebase:PROJECT", rf"({_NAME})", _firebase),
+    "cognito": ("cognito:REGION/POOL/CLIENT_ID", rf"({_NAME})/({_NAME})/({_NAME})", _cognito),
+    "supabase": ("supabase:REF", rf"({_NAME})", _supabase),
+    "clerk": ("clerk:FRONTEND_API", rf"({_HOST})", _clerk),
+}
+
+
+def parse_provider(text: str) -> Provider:
+    """Read a value of ``AUTH_PROVIDER``.
+
+    Raises:
+        ValueError: where the provider is unknown or its parts are not of the right form.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name not in _PRESETS:
+        known = ", ".join(form for form, _, _ in _PRESETS.values())
+        raise ValueError(f"names no known provider; it must be one of {known}")
+    form, pattern, build = _PRESETS[name]
+    match = re.fullmatch(pattern, rest)
+    if not match:
+        raise ValueError(f"must have the form {form}")
+    return build(*match.groups())

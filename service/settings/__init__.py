@@ -1,0 +1,41 @@
+"""Every environment variable, typed, and validated together at start."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from service.settings.auth import AuthSettings
+from service.settings.base import ConfigurationError, Problem
+from service.settings.limits import LimitSettings
+from service.settings.policy import PolicySettings
+from service.settings.serving import ServingSettings
+from service.settings.upstream import UpstreamSettings
+
+__all__ = [
+    "AuthSettings",
+    "ConfigurationError",
+    "LimitSettings",
+    "PolicySettings",
+    "Problem",
+    "ServingSettings",
+    "Settings",
+    "UpstreamSettings",
+]
+
+
+class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, UpstreamSettings):
+    """All of them. A command that needs fewer reads one group alone, with ``Group.from_environ``."""
+
+    @property
+    def pseudonym_key(self) -> bytes:
+        """The HMAC key that hides users: ``SAFETY_IDENTIFIER_SECRET``, else one derived from the API key."""
+        if self.safety_identifier_secret:
+            return self.safety_identifier_secret.get_secret_value().encode()
+        key = self.openai_api_key.get_secret_value().encode()
+        return hmac.new(key, b"safety-identifier", hashlib.sha256).digest()
+
+    @property
+    def processes(self) -> int:
+        """How many worker processes may run: one where limits are counted in its memory."""
+        return 1 if self.counts_in_memory else self.web_concurrency

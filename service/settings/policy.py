@@ -1,0 +1,38 @@
+"""What a secret may be for, and for how long."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from service.settings.base import EnvironmentModel
+from service.settings.envtypes import CommaSeparated
+from service.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
+
+SecretLife = Annotated[int, Field(ge=MIN_SECRET_TTL, le=MAX_SECRET_TTL)]
+
+
+class PolicySettings(EnvironmentModel):
+    """Models and lifetimes (seconds)."""
+
+    default_model: str = "gpt-realtime-2.1"
+    allowed_models: CommaSeparated = ()
+    token_max_ttl: SecretLife = 600
+    token_ttl: SecretLife = 60
+
+    @field_validator("allowed_models")
+    @classmethod
+    def _default_model_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        default = info.data["default_model"]
+        if value and default not in value:
+            raise ValueError(f"must hold DEFAULT_MODEL ({default}), or a caller who names no model is refused")
+        return value or (default,)
+
+    @field_validator("token_ttl")
+    @classmethod
+    def _default_life_is_within_bounds(cls, value: int, info: ValidationInfo) -> int:
+        longest = info.data.get("token_max_ttl", value)
+        if value > longest:
+            raise ValueError(f"must not be above TOKEN_MAX_TTL ({longest} seconds)")
+        return value
