@@ -1,0 +1,49 @@
+"""The last fence before a line leaves the process: secrets that got into it are blotted out.
+
+The first fence is not to log one: the service's own events hold none. This one is for what we do not write
+ourselves, such as the text of a library's exception.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+REDACTED = "[redacted]"
+
+_SHORTEST = 6
+"""Anything shorter would blot out innocent words."""
+
+_SHAPES = re.compile(
+    r"\b[es]k[-_][\w-]{6,}"  # the vendor's client secrets and API keys
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWS (RFC 7515 §7.1): its header begins with {"
+    r"|(?<=[Bb]earer )[\w.~+/-]{12,}=*"  # RFC 6750 §2.1
+    r"|(?<=://)[^\s/@\"'\\]+(?=@)"  # the user information of a URL (RFC 3986 §3.2.1)
+)
+_MARKS = ("ek_", "sk-", "eyJ", "earer ", "://")
+"""One of these is in every match: looking for them first keeps the expression off the hot path."""
+
+
+def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
+    """Make a function that blots out ``secrets``, however they are spelled, and anything shaped like one."""
+    known = {secret for secret in secrets if len(secret) >= _SHORTEST}
+    spellings = {spelling for secret in known for spelling in _spellings(secret)}
+    longest_first = sorted(spellings, key=len, reverse=True)
+
+    def redact(text: str) -> str:
+        for spelling in longest_first:
+            text = text.replace(spelling, REDACTED)
+        if any(mark in text for mark in _MARKS):
+            text = _SHAPES.sub(REDACTED, text)
+        return text
+
+    return redact
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    return secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")
