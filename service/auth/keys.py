@@ -6,15 +6,17 @@ HS256 only, and a public key can never be taken for an HMAC secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 MIN_SECRET_BYTES = 32
 """An HS256 key is as long as its hash (RFC 7518 §3.2)."""
@@ -27,18 +29,22 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """One key with the only algorithms it may be used with."""
+    """One key with the only algorithms it may be used with.
+
+    ``published`` tells a key that an identity provider publishes from one that the admin configured.
+    """
 
     key: PublicKey | bytes = field(repr=False)
     algorithms: tuple[str, ...]
     key_id: str | None = None
+    published: bool = False
 
 
 class KeySource(Protocol):
     """Where verification keys come from: the environment, or an identity provider."""
 
-    def candidates(self, header: Mapping[str, Any]) -> Sequence[VerificationKey]:
-        """Return the keys that may have signed a token with this (unverified) header; none, if unknown.
+    def candidates(self, header: Mapping[str, Any]) -> Iterable[VerificationKey]:
+        """Yield the keys that may have signed a token with this (unverified) header; none, if unknown.
 
         Raises:
             IdentityProviderUnavailableError: where no key set could be had yet.
@@ -51,17 +57,36 @@ class StaticKeys:
 
     keys: tuple[VerificationKey, ...]
 
-    def candidates(self, header: Mapping[str, Any]) -> Sequence[VerificationKey]:
+    def candidates(self, header: Mapping[str, Any]) -> Iterable[VerificationKey]:
         """Return those whose kind fits the token's ``alg``."""
         return [key for key in self.keys if header.get("alg") in key.algorithms]
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedKeys:
+    """Several sources, where ``JWT_ALLOW_MULTIPLE`` permits them; put the static ones first.
+
+    A later source is asked only once the earlier ones' keys have failed, so a token that a configured key
+    verifies never waits for an identity provider.
+    """
+
+    sources: tuple[KeySource, ...]
+
+    def candidates(self, header: Mapping[str, Any]) -> Iterator[VerificationKey]:
+        """Yield each source's candidates in turn."""
+        for source in self.sources:
+            yield from source.candidates(header)
 
 
 def secret_key(secret: str) -> VerificationKey:
     """Make a shared secret a key.
 
     Raises:
-        ValueError: where it is shorter than ``MIN_SECRET_BYTES``.
+        ValueError: where it is shorter than ``MIN_SECRET_BYTES``, or not a shared secret at all.
     """
+    if "-----BEGIN" in secret:
+        # A public key taken for an HMAC secret lets everybody sign (RFC 8725 §2.1).
+        raise ValueError("holds a PEM key; a public key belongs in JWT_PUBLIC_KEY")
     key = secret.encode()
     if len(key) < MIN_SECRET_BYTES:
         raise ValueError(

@@ -1,0 +1,188 @@
+"""Who are you: the recipe from an ``Authorization`` header to a ``Caller``.
+
+Hardened by RFC 8725 (JSON Web Token Best Current Practices). Whatever is wrong with a token, its sender
+is told the same; the log is told what it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from jwt import PyJWS, PyJWTError
+
+from service.auth.bearer import UnverifiedToken, bearer_token, parse_token
+from service.auth.claims import (
+    Claims,
+    TokenRules,
+    check_anonymity,
+    check_audience,
+    check_authorized_party,
+    check_issuer,
+    check_times,
+    check_type,
+    has_scope,
+    subject_of,
+)
+from service.auth.refusal import Refusal, shown
+from service.auth.strict_json import parse_object
+from service.errors import InsufficientScopeError, InvalidTokenError
+from service.identity import Caller, pseudonym
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from service.auth.keys import KeySource, VerificationKey
+
+__all__ = ["Authenticator", "ReplayGuard", "TokenRules"]
+
+VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm)
+"""What PyJWT and the cryptography below it raise for a signature or key that is not right."""
+
+
+class ReplayGuard(Protocol):
+    """Remembers which tokens were used, for all workers together."""
+
+    def first_use(self, token_id: str, expires_at: int) -> bool:
+        """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
+
+        ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step: of two requests at the
+        same time exactly one is first.
+
+        Raises:
+            RateLimitStorageUnavailableError: where that cannot be known.
+        """
+
+
+class Authenticator:
+    """Turns a bearer token into a ``Caller``.
+
+    ``clock`` gives seconds since the epoch; ``pseudonym_key`` keys the callers' pseudonyms.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: KeySource,
+        rules: TokenRules,
+        pseudonym_key: bytes,
+        clock: Callable[[], float],
+        replay_guard: ReplayGuard | None = None,
+    ) -> None:
+        self._keys = keys
+        self._rules = rules
+        self._own_rules = replace(rules, provider=None)
+        self._pseudonym_key = pseudonym_key
+        self._clock = clock
+        self._replay_guard = replay_guard
+
+    def authenticate(self, authorization: str | None) -> Caller:
+        """Tell who sent this ``Authorization`` header.
+
+        Raises:
+            MissingTokenError: there is no bearer token.
+            InvalidTokenError: there is one, and it does not hold.
+            InsufficientScopeError: it holds, and lacks ``JWT_REQUIRED_SCOPE``.
+            IdentityProviderUnavailableError: no key set could be had yet to tell.
+            RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is away.
+        """
+        text = bearer_token(authorization)
+        unverified_token = None
+        try:
+            unverified_token = parse_token(text)
+            key, payload = self._verify_signature(unverified_token)
+            claims = self._verify_claims(unverified_token.header, payload, self._rules_for(key))
+            return self._admit(claims)
+        except Refusal as refusal:
+            raise self._invalid_token(refusal, unverified_token) from None
+
+    def _verify_signature(self, unverified_token: UnverifiedToken) -> tuple[VerificationKey, bytes]:
+        """Find the key that verifies the signature; return it with the payload it vouches for."""
+        tried = False
+        for key in self._keys.candidates(unverified_token.header):
+            tried = True
+            try:
+                return key, verified_payload(unverified_token.text, key)
+            except VERIFICATION_FAILURES:
+                continue
+        if tried:
+            raise Refusal("bad_signature", "no key of ours verifies the signature")
+        raise Refusal("unknown_key", "no key of ours fits the token's kid and alg")
+
+    def _rules_for(self, key: VerificationKey) -> TokenRules:
+        """Apply a provider's own rules to what it signs, and not to the admin's own tokens beside it."""
+        provider = self._rules.provider
+        is_providers = key.published or (provider is not None and provider.shares_secret)
+        return self._rules if is_providers else self._own_rules
+
+    def _verify_claims(self, header: Mapping[str, Any], payload: bytes, rules: TokenRules) -> Claims:
+        try:
+            claims = parse_object(payload)
+        except ValueError as error:
+            raise Refusal("malformed", f"the token's payload {error}") from None
+        check_type(header, rules)
+        check_issuer(claims, rules)
+        check_times(claims, rules, self._clock())
+        check_audience(claims, rules)
+        check_authorized_party(claims, rules)
+        if rules.provider:
+            rules.provider.check(claims)
+        check_anonymity(claims, rules)
+        return claims
+
+    def _admit(self, claims: Claims) -> Caller:
+        """Make verified claims a caller; what is left to ask is scope and first use."""
+        issuer, subject = self._rules.issuer, subject_of(claims)
+        if self._rules.required_scope and not has_scope(claims, self._rules.required_scope):
+            raise InsufficientScopeError(self._rules.required_scope)
+        if self._replay_guard:
+            self._check_first_use(claims, self._replay_guard)
+        return Caller(
+            issuer=issuer,
+            subject=subject,
+            claims=MappingProxyType(claims),
+            pseudonym=pseudonym(self._pseudonym_key, issuer, subject),
+        )
+
+    def _check_first_use(self, claims: Claims, guard: ReplayGuard) -> None:
+        """Refuse a ``jti`` that was used before (RFC 7519 §4.1.7: unique within its issuer)."""
+        token_id = claims.get("jti")
+        if not isinstance(token_id, str) or not token_id:
+            raise Refusal("missing_claim", "jti is missing, which JWT_SINGLE_USE needs")
+        # Known by its keyed hash: of bounded length, and the storage learns nothing of the token.
+        name = pseudonym(self._pseudonym_key, self._rules.issuer, token_id)
+        # Within the leeway an expired token still passes, so it is remembered for as long.
+        if not guard.first_use(name, ceil(claims["exp"]) + self._rules.leeway):
+            raise Refusal("replayed", "the token was used before and JWT_SINGLE_USE is on")
+
+    def _invalid_token(self, refusal: Refusal, unverified_token: UnverifiedToken | None) -> InvalidTokenError:
+        """Tell the log which check failed and which token it was, without the token."""
+        seen = {"cause": refusal.cause, **refusal.seen, "expected_issuer": self._rules.issuer}
+        if unverified_token:
+            for name, value in unverified_token.identification.items():
+                seen[name] = shown(value)
+        return InvalidTokenError(refusal.reason, **seen)
+
+
+def verified_payload(token: str, key: VerificationKey) -> bytes:
+    """Verify a JWS with one key and return its payload.
+
+    Raises:
+        PyJWTError, ValueError, TypeError, UnsupportedAlgorithm: where it does not verify.
+    """
+    verified = PyJWS().decode_complete(
+        token,
+        key.key,
+        # By the kind of key, never by the token: that is what alg confusion needs (RFC 8725 §3.1).
+        algorithms=list(key.algorithms),
+        options={
+            "verify_signature": True,  # the default, written out because everything rests on it
+            "enforce_minimum_key_length": True,  # a short key would only warn (RFC 7518 §3.2, §3.3)
+        },
+        detached_payload=None,  # a payload from elsewhere (RFC 7797) has no place in a JWT
+    )
+    payload: bytes = verified["payload"]
+    return payload
