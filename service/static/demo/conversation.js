@@ -1,0 +1,189 @@
+// @ts-check
+import { RealtimeError, connect } from "../realtime.js";
+import { Microphone } from "./microphone.js";
+import { byteLength, hum } from "./pcm.js";
+import { Player } from "./player.js";
+import { appendAudio, endSpeech, truncate, userMessage } from "./sessions.js";
+
+/** @typedef {import("../realtime.js").RealtimeEvent} RealtimeEvent */
+/** @typedef {import("../realtime.js").TokenSource} TokenSource */
+/** @typedef {import("./sessions.js").SessionType} SessionType */
+/** @typedef {import("./meter.js").Meter} Meter */
+
+/** Marks the request for an answer, so that an error can be told to be about it. */
+const CREATE_ID = "page_asks_for_answer";
+
+/**
+ * What a conversation tells the page.
+ * @typedef {object} Listener
+ * @property {() => void} changed a getter's value has changed
+ * @property {(direction: "sent" | "received", event: RealtimeEvent) => void} event
+ * @property {(error: unknown) => void} failed the vendor complained, or the session could not go on
+ */
+
+/** One session with its microphone and its loudspeaker. */
+export class Conversation {
+  #session;
+  #type;
+  #meters;
+  #listener;
+  #player = new Player(() => this.#changed());
+  /** @type {Microphone | null} */
+  #microphone = null;
+  /** Whether an answer is under way: the vendor makes one at a time. */
+  #answering = false;
+  /** Whether another answer is due once this one is over. */
+  #owesAnswer = false;
+
+  /** @type {"connecting" | "open" | "closed"} */
+  state = "connecting";
+  audioBytes = 0;
+
+  /**
+   * @param {SessionType} type
+   * @param {TokenSource} source
+   * @param {{ input: Meter, output: Meter }} meters
+   * @param {Listener} listener
+   */
+  constructor(type, source, meters, listener) {
+    this.#type = type;
+    this.#meters = meters;
+    this.#listener = listener;
+    this.#session = connect(source);
+    this.#session.addEventListener("open", () => this.#opened());
+    this.#session.addEventListener("message", (event) => {
+      this.#received(/** @type {MessageEvent<RealtimeEvent>} */ (event).data);
+    });
+    this.#session.addEventListener("close", (event) => {
+      this.#closed(/** @type {CustomEvent} */ (event).detail.error);
+    });
+  }
+
+  get listening() {
+    return this.#microphone !== null;
+  }
+
+  /** Whether an answer is being made or heard, and can be stopped. */
+  get answering() {
+    return this.#answering || this.#player.playing;
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.stop();
+    this.#send(userMessage(text));
+    this.#owesAnswer = true;
+    this.#answerIfDue();
+  }
+
+  /** Stops the answer, and the vendor's memory of it at what was heard. */
+  stop() {
+    if (this.#answering) this.#send({ type: "response.cancel" });
+    this.#fallSilent();
+  }
+
+  /** @throws {DOMException} where there is no microphone, or none is allowed */
+  async listen() {
+    const microphone = await Microphone.open((pcm) => {
+      if (this.listening) this.#send(appendAudio(this.#type, pcm));
+    });
+    if (this.state !== "open" || this.listening) return microphone.close();
+    this.#microphone = microphone;
+    this.#meters.input.source = microphone.analyser;
+    this.#changed();
+  }
+
+  stopListening() {
+    if (!this.#microphone) return;
+    this.#closeMicrophone();
+    this.#send(endSpeech(this.#type));
+    this.#changed();
+  }
+
+  /** Speaks a made-up phrase in the place of the microphone. */
+  sendSample() {
+    this.#send(appendAudio(this.#type, hum(2).buffer));
+    this.#send(endSpeech(this.#type));
+  }
+
+  close() {
+    this.#session.close();
+  }
+
+  #opened() {
+    this.state = "open";
+    this.#meters.output.source = this.#player.analyser;
+    this.#changed();
+  }
+
+  /** @param {unknown} error */
+  #closed(error) {
+    this.state = "closed";
+    this.#closeMicrophone();
+    this.#meters.output.source = null;
+    this.#player.close();
+    this.#changed();
+    if (error) this.#listener.failed(error);
+  }
+
+  #closeMicrophone() {
+    this.#microphone?.close();
+    this.#microphone = null;
+    this.#meters.input.source = null;
+  }
+
+  /** @param {RealtimeEvent} event */
+  #received(event) {
+    this.#listener.event("received", event);
+    switch (event.type) {
+      case "response.output_audio.delta":
+      case "session.output_audio.delta":
+        this.#heard(event);
+        break;
+      case "input_audio_buffer.speech_started":
+        this.#fallSilent(); // the server has cancelled its answer itself
+        break;
+      case "response.created":
+        this.#answering = true;
+        break;
+      case "response.done":
+        this.#answering = false;
+        this.#answerIfDue();
+        break;
+      case "error":
+        if (event.error.event_id === CREATE_ID) this.#answering = false;
+        this.#listener.failed(new RealtimeError(event.error.message, event.error));
+        break;
+    }
+    this.#changed();
+  }
+
+  /** @param {RealtimeEvent} event */
+  #heard({ delta, item_id: itemId = "", content_index: contentIndex = 0 }) {
+    this.audioBytes += byteLength(delta);
+    this.#player.play(delta, { itemId, contentIndex });
+  }
+
+  #fallSilent() {
+    const heard = this.#player.stop();
+    if (heard?.itemId) this.#send(truncate(heard));
+  }
+
+  #answerIfDue() {
+    if (!this.#owesAnswer || this.#answering) return;
+    this.#owesAnswer = false;
+    this.#answering = true;
+    this.#send({ type: "response.create", event_id: CREATE_ID });
+  }
+
+  /** @param {RealtimeEvent} event */
+  #send(event) {
+    if (this.state !== "open") return; // a last chunk of the microphone, after the session
+    this.#session.send(event);
+    this.#listener.event("sent", event);
+  }
+
+  #changed() {
+    this.#listener.changed();
+  }
+}

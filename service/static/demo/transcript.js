@@ -1,0 +1,129 @@
+// @ts-check
+/** @typedef {import("../realtime.js").RealtimeEvent} RealtimeEvent */
+/** @typedef {"you" | "answer" | "translation"} Speaker */
+
+const NAMES = { you: "You", answer: "Answer", translation: "Translation" };
+
+/** What was said so far, growing with every server event. */
+export class Transcript {
+  #list;
+  #announce;
+  /** @type {Map<string, HTMLElement>} the text of each entry, by the server's item */
+  #entries = new Map();
+  #paragraph = 0;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLElement} announcer a live region: finished entries are read out there, fragments are not
+   */
+  constructor(list, announcer) {
+    this.#list = list;
+    this.#announce = (/** @type {string} */ words) => (announcer.textContent = words);
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+    this.#entries.clear();
+  }
+
+  /** Translations know no items: what is said after the microphone was switched on starts a new entry. */
+  startParagraph() {
+    this.#paragraph += 1;
+  }
+
+  /** @param {RealtimeEvent} event */
+  apply(event) {
+    switch (event.type) {
+      case "conversation.item.added":
+        return this.#added(event.item);
+      case "input_audio_buffer.committed":
+        return this.#append("you", event.item_id, "");
+      case "conversation.item.input_audio_transcription.delta":
+        return this.#append("you", event.item_id, event.delta);
+      case "conversation.item.input_audio_transcription.completed":
+        return this.#complete("you", event.item_id, event.transcript);
+      case "response.output_text.delta":
+      case "response.output_audio_transcript.delta":
+        return this.#append("answer", event.item_id, event.delta);
+      case "response.output_text.done":
+        return this.#complete("answer", event.item_id, event.text);
+      case "response.output_audio_transcript.done":
+        return this.#complete("answer", event.item_id, event.transcript);
+      case "session.input_transcript.delta":
+        return this.#append("you", `input-${this.#paragraph}`, event.delta);
+      case "session.output_transcript.delta":
+        return this.#append("translation", `output-${this.#paragraph}`, event.delta);
+      case "response.done":
+        return this.#ended(event.response);
+    }
+  }
+
+  /** @param {Record<string, any>} item */
+  #added(item) {
+    if (item.role !== "user") return;
+    const text = item.content?.map((/** @type {any} */ part) => part.text ?? part.transcript ?? "").join("") ?? "";
+    this.#append("you", item.id, "").textContent = text;
+    this.#settle(item.id, Boolean(text));
+  }
+
+  /**
+   * @param {Speaker} speaker
+   * @param {string} id
+   * @param {string} text
+   */
+  #append(speaker, id, text) {
+    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 40;
+    const entry = this.#entries.get(id) ?? this.#create(speaker, id);
+    entry.append(text);
+    if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
+    return entry;
+  }
+
+  /**
+   * @param {Speaker} speaker
+   * @param {string} id
+   * @param {string} text
+   */
+  #complete(speaker, id, text) {
+    this.#append(speaker, id, "").textContent = text;
+    this.#settle(id, true);
+    this.#announce(`${NAMES[speaker]}: ${text}`);
+  }
+
+  /** @param {Record<string, any>} response */
+  #ended({ status, output }) {
+    for (const { id } of output ?? []) {
+      this.#settle(id, true);
+      const entry = this.#entries.get(id)?.parentElement;
+      if (entry && status === "cancelled") entry.dataset.note = "stopped";
+      if (entry && status === "incomplete") entry.dataset.note = "cut short";
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {boolean} finished
+   */
+  #settle(id, finished) {
+    this.#entries.get(id)?.parentElement?.toggleAttribute("data-growing", !finished);
+  }
+
+  /**
+   * @param {Speaker} speaker
+   * @param {string} id
+   */
+  #create(speaker, id) {
+    const entry = document.createElement("li");
+    entry.className = "entry";
+    entry.dataset.speaker = speaker;
+    entry.toggleAttribute("data-growing", true);
+    const name = document.createElement("span");
+    name.className = "speaker";
+    name.textContent = NAMES[speaker];
+    const text = document.createElement("p");
+    entry.append(name, text);
+    this.#list.append(entry);
+    this.#entries.set(id, text);
+    return text;
+  }
+}
