@@ -65,7 +65,11 @@ class Audit:
 
 
 def _what(grant: Grant) -> dict[str, Any]:
-    what = {"session_type": grant.session_type, "model": _text(grant.model), "expires_in": grant.expires_in}
+    what: dict[str, Any] = {
+        "session_type": grant.session_type,
+        "model": _text(grant.model),
+        "expires_in": grant.expires_in,
+    }
     if grant.profile is not None:
         what["profile"] = grant.profile
     if grant.findings:
