@@ -38,26 +38,32 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What a caller asks for: ``session`` in the vendor's shape, its ``type`` set, its model as given.
+    """What a caller asks for, nothing filled in: ``session`` in the vendor's shape without its ``type``.
 
-    ``expires_in`` is in seconds; ``None`` means the admin's default.
+    ``session_type`` is ``None`` where the caller names none (a profile may then say it), ``model`` is the
+    top-level one, and ``expires_in`` is in seconds, ``None`` for the admin's default.
     """
 
-    session_type: SessionType
+    session_type: SessionType | None
     session: Mapping[str, Any]
+    model: str | None = None
     expires_in: int | None = None
     profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What policy gives: the session exactly as it will be sent, and how long its secret may live (seconds)."""
+    """What policy gives: the session exactly as it will be sent, and how long its secret may live (seconds).
+
+    ``findings`` is what a policy in audit mode would have refused, one sentence each with its rule.
+    """
 
     session_type: SessionType
     model: str
     session: Mapping[str, Any]
     expires_in: int
     profile: str | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +75,21 @@ class ClientSecret:
     session: Mapping[str, Any] = field(repr=False)
     answer: Mapping[str, Any] = field(repr=False)
     upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One HTTP request, answered: what its log line and its metrics are made of.
+
+    ``route`` is the rule that matched, never the path or the query; durations are in seconds; ``user`` is
+    the caller's pseudonym; ``code`` is that of the error that was answered.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    status: int
+    seconds: float
+    upstream_seconds: float | None = None
+    user: str | None = None
+    code: str | None = None

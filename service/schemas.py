@@ -1,0 +1,286 @@
+"""What travels over HTTP: request bodies, read strictly, and answers. ``/openapi.json`` is made of these.
+
+A session's members are the vendor's affair (``service.wire`` knows the few that matter here); this module
+settles only that the body is JSON, that its own members are known, and of which type the session is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, from_json
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+from service.errors import InvalidJSONError, InvalidRequestError, InvalidValueError, UnknownParameterError
+from service.identity import SessionType, TokenRequest
+from service.wire import MIN_SECRET_TTL
+
+T = TypeVar("T")
+
+_MAX_ECHO = 200
+"""How much of a caller's own member name an error repeats, in characters."""
+
+
+class _Given:
+    """Marks a member that may be left out but may not be null, in validation and in the JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._refuse_null, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        without_null: dict[str, Any] = handler(core)["anyOf"][0]
+        return without_null
+
+    @staticmethod
+    def _refuse_null(value: T) -> T:
+        if value is None:
+            raise ValueError("null")
+        return value
+
+
+Optional = Annotated[T | None, _Given()]
+
+
+def _drop_null_defaults(schema: dict[str, Any]) -> None:
+    for member in schema["properties"].values():
+        if "default" in member and member["default"] is None:
+            del member["default"]
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+Session = Annotated[
+    dict[str, JsonValue],
+    Field(description="The session's configuration, in the vendor's own shape."),
+]
+
+_Model = Annotated[Name, Field(description="The model; the same as the one in `session`, if both are given.")]
+_Profile = Annotated[Name, Field(description="A session profile that the service's admin has defined.")]
+
+
+class ExpiresAfter(BaseModel):
+    """How long the secret may open a session."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_drop_null_defaults)
+
+    seconds: int = Field(ge=MIN_SECRET_TTL, description="Seconds from now; at most `TOKEN_MAX_TTL`.")
+    anchor: Literal["created_at"] = "created_at"
+
+
+class OptionalExpiresAfter(ExpiresAfter):
+    """The vendor's own form, which may leave the seconds to the server."""
+
+    seconds: Optional[Annotated[int, Field(ge=MIN_SECRET_TTL)]] = None  # type: ignore[assignment]  # wider
+
+
+class RequestBody(BaseModel):
+    """A body that asks for a client secret."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_extra=_drop_null_defaults,
+    )
+
+    session: Session = Field(default_factory=dict)
+    profile: Optional[_Profile] = None
+
+    def to_request(self) -> TokenRequest:
+        """Say what the body asks for, in the service's own terms.
+
+        Raises:
+            InvalidValueError: where ``session.type`` is none that this route mints for.
+        """
+        raise NotImplementedError
+
+
+class TokenBody(RequestBody):
+    """`POST /token`."""
+
+    model: Optional[_Model] = None
+    expires_after: Optional[ExpiresAfter] = None
+
+    def to_request(self) -> TokenRequest:
+        """Take all three session types; a top-level model is placed by policy, which knows the type."""
+        session = dict(self.session)
+        return TokenRequest(
+            session_type=_pop_type(session, get_args(SessionType)),
+            session=session,
+            model=self.model,
+            expires_in=self.expires_after.seconds if self.expires_after else None,
+            profile=self.profile,
+        )
+
+
+class ClientSecretBody(RequestBody):
+    """`POST /v1/realtime/client_secrets`: the vendor's request, and `profile`."""
+
+    expires_after: Optional[OptionalExpiresAfter] = None
+
+    def to_request(self) -> TokenRequest:
+        """Take the two types that the vendor's route mints for."""
+        session = dict(self.session)
+        return TokenRequest(
+            session_type=_pop_type(session, ("realtime", "transcription")),
+            session=session,
+            expires_in=self.expires_after.seconds if self.expires_after else None,
+            profile=self.profile,
+        )
+
+
+class TranslationSecretBody(RequestBody):
+    """`POST /v1/realtime/translations/client_secrets`: the vendor's request, and `profile`."""
+
+    expires_after: Optional[OptionalExpiresAfter] = None
+
+    def to_request(self) -> TokenRequest:
+        """Ask for a translation session; the vendor knows no ``session.type`` on this route."""
+        if "type" in self.session:
+            raise UnknownParameterError(
+                "Unknown parameter: 'session.type'. This route mints for translation sessions only.",
+                param="session.type",
+            )
+        return TokenRequest(
+            session_type="translation",
+            session=self.session,
+            expires_in=self.expires_after.seconds if self.expires_after else None,
+            profile=self.profile,
+        )
+
+
+def _pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> SessionType | None:
+    if "type" not in session:
+        return None
+    given = session.pop("type")
+    for session_type in known:
+        if given == session_type:
+            return session_type
+    raise InvalidValueError(
+        f"Invalid value for 'session.type': use one of {', '.join(known)}.", param="session.type"
+    )
+
+
+def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
+    """Read a request's body.
+
+    JSON as RFC 8259 has it: UTF-8, no NaN or Infinity, no lone surrogates, at most 200 levels deep. Of
+    a member given twice the last counts; only what was read here is ever sent on, so there is no second
+    reading of it to disagree.
+
+    Raises:
+        InvalidJSONError: where the body is not one JSON object.
+        UnknownParameterError: for a member that the route does not know.
+        InvalidValueError: for a member with a value it cannot have.
+    """
+    try:
+        body = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidJSONError(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise InvalidJSONError("The body must be a JSON object, such as {}.")
+    try:
+        return model.model_validate(body).to_request()
+    except ValidationError as error:
+        raise _refusal(error.errors(include_url=False, include_context=False, include_input=False)) from None
+
+
+def _refusal(problems: list[ErrorDetails]) -> InvalidRequestError:
+    """Put the first problem into words, without the value that caused it."""
+    problem = problems[0]
+    kind = problem["type"]
+    param = ".".join(str(part) for part in problem["loc"])[:_MAX_ECHO]
+    if kind == "extra_forbidden":
+        return UnknownParameterError(f"Unknown parameter: '{param}'.", param=param)
+    if kind == "missing":
+        return InvalidValueError(f"Missing required parameter: '{param}'.", param=param)
+    if kind == "finite_number":
+        return InvalidValueError("A number in 'session' is too large.", param="session")
+    return InvalidValueError(f"Invalid value for '{param}': {_WORDS.get(kind, problem['msg'])}.", param=param)
+
+
+_WORDS = {
+    "dict_type": "it must be an object",
+    "model_type": "it must be an object",
+    "string_type": "it must be a string",
+    "int_type": "it must be a whole number",
+    "string_too_short": "it must not be empty",
+    "string_too_long": "it is too long",
+    "greater_than_equal": f"it must be at least {MIN_SECRET_TTL}",
+    "literal_error": "it must be 'created_at'",
+    "value_error": "leave it out rather than giving null",
+}
+"""Pydantic's error types as API users know them; the bound and the literal are those of ``expires_after``."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AnsweredSession(_Answer):
+    """The session as the vendor configured it; more members follow, by its type."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: str | None = None
+    type: str | None = None
+    model: str | None = None
+
+
+class Connection(_Answer):
+    """All that a client needs to open the socket."""
+
+    url: str = Field(description="The WebSocket to open.")
+    protocols: list[str] = Field(description="What to offer as subprotocols; the secret is among them.")
+    calls_url: str = Field(description="Where a WebRTC client posts its SDP offer, the secret as its Bearer.")
+
+
+class ClientSecretAnswer(_Answer):
+    """The vendor's answer, untouched."""
+
+    value: str = Field(description="The client secret, `ek_…`; it opens one session.")
+    expires_at: int = Field(description="Seconds since the epoch.")
+    session: AnsweredSession
+
+
+class TokenAnswer(ClientSecretAnswer):
+    """The vendor's answer, with the connection to open."""
+
+    connection: Connection
+
+
+class ErrorDetail(_Answer):
+    """What went wrong: `code` for programs, `message` for people, `param` for the member to blame."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(_Answer):
+    """Every error's shape, the vendor's."""
+
+    error: ErrorDetail
+
+
+class HealthAnswer(_Answer):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(_Answer):
+    """Whether secrets can be minted; `degraded` counts limits per process until the storage is back."""
+
+    status: Literal["ok", "degraded", "unavailable"]
