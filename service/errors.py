@@ -32,6 +32,7 @@ An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Any, ClassVar
 
@@ -210,15 +211,26 @@ class UnsupportedMediaTypeError(ServiceError):
 
 
 class RateLimitedError(ServiceError):
-    """A limit is used up: ``limit`` says whose, ``user``, ``address`` or ``global``."""
+    """A limit is used up: ``limit`` says whose, ``user``, ``address`` or ``global``.
+
+    ``quota_headers`` tell the caller how the caller's own limit stands.
+    """
 
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
 
-    def __init__(self, message: str, *, limit: str, retry_after: float) -> None:
+    def __init__(
+        self, message: str, *, limit: str, retry_after: float, quota_headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, retry_after=retry_after, reason=f"{limit} limit")
         self.limit = limit
+        self.quota_headers = quota_headers or {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back, and how the caller's quota stands."""
+        return {**super().headers, **self.quota_headers}
 
 
 class UpstreamError(ServiceError):

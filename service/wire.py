@@ -149,6 +149,21 @@ def read_error(body: bytes) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds the vendor asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds.
+
+    Its date form (RFC 9110 §10.2.3) is not used by the vendor and counts as not given.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None
+
+
 def model_path(session_type: SessionType) -> tuple[str, ...]:
     """Say where a session of this type keeps its own model, as a path of members below ``session``."""
     if session_type == "transcription":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+from functools import cache
 
 from service.settings.auth import AuthSettings
 from service.settings.base import ConfigurationError, Problem
@@ -21,6 +23,7 @@ __all__ = [
     "ServingSettings",
     "Settings",
     "UpstreamSettings",
+    "process_settings",
 ]
 
 
@@ -39,3 +42,13 @@ class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, Ups
     def processes(self) -> int:
         """How many worker processes may run: one where limits are counted in its memory."""
         return 1 if self.counts_in_memory else self.web_concurrency
+
+
+@cache
+def process_settings() -> Settings:
+    """Return this process's settings, read once; a worker inherits what its master read and validated.
+
+    Raises:
+        ConfigurationError: where the environment has problems.
+    """
+    return Settings.from_environ(os.environ)

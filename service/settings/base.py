@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,13 @@ class EnvironmentModel(BaseModel):
             problems = tuple(_problem(detail) for detail in error.errors(include_input=False, include_url=False))
             # The cause holds the inputs, which may be secrets: it must not follow this error into a log.
             raise ConfigurationError(problems) from None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret value, for the log's last fence against them."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        flat = (part for value in values for part in (value if isinstance(value, tuple) else (value,)))
+        return frozenset(part.get_secret_value() for part in flat if isinstance(part, SecretStr))
 
     @classmethod
     def variables(cls) -> dict[str, Any]:

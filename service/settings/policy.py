@@ -20,6 +20,7 @@ class PolicySettings(EnvironmentModel):
     allowed_models: CommaSeparated = ()
     token_max_ttl: SecretLife = 600
     token_ttl: SecretLife = 60
+    session_policy: None = None
 
     @field_validator("allowed_models")
     @classmethod

@@ -1,0 +1,146 @@
+"""What every answer carries, whichever route gave it: the error shape, request ids, CORS, no caching."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from http import HTTPStatus
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import gevent
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from flask_cors import CORS
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from service import logs
+from service.errors import RequestTooLargeError, ServiceError, error_body
+from service.identity import Served
+from service.routes import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from service.metrics import Metrics
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_DRAIN_BYTES = 16 * 1024 * 1024
+_DRAIN_SECONDS = 5
+_EXPOSED = ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"]
+_WORDS = {
+    HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
+}
+_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
+
+
+def install(app: Flask, *, allowed_origins: Sequence[str], max_body_bytes: int, metrics: Metrics) -> None:
+    """Make every answer of ``app`` keep the contract, errors included, and leave one line in the log."""
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+
+    def begin() -> None:
+        metrics.begun()
+        _begin_trace()
+
+    def finish(response: Response) -> Response:
+        served = _served(g.trace, response)
+        logs.log_request(served)
+        metrics.served(served)
+        return response
+
+    app.before_request(begin)
+    app.after_request(finish)  # what is registered first runs last
+    app.after_request(_finish_headers)
+    app.register_error_handler(ServiceError, _answer_service_error)
+    app.register_error_handler(RequestEntityTooLarge, _answer_too_large)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_unexpected)
+    if allowed_origins:
+        _install_cors(app, allowed_origins)
+
+
+def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
+    CORS(
+        app,
+        origins=list(allowed_origins),
+        methods=["GET", "POST"],
+        allow_headers=_ALLOWED,
+        expose_headers=_EXPOSED,
+        max_age=600,
+    )
+    # Flask-CORS leaves Vary out where it refuses an origin, and a cache would then serve that answer to all.
+    app.after_request(_vary_by_origin)
+
+
+def _vary_by_origin(response: Response) -> Response:
+    response.vary.add("Origin")
+    return response
+
+
+def _begin_trace() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.trace = Trace(request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+
+
+def _finish_headers(response: Response) -> Response:
+    trace: Trace = g.trace
+    response.headers["X-Request-Id"] = trace.request_id
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if request.endpoint != "static":
+        response.headers["Cache-Control"] = "no-store"
+    if trace.quota is not None:
+        response.headers.update(trace.quota.headers)
+    return response
+
+
+def _served(trace: Trace, response: Response) -> Served:
+    return Served(
+        request_id=trace.request_id,
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else "unmatched",
+        status=response.status_code,
+        seconds=perf_counter() - trace.started,
+        upstream_seconds=trace.upstream_seconds,
+        user=trace.caller.pseudonym if trace.caller else None,
+        code=trace.code,
+    )
+
+
+def _answer_service_error(error: ServiceError) -> tuple[Response, int, dict[str, str]]:
+    trace: Trace = g.trace
+    trace.code = error.code
+    return jsonify(error.body), error.status, error.headers
+
+
+def _answer_too_large(error: RequestEntityTooLarge) -> tuple[Response, int, dict[str, str]]:
+    """Read a bounded rest of the body first: a client in mid-send would see a reset, not the answer."""
+    _drain()
+    limit = request.max_content_length
+    return _answer_service_error(
+        RequestTooLargeError(f"The body is too large; at most {limit} bytes are accepted.")
+    )
+
+
+def _drain() -> None:
+    stream = request.environ["wsgi.input"]
+    left = _DRAIN_BYTES
+    with gevent.Timeout(_DRAIN_SECONDS, False):
+        while left > 0 and (chunk := stream.read(min(left, 65_536))):
+            left -= len(chunk)
+
+
+def _answer_http_error(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    g.trace.code = code
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
+    message = _WORDS.get(status, f"{status.phrase}.")
+    return jsonify(error_body(message, type=kind, code=code)), status, headers
+
+
+def _answer_unexpected(error: Exception) -> tuple[Response, int, dict[str, str]]:
+    """Answer a fault of our own; the log has it whole, the caller nothing of it."""
+    structlog.get_logger().error("unexpected error", request_id=g.trace.request_id, exc_info=error)
+    return _answer_service_error(ServiceError("The token service failed; its log knows this request's id."))

@@ -1,0 +1,134 @@
+"""The one place where the parts meet."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from service import answers, logs
+from service.audit import Audit
+from service.auth.authenticator import Authenticator, TokenRules
+from service.auth.jwks import JwksKeys
+from service.auth.keys import CombinedKeys, StaticKeys, public_key, secret_key
+from service.metrics import Metrics
+from service.outbound import Network
+from service.policy import Policy
+from service.ratelimit.limiter import RateLimits
+from service.ratelimit.replay import StorageReplayGuard
+from service.routes import Parts, health_routes, token_routes
+from service.upstream import Upstream
+
+if TYPE_CHECKING:
+    from service.auth.keys import KeySource
+    from service.settings import Settings
+
+
+def create_app(settings: Settings) -> Flask:
+    """Put the service together. No socket is opened here, so an app may be made before a fork."""
+    logs.configure(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
+    app = Flask("service", static_folder="static", template_folder="templates")
+    network = network_of(settings)
+    limits = limits_of(settings, app)
+    metrics = Metrics()
+    parts = Parts(
+        authenticator=authenticator_of(settings, network, limits),
+        policy=policy_of(settings),
+        limits=limits,
+        upstream=upstream_of(settings, network),
+        audit=Audit(),
+        metrics=metrics,
+        account=settings.account,
+        public_url=settings.public_url,
+        beta=settings.beta,
+        trusted_proxy_hops=settings.trusted_proxy_hops,
+    )
+    answers.install(
+        app, allowed_origins=settings.allowed_origins, max_body_bytes=settings.max_body_bytes, metrics=metrics
+    )
+    app.register_blueprint(token_routes(parts))
+    app.register_blueprint(health_routes())
+    return app
+
+
+def network_of(settings: Settings) -> Network:
+    """Say how this service reaches the outside."""
+    proxy = settings.https_proxy
+    return Network(
+        ca_bundle=str(settings.requests_ca_bundle) if settings.requests_ca_bundle else None,
+        https_proxy=proxy.get_secret_value() if proxy else None,
+        no_proxy=settings.no_proxy,
+    )
+
+
+def keys_of(settings: Settings, network: Network) -> KeySource:
+    """Gather the keys that verify tokens, the configured ones before the published ones."""
+    configured = [secret_key(secret.get_secret_value()) for secret in settings.jwt_secret]
+    if settings.jwt_public_key:
+        configured.append(public_key(settings.jwt_public_key))
+    sources: list[KeySource] = [StaticKeys(tuple(configured))] if configured else []
+    if settings.jwt_jwks_url:
+        session = network.session(settings.jwt_jwks_url)
+        sources.append(JwksKeys(settings.jwt_jwks_url, http=session, clock=time.time))
+    return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
+
+
+def authenticator_of(settings: Settings, network: Network, limits: RateLimits) -> Authenticator:
+    """Make the part that knows whom a token speaks of."""
+    rules = TokenRules(
+        issuer=settings.jwt_issuer or "",
+        audience=settings.jwt_audience,
+        required_scope=settings.jwt_required_scope,
+        max_lifetime=settings.jwt_max_lifetime,
+        leeway=settings.jwt_leeway,
+        authorized_parties=settings.jwt_authorized_parties,
+        allow_anonymous=settings.allow_anonymous_users,
+        provider=settings.auth_provider,
+    )
+    return Authenticator(
+        keys=keys_of(settings, network),
+        rules=rules,
+        pseudonym_key=settings.pseudonym_key,
+        clock=time.time,
+        replay_guard=StorageReplayGuard(limits.storage) if settings.jwt_single_use else None,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Make the part that knows what a caller may have."""
+    return Policy(
+        allowed_models=frozenset(settings.allowed_models),
+        default_model=settings.default_model,
+        token_ttl=settings.token_ttl,
+        token_max_ttl=settings.token_max_ttl,
+        beta=settings.beta,
+        document=settings.session_policy,
+    )
+
+
+def upstream_of(settings: Settings, network: Network) -> Upstream:
+    """Make the part that mints."""
+    return Upstream(
+        session=network.session(settings.openai_base_url, connections=settings.web_connections),
+        base_url=settings.openai_base_url,
+        account=settings.account,
+        timeout=settings.upstream_timeout,
+        beta=settings.beta,
+    )
+
+
+def limits_of(settings: Settings, app: Flask) -> RateLimits:
+    """Make the part that counts."""
+    return RateLimits(
+        app,
+        user_limits=settings.rate_limit_per_user,
+        global_limits=settings.rate_limit_global,
+        failed_auth_limits=settings.rate_limit_failed_auth,
+        tiers=settings.rate_limit_tiers,
+        tier_claim=settings.rate_limit_tier_claim,
+        storage_url=settings.storage_url,
+        strategy=settings.rate_limit_strategy,
+        on_failure=settings.rate_limit_on_storage_failure,
+        on_heroku=settings.dyno is not None,
+    )

@@ -1,0 +1,1 @@
+"""``python -m service demo``: the sandbox and the token service together, offline, with a page to try them."""

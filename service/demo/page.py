@@ -1,0 +1,60 @@
+"""The demo page: signed in with a fresh development JWT at every load."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, make_response, render_template
+
+from service.auth.development import sign
+from service.demo.environment import MODELS, VOICES
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+_JWT_SECONDS = 3600
+
+
+def demo_routes(settings: Settings) -> Blueprint:
+    """Make ``GET /demo``."""
+    routes = Blueprint("demo", __name__)
+    policy = _content_security_policy(settings.public_url)
+
+    @routes.get("/demo")
+    def demo() -> Response:
+        jwt = sign(
+            settings.jwt_secret[0].get_secret_value(),
+            issuer=settings.jwt_issuer or "",
+            audience=settings.jwt_audience or "",
+            subject="demo-user",
+            now=time.time(),
+            lifetime=_JWT_SECONDS,
+        )
+        page = make_response(
+            render_template("demo.html", jwt=jwt, token_url="/token", models=MODELS, voices=VOICES)  # noqa: S106
+        )
+        page.headers["Content-Security-Policy"] = policy
+        return page
+
+    return routes
+
+
+def _content_security_policy(public_url: str) -> str:
+    """Allow our own files, and talking to the sandbox; nothing else (https://www.w3.org/TR/CSP3/)."""
+    api = urlsplit(public_url)
+    sockets = "ws" if api.scheme == "http" else "wss"
+    allowed = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": f"'self' {api.scheme}://{api.netloc} {sockets}://{api.netloc}",
+        "media-src": "'self' blob:",
+        "worker-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{directive} {sources}" for directive, sources in allowed.items())

@@ -1,0 +1,163 @@
+"""HTTP: the one room that knows requests and responses.
+
+``issue`` is the walk through the house; the views only choose a body's shape and an answer's.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from service import wire
+from service.errors import InvalidRequestError, InvalidTokenError, ServiceError, UnsupportedMediaTypeError
+from service.ratelimit.addresses import client_address
+from service.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from service.audit import Audit
+    from service.auth.authenticator import Authenticator
+    from service.identity import Caller, ClientSecret, Grant
+    from service.metrics import Metrics
+    from service.policy import Policy
+    from service.ratelimit.limiter import Quota, RateLimits
+    from service.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a request passes, in the order it passes it."""
+
+    authenticator: Authenticator
+    policy: Policy
+    limits: RateLimits
+    upstream: Upstream
+    audit: Audit
+    metrics: Metrics
+    account: wire.Account
+    public_url: str
+    beta: bool = False
+    trusted_proxy_hops: int = 0
+
+
+@dataclass(slots=True)
+class Trace:
+    """What is known of the request so far, for its log line, its metrics and its headers."""
+
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    upstream_seconds: float | None = None
+    caller: Caller | None = None
+    grant: Grant | None = None
+    quota: Quota | None = None
+    code: str | None = None
+
+
+def token_routes(parts: Parts) -> Blueprint:
+    """Make the routes that mint."""
+    routes = Blueprint("tokens", __name__)
+
+    @routes.post("/token")
+    def token() -> Response:
+        """Mint a client secret, with all a client needs to open the socket."""
+        grant, secret = issue(parts, TokenBody)
+        connection = wire.connection(
+            secret.value,
+            session_type=grant.session_type,
+            model=grant.model,
+            base_url=parts.public_url,
+            account=parts.account,
+            beta=parts.beta,
+        )
+        return jsonify(
+            value=secret.value, expires_at=secret.expires_at, session=secret.session, connection=connection
+        )
+
+    @routes.post("/v1" + wire.CLIENT_SECRETS_PATH)
+    def client_secrets() -> Response:
+        """Mint for the vendor's own SDKs: its request, its answer."""
+        return drop_in(parts, ClientSecretBody)
+
+    @routes.post("/v1" + wire.TRANSLATION_CLIENT_SECRETS_PATH)
+    def translation_client_secrets() -> Response:
+        """Mint for the vendor's own SDKs, a translation session."""
+        return drop_in(parts, TranslationSecretBody)
+
+    return routes
+
+
+def drop_in(parts: Parts, body: type[RequestBody]) -> Response:
+    """Answer as the vendor does, behind our authentication, policy and limits."""
+    if parts.beta:
+        raise InvalidRequestError("REALTIME_API=beta has no client secrets; ask at POST /token instead.")
+    _, secret = issue(parts, body)
+    return jsonify(secret.answer)
+
+
+def issue(parts: Parts, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
+    """Mint one secret: who are you, what may you have, how often, mint, what happened."""
+    trace: Trace = g.trace
+    with audited(parts, trace):
+        trace.caller = caller = authenticate(parts)
+        trace.grant = grant = parts.policy.decide(caller, parse_body(body, read_json()))
+        trace.quota = parts.limits.reserve(caller)
+        secret = mint(parts.upstream, grant, caller, trace)
+    parts.audit.minted(caller, grant, secret, request_id=trace.request_id)
+    parts.metrics.minted(grant)
+    return grant, secret
+
+
+@contextmanager
+def audited(parts: Parts, trace: Trace) -> Iterator[None]:
+    """Record a refusal on its way out, with as much as was known by then."""
+    try:
+        yield
+    except ServiceError as error:
+        parts.audit.refused(error, caller=trace.caller, grant=trace.grant, request_id=trace.request_id)
+        parts.metrics.refused(error)
+        raise
+    finally:
+        parts.metrics.limit_storage(parts.limits.state())
+
+
+def authenticate(parts: Parts) -> Caller:
+    """Tell who calls; a refused credential counts against the address it came from, and only there."""
+    try:
+        return parts.authenticator.authenticate(request.headers.get("Authorization"))
+    except InvalidTokenError:
+        forwarded_for = request.headers.get("X-Forwarded-For")
+        address = client_address(request.remote_addr, forwarded_for, parts.trusted_proxy_hops)
+        parts.limits.refuse_failed_auth(address)
+        raise
+
+
+def read_json() -> bytes:
+    """Read the body, declared as JSON and within ``MAX_BODY_BYTES``."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaTypeError("Send the body as 'Content-Type: application/json'.")
+    return request.get_data(cache=False)
+
+
+def mint(upstream: Upstream, grant: Grant, caller: Caller, trace: Trace) -> ClientSecret:
+    """Mint, and note how long the vendor took."""
+    started = perf_counter()
+    try:
+        return upstream.mint(grant, safety_identifier=caller.pseudonym)
+    finally:
+        trace.upstream_seconds = perf_counter() - started
+
+
+def health_routes() -> Blueprint:
+    """Make the route that says the process lives."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    return routes

@@ -1,0 +1,187 @@
+"""Minting at the vendor: one exchange within one deadline, every failure told as one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from urllib3.exceptions import ReadTimeoutError
+
+from service import wire
+from service.errors import (
+    RejectedCredentialsError,
+    RejectedSessionError,
+    ServiceError,
+    UpstreamError,
+    UpstreamRateLimitedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from service.identity import ClientSecret, Grant
+from service.outbound import DeadlineExceededError, deadline
+
+_ATTEMPTS = 2
+_PASSING = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+
+class Upstream:
+    """The vendor's Realtime API.
+
+    ``timeout`` bounds a whole mint in seconds, its one retry included; ``session`` is this worker's own,
+    since a session with open connections must not be shared over a fork.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: requests.Session,
+        base_url: str,
+        account: wire.Account,
+        timeout: float,
+        beta: bool = False,
+    ) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._account = account
+        self._timeout = timeout
+        self._beta = beta
+        self._templates: dict[str, requests.PreparedRequest] = {}
+
+    def mint(self, grant: Grant, *, safety_identifier: str) -> ClientSecret:
+        """Mint a secret for ``grant``; ``safety_identifier`` names the end user to the vendor's abuse checks.
+
+        Raises:
+            ServiceError: one of the upstream errors, or the vendor's own words about the session.
+        """
+        order = wire.mint_request(grant, safety_identifier=safety_identifier, beta=self._beta)
+        try:
+            with deadline(self._timeout):
+                response = self._send(self._prepare(order))
+        except (DeadlineExceededError, requests.exceptions.Timeout):
+            raise _timed_out(self._timeout) from None
+        except requests.exceptions.ChunkedEncodingError:
+            raise _unusable("the answer broke off") from None
+        except requests.exceptions.ConnectionError as error:
+            raise _unreachable(error) from None
+        except requests.exceptions.RequestException as error:
+            # By name only: some of these messages repeat the headers, and with them the key.
+            raise _unusable(type(error).__name__) from None
+        return self._read(response)
+
+    def _prepare(self, order: wire.MintRequest) -> requests.PreparedRequest:
+        """Fill in a request that was prepared once a path: preparing costs more than all else we do."""
+        template = self._templates.get(order.path)
+        if template is None:
+            headers = wire.account_headers(self._account) | {"User-Agent": "realtime-token-service"}
+            template = requests.Request("POST", self._base_url + order.path, headers=headers).prepare()
+            self._templates[order.path] = template
+        request = template.copy()
+        request.headers.update(order.headers)
+        request.body = order.body
+        request.headers["Content-Length"] = str(len(order.body))
+        return request
+
+    def _send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send, and once more after a failure that passes.
+
+        A first attempt that did mint leaves an unused secret, which expires; the caller gets exactly one.
+        Redirects are not followed: a 307 would carry body and key to wherever it points.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                response = self._session.send(
+                    request,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    verify=self._session.verify,
+                    proxies=self._session.proxies,
+                )
+            except requests.exceptions.ConnectionError as error:
+                if attempt == _ATTEMPTS or not _is_worth_a_retry(error):
+                    raise
+            else:
+                if attempt == _ATTEMPTS or response.status_code not in _PASSING:
+                    return response
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(self, response: requests.Response) -> ClientSecret:
+        request_id = response.headers.get(wire.REQUEST_ID_HEADER)
+        if response.status_code != HTTPStatus.OK:
+            raise _refusal(response, request_id, self._account.api_key)
+        try:
+            return wire.read_secret(response.content, request_id=request_id, beta=self._beta)
+        except wire.UnusableAnswerError as error:
+            raise _unusable(f"{error} (request {request_id})") from None
+
+
+def _is_worth_a_retry(error: requests.exceptions.ConnectionError) -> bool:
+    """Refused or reset, that is: a certificate or a proxy that fails will fail again, and time is up once."""
+    lasting = (
+        requests.exceptions.Timeout,
+        requests.exceptions.SSLError,
+        requests.exceptions.ProxyError,
+    )
+    return not isinstance(error, lasting) and not _is_read_timeout(error)
+
+
+def _is_read_timeout(error: requests.exceptions.ConnectionError) -> bool:
+    """Tell a timeout in mid-answer, which ``requests`` reports as a lost connection."""
+    return any(isinstance(argument, ReadTimeoutError) for argument in error.args)
+
+
+def _refusal(response: requests.Response, request_id: str | None, api_key: str) -> ServiceError:
+    """Turn the vendor's refusal into ours: only words about the caller's own session are passed on."""
+    status = response.status_code
+    error = wire.read_error(response.content)
+    reason = f"the vendor answered {status}, code {error.get('code')!r} (request {request_id})"
+    retry_after = wire.retry_after(response.headers)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return RejectedCredentialsError(
+            "The token service cannot sign in upstream; its administrator has been told.", reason=reason
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return UpstreamRateLimitedError(
+            "The Realtime API is limiting this service at the moment. Try again later.",
+            reason=reason,
+            retry_after=retry_after,
+        )
+    if status in _PASSING:
+        return UpstreamUnavailableError(
+            "The Realtime API is unavailable at the moment. Try again later.",
+            reason=reason,
+            retry_after=retry_after,
+        )
+    if status == HTTPStatus.BAD_REQUEST and isinstance(error.get("message"), str):
+        return RejectedSessionError(
+            error["message"].replace(api_key, "***"), param=_text(error, "param"), code=_text(error, "code")
+        )
+    return _unusable(reason)
+
+
+def _text(error: Mapping[str, Any], member: str) -> str | None:
+    value = error.get(member)
+    return value if isinstance(value, str) else None
+
+
+def _unusable(reason: str) -> UpstreamError:
+    return UpstreamError(
+        "The Realtime API gave an answer that the token service cannot use.", reason=reason
+    )
+
+
+def _timed_out(seconds: float) -> UpstreamTimeoutError:
+    return UpstreamTimeoutError(
+        "The Realtime API did not answer in time. Try again.", reason=f"no answer within {seconds:g} s"
+    )
+
+
+def _unreachable(error: requests.exceptions.ConnectionError) -> ServiceError:
+    if _is_read_timeout(error):
+        return UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason="read timeout")
+    cause = error.args[0] if error.args else error
+    return UpstreamUnavailableError(
+        "The Realtime API cannot be reached at the moment. Try again later.",
+        reason=f"{type(error).__name__}: {type(getattr(cause, 'reason', cause)).__name__}",
+    )

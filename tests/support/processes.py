@@ -1,0 +1,102 @@
+"""Real processes on loopback, ended by their process id."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+STOP_SECONDS = 25.0
+
+
+def free_port() -> int:
+    """Ask the kernel for a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(happened: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Wait for something to be so, looking every few milliseconds; fail the test when time is up."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def accepts_connections(port: int) -> bool:
+    """Tell whether somebody listens on a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass
+class Running:
+    """A process that was started, and what it has printed so far."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        return Path(self.log.name).read_text(errors="replace")
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it as a platform does: SIGTERM, and SIGKILL for one that does not go."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, environ: Mapping[str, str], ready: Callable[[Running], bool], cwd: Path = ROOT
+) -> Iterator[Running]:
+    """Run a command until the block ends; it is entered once ``ready`` says so."""
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        run = Running(process, log)
+        try:
+
+            def is_ready() -> bool:
+                assert process.poll() is None, f"{command[0]} ended at once:\n{run.output}"
+                return ready(run)
+
+            wait_until(is_ready, seconds=START_SECONDS, what=f"the start of {' '.join(command[:4])}")
+            yield run
+        finally:
+            run.stop()
+
+
+def bare_environ(**variables: str) -> dict[str, str]:
+    """Make an environment with nothing of this machine's own but what a process needs to run at all."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **variables}
+
+
+PYTHON = sys.executable
