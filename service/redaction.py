@@ -21,7 +21,7 @@ _SHORTEST = 6
 
 _SHAPES = re.compile(
     r"\b[es]k[-_][\w-]{6,}"  # the vendor's client secrets and API keys
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWS (RFC 7515 §7.1): its header begins with {"
+    r"|\beyJ[\w-]+(?:\.[\w-]*){1,4}"  # a JWS or JWE (RFC 7515 §7.1), cut off or whole: eyJ is {"
     r"|(?<=[Bb]earer )[\w.~+/-]{12,}=*"  # RFC 6750 §2.1
     r"|(?<=://)[^\s/@\"'\\]+(?=@)"  # the user information of a URL (RFC 3986 §3.2.1)
 )

@@ -1,0 +1,1 @@
+"""``python -m service check``: is this environment fit to serve, and if not, what mends it."""

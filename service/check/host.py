@@ -1,0 +1,82 @@
+"""The host the service finds itself on: what stands before it, and how many processes it may run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.check.finding import Finding, ill, well
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A hosting platform, known by a variable it sets. ``hops`` is how many proxies append an address."""
+
+    name: str
+    variable: str
+    hops: int | None
+
+
+HOSTS = (
+    # https://devcenter.heroku.com/articles/http-routing#heroku-headers
+    Host("Heroku", "DYNO", 1),
+    # https://render.com/docs/web-services: a CDN stands before the platform's own balancer
+    Host("Render", "RENDER", 2),
+    # Each of these has at least one; a load balancer or a CDN of one's own adds to it.
+    Host("Fly.io", "FLY_APP_NAME", None),
+    Host("Railway", "RAILWAY_ENVIRONMENT_ID", None),
+    Host("Google Cloud Run", "K_SERVICE", None),
+    Host("Kubernetes", "KUBERNETES_SERVICE_HOST", None),
+)
+
+_OWN_FILES = 64
+"""File descriptors a process needs beside its connections: logs, metrics, storage, key sets."""
+
+
+def find_host(environ: Mapping[str, str]) -> Host | None:
+    """Tell which platform this is, if one is known."""
+    return next((host for host in HOSTS if environ.get(host.variable)), None)
+
+
+def check_proxies(host: Host | None, hops: int) -> Finding:
+    """Say whether ``TRUSTED_PROXY_HOPS`` fits the host.
+
+    Too few, and all callers share the router's address; too many, and a caller may choose the address
+    that its failures are counted by.
+    """
+    where = host.name if host else "an unknown host"
+    seen = f"TRUSTED_PROXY_HOPS={hops} on {where}"
+    if host is None:
+        return well("proxies", seen + (", right where callers connect directly" if hops == 0 else ""))
+    if hops == 0:
+        return ill(
+            "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops or 1}, or all callers share one address"
+        )
+    if host.hops is not None and hops != host.hops:
+        return ill(
+            "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops} unless proxies of your own add to it"
+        )
+    return well("proxies", seen)
+
+
+def check_workers(*, wanted: int, in_memory: bool, connections: int, files: int) -> Finding:
+    """Say how many processes will run. ``files`` is how many descriptors each may have open."""
+    seen = f"WEB_CONCURRENCY={wanted}, WEB_CONNECTIONS={connections}"
+    if in_memory and wanted > 1:
+        return ill(
+            "workers",
+            f"{seen}, but limits are counted in memory, so one process is all that runs",
+            "set RATE_LIMIT_STORAGE_URL to a Redis, or WEB_CONCURRENCY=1",
+        )
+    # A request in flight holds its caller's connection and one to the vendor.
+    needed = 2 * connections + _OWN_FILES
+    if files < needed:
+        return ill(
+            "workers",
+            f"{seen}, but a process may open {files} files only",
+            f"raise the limit (ulimit -n) to {needed}, or lower WEB_CONNECTIONS",
+        )
+    return well("workers", seen)
