@@ -24,6 +24,8 @@ MIN_SECRET_BYTES = 32
 MIN_RSA_BITS = 2048
 """RFC 7518 §3.3."""
 
+PUBLIC_KEY_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
+
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
@@ -76,6 +78,11 @@ class CombinedKeys:
         """Yield each source's candidates in turn."""
         for source in self.sources:
             yield from source.candidates(header)
+
+
+def combined(*sources: KeySource) -> KeySource:
+    """Combine sources, the static ones first; a single one stays as it is."""
+    return sources[0] if len(sources) == 1 else CombinedKeys(sources)
 
 
 def secret_key(secret: str) -> VerificationKey:
