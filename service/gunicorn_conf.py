@@ -10,15 +10,25 @@ monkey.patch_all()  # Before anything else is imported: a late patch warns and o
 
 # ruff: noqa: E402 - see above
 import os
+import resource
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
+from service import logs
 from service.settings import ConfigurationError, process_settings
 
 try:
     settings = process_settings()
 except ConfigurationError as error:
     sys.exit(str(error))
+
+logs.configure(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
+
+# Memory, where the host has a folder for it: heartbeats and metrics must not wait for a disk.
+_memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - each makes files of mode 0600 there
 
 bind = f"{settings.host}:{settings.port}"
 workers = settings.processes
@@ -32,8 +42,7 @@ keepalive = 95
 graceful_timeout = 22
 # Watches that a worker's loop turns; it does not bound a request.
 timeout = 30
-# /dev/shm keeps the worker's heartbeat off a disk that may block.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn's own, mode 0600
+worker_tmp_dir = _memory
 
 # A JWT may be 8 KB long: let it reach the app, which refuses it in the contract's own words.
 limit_request_field_size = 16_384
@@ -45,6 +54,29 @@ secure_scheme_headers: dict[str, str] = {}
 # The control socket fails on read-only homes, and nothing uses it.
 control_socket_disable = True
 
+logger_class = "service.logs.GunicornLogger"
 accesslog = None  # the service writes its own line a request, without query strings
-errorlog = "-"
-loglevel = settings.log_level.lower()
+
+# A request in flight holds two connections, and many hosts start processes with 1,024 files.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
+
+_metrics_folder = None
+if settings.metrics_token:
+    # Always a fresh one: what an earlier run left would be added to this one's numbers.
+    _metrics_folder = tempfile.mkdtemp(prefix="token-service-metrics-", dir=_memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take a dead worker's requests in flight out of the sum; what it counted stays."""
+    if _metrics_folder:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - reads the variable above
+
+        mark_process_dead(worker.pid, _metrics_folder)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Leave no numbers behind."""
+    if _metrics_folder:
+        shutil.rmtree(_metrics_folder, ignore_errors=True)
