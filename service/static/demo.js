@@ -6,6 +6,7 @@ import { experiments } from "./demo/experiments.js";
 import { claims } from "./demo/jwt.js";
 import { Meter } from "./demo/meter.js";
 import { Notice } from "./demo/notice.js";
+import { BYTES_PER_SAMPLE, SAMPLE_RATE } from "./demo/pcm.js";
 import { describe } from "./demo/refusals.js";
 import { SecretCard } from "./demo/secret.js";
 import { sessionConfig } from "./demo/sessions.js";
@@ -127,6 +128,7 @@ function arrive() {
 
 function start() {
   request = read();
+  conversation = null;
   notice.clear();
   transcript.clear();
 }
@@ -151,8 +153,13 @@ function render() {
   talk.setAttribute("aria-pressed", String(listening));
   talk.querySelector("[data-label]")?.replaceChildren(listening ? "Stop talking" : "Talk");
   stop.hidden = !(ready && conversation?.answering);
-  const bytes = conversation?.audioBytes ?? 0;
-  byId("audio-bytes", HTMLElement).textContent = `${bytes.toLocaleString("en")} bytes of audio`;
+  byId("audio-bytes", HTMLElement).textContent = heard(conversation?.audioBytes ?? 0);
+}
+
+/** @param {number} bytes */
+function heard(bytes) {
+  const seconds = (bytes / BYTES_PER_SAMPLE / SAMPLE_RATE).toFixed(1);
+  return bytes ? `${bytes.toLocaleString("en")} bytes of audio, ${seconds} s` : "No audio yet";
 }
 
 /** Offers the models and settings that the chosen session type has. */

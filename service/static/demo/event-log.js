@@ -3,7 +3,7 @@ import { byteLength } from "./pcm.js";
 
 /** @typedef {"sent" | "received" | "token" | "refused"} Direction */
 
-const ARROWS = { sent: "↑", received: "↓", token: "⚿", refused: "✕" };
+const ARROWS = { sent: "↑", received: "↓", token: "◆", refused: "✕" };
 const SPOKEN = { sent: "sent", received: "received", token: "from the token service", refused: "refused" };
 /** Older entries are dropped: a spoken minute brings over a thousand. */
 const MAX_ENTRIES = 1000;
