@@ -113,7 +113,7 @@ def _answer_service_error(error: ServiceError) -> tuple[Response, int, dict[str,
     return jsonify(error.body), error.status, error.headers
 
 
-def _answer_too_large(error: RequestEntityTooLarge) -> tuple[Response, int, dict[str, str]]:
+def _answer_too_large(_: RequestEntityTooLarge) -> tuple[Response, int, dict[str, str]]:
     """Read a bounded rest of the body first: a client in mid-send would see a reset, not the answer."""
     _drain()
     limit = request.max_content_length
@@ -125,7 +125,7 @@ def _answer_too_large(error: RequestEntityTooLarge) -> tuple[Response, int, dict
 def _drain() -> None:
     stream = request.environ["wsgi.input"]
     left = _DRAIN_BYTES
-    with gevent.Timeout(_DRAIN_SECONDS, False):
+    with gevent.Timeout(_DRAIN_SECONDS, exception=False):
         while left > 0 and (chunk := stream.read(min(left, 65_536))):
             left -= len(chunk)
 
@@ -135,7 +135,9 @@ def _answer_http_error(error: HTTPException) -> tuple[Response, int, dict[str, s
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     g.trace.code = code
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    headers = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
+    headers = (
+        {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
+    )
     message = _WORDS.get(status, f"{status.phrase}.")
     return jsonify(error_body(message, type=kind, code=code)), status, headers
 

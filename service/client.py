@@ -87,7 +87,7 @@ class Token:
     renew: Callable[[], Token] | None = field(default=None, repr=False, compare=False)
 
 
-def request_token(
+def request_token(  # noqa: PLR0913 - the contract's names, and two that every network call has
     token_url: str,
     jwt: str,
     *,

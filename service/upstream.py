@@ -166,9 +166,7 @@ def _text(error: Mapping[str, Any], member: str) -> str | None:
 
 
 def _unusable(reason: str) -> UpstreamError:
-    return UpstreamError(
-        "The Realtime API gave an answer that the token service cannot use.", reason=reason
-    )
+    return UpstreamError("The Realtime API gave an answer that the token service cannot use.", reason=reason)
 
 
 def _timed_out(seconds: float) -> UpstreamTimeoutError:
@@ -179,7 +177,9 @@ def _timed_out(seconds: float) -> UpstreamTimeoutError:
 
 def _unreachable(error: requests.exceptions.ConnectionError) -> ServiceError:
     if _is_read_timeout(error):
-        return UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason="read timeout")
+        return UpstreamTimeoutError(
+            "The Realtime API did not answer in time. Try again.", reason="read timeout"
+        )
     cause = error.args[0] if error.args else error
     return UpstreamUnavailableError(
         "The Realtime API cannot be reached at the moment. Try again later.",

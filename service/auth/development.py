@@ -7,7 +7,7 @@ import secrets
 import jwt
 
 
-def sign(  # noqa: PLR0913 - one argument a claim
+def sign(
     secret: str,
     *,
     issuer: str,

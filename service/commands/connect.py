@@ -14,10 +14,14 @@ from service import client, wire
 
 @click.command()
 @click.option("--token-url", required=True, help="The service's POST /token.")
-@click.option("--jwt", envvar="REALTIME_JWT", required=True, help="The user's JWT; REALTIME_JWT keeps it out of ps.")
+@click.option(
+    "--jwt", envvar="REALTIME_JWT", required=True, help="The user's JWT; REALTIME_JWT keeps it out of ps."
+)
 @click.option("--model", help="A Realtime model; default: the service's.")
 @click.option("--text", default="Say hello in one sentence.", show_default=True, help="What to say.")
-@click.option("--cacert", type=click.Path(exists=True), help="Certificates to trust instead of the usual ones.")
+@click.option(
+    "--cacert", type=click.Path(exists=True), help="Certificates to trust instead of the usual ones."
+)
 def connect(token_url: str, jwt: str, model: str | None, text: str, cacert: str | None) -> None:
     """Mint a secret, open a session, say something, and print each event as one JSON line."""
     try:

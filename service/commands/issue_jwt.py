@@ -38,7 +38,8 @@ def issue_jwt(sub: str, tier: str | None, scope: str | None, expires_in: int) ->
         raise click.BadParameter("must not be blank.", param_hint="--sub")
     if expires_in > settings.jwt_max_lifetime:
         raise click.BadParameter(
-            f"JWT_MAX_LIFETIME refuses more than {settings.jwt_max_lifetime} seconds.", param_hint="--expires-in"
+            f"JWT_MAX_LIFETIME refuses more than {settings.jwt_max_lifetime} seconds.",
+            param_hint="--expires-in",
         )
     scope = scope or settings.jwt_required_scope
     claims = {name: value for name, value in ((tier_claim, tier), ("scope", scope)) if value}

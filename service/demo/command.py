@@ -65,7 +65,17 @@ def _instructions(url: str, environ: dict[str, str], certificate: str | None) ->
     trust = ["--cacert", certificate] if certificate else []
     curl = ["curl", *trust, "-X", "POST", f"{url}/token", "-H", f"Authorization: Bearer {jwt}"]
     curl += ["-H", "Content-Type: application/json", "-d", "{}"]
-    connect = [sys.executable, "-m", "service", "connect", *trust, "--token-url", f"{url}/token", "--jwt", jwt]
+    connect = [
+        sys.executable,
+        "-m",
+        "service",
+        "connect",
+        *trust,
+        "--token-url",
+        f"{url}/token",
+        "--jwt",
+        jwt,
+    ]
     lines = [
         f"Demo page: {url}/demo",
         "",

@@ -11,7 +11,6 @@ from service.auth.providers import Provider, parse_provider
 from service.settings.base import EnvironmentModel
 from service.settings.envtypes import CommaSeparated, Flag, comma_separated, parsed_by, secure_url
 
-
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
 
@@ -66,7 +65,9 @@ class AuthSettings(EnvironmentModel):
             return value
         provider = info.data["auth_provider"]
         given = [name for field, name in _SOURCES.items() if info.data[field]]
-        supabase_legacy = provider and provider.name == "supabase" and set(given) == {"JWT_SECRET", "JWT_JWKS_URL"}
+        supabase_legacy = (
+            provider and provider.name == "supabase" and set(given) == {"JWT_SECRET", "JWT_JWKS_URL"}
+        )
         if len(given) > 1 and not value and not supabase_legacy:
             raise ValueError(
                 f"{' and '.join(given)} are both sources of keys, and tokens of either would be let in; "
@@ -85,7 +86,7 @@ class AuthSettings(EnvironmentModel):
     @field_validator("jwt_audience")
     @classmethod
     def _audience_is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        provider = info.data.get("auth_provider")
+        provider: Provider | None = info.data.get("auth_provider")
         if value or "auth_provider" not in info.data:
             return value
         if provider and not provider.audience_required:

@@ -54,7 +54,9 @@ class EnvironmentModel(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            problems = tuple(_problem(detail) for detail in error.errors(include_input=False, include_url=False))
+            problems = tuple(
+                _problem(detail) for detail in error.errors(include_input=False, include_url=False)
+            )
             # The cause holds the inputs, which may be secrets: it must not follow this error into a log.
             raise ConfigurationError(problems) from None
 

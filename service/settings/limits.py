@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from limits import RateLimitItem
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from service.ratelimit.notation import parse_limits, parse_tiers
-from service.ratelimit.storage import check_storage_url
+from service.ratelimit.rules import LimitRules
+from service.ratelimit.storage import check_storage_url, check_strategy, counts_in_process
 from service.settings.base import EnvironmentModel
 from service.settings.envtypes import parsed_by
 
@@ -18,13 +19,18 @@ Tiers = Annotated[Mapping[str, tuple[RateLimitItem, ...]], BeforeValidator(parse
 StorageUrl = Annotated[SecretStr, AfterValidator(check_storage_url)]
 
 
+def _text(default: str) -> Any:
+    """Write a default as an admin would; it is parsed like any other value."""
+    return Field(default)
+
+
 class LimitSettings(EnvironmentModel):
     """Rate limits."""
 
-    rate_limit_per_user: LimitItems = Field("10/minute;100/hour")  # type: ignore[assignment]  # parsed too
-    rate_limit_global: LimitItems = Field("600/minute")  # type: ignore[assignment]
-    rate_limit_failed_auth: LimitItems = Field("20/minute")  # type: ignore[assignment]
-    rate_limit_tiers: Tiers = Field("{}")  # type: ignore[assignment]
+    rate_limit_per_user: LimitItems = _text("10/minute;100/hour")
+    rate_limit_global: LimitItems = _text("600/minute")
+    rate_limit_failed_auth: LimitItems = _text("20/minute")
+    rate_limit_tiers: Tiers = _text("{}")
     rate_limit_tier_claim: str = "tier"
     redis_url: StorageUrl | None = None
     rate_limit_storage_url: StorageUrl | None = None
@@ -40,12 +46,30 @@ class LimitSettings(EnvironmentModel):
     def _storage_is_redis_or_memory(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         return value or info.data.get("redis_url") or SecretStr("memory://")
 
+    @field_validator("rate_limit_strategy")
+    @classmethod
+    def _storage_can_count_so(cls, value: str, info: ValidationInfo) -> str:
+        if url := info.data.get("rate_limit_storage_url"):
+            check_strategy(value, url.get_secret_value())
+        return value
+
     @property
-    def storage_url(self) -> str:
+    def storage_url(self) -> SecretStr:
         """Where limits are counted; may hold a password."""
-        return self.rate_limit_storage_url.get_secret_value() if self.rate_limit_storage_url else "memory://"
+        return self.rate_limit_storage_url or SecretStr("memory://")
 
     @property
     def counts_in_memory(self) -> bool:
         """Whether limits hold for one process only."""
-        return self.storage_url.startswith("memory://")
+        return counts_in_process(self.storage_url.get_secret_value())
+
+    @property
+    def limit_rules(self) -> LimitRules:
+        """Which windows bound whom."""
+        return LimitRules.of(
+            user=self.rate_limit_per_user,
+            everybody=self.rate_limit_global,
+            failed_auth=self.rate_limit_failed_auth,
+            tiers=self.rate_limit_tiers,
+            tier_claim=self.rate_limit_tier_claim,
+        )

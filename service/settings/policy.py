@@ -27,7 +27,9 @@ class PolicySettings(EnvironmentModel):
     def _default_model_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         default = info.data["default_model"]
         if value and default not in value:
-            raise ValueError(f"must hold DEFAULT_MODEL ({default}), or a caller who names no model is refused")
+            raise ValueError(
+                f"must hold DEFAULT_MODEL ({default}), or a caller who names no model is refused"
+            )
         return value or (default,)
 
     @field_validator("token_ttl")

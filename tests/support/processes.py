@@ -71,6 +71,10 @@ class Running:
                 self.process.wait()
 
 
+def _ended(run: Running) -> bool:
+    raise AssertionError(f"the process ended before it was ready:\n{run.output}")
+
+
 @contextmanager
 def running(
     command: Sequence[str], *, environ: Mapping[str, str], ready: Callable[[Running], bool], cwd: Path = ROOT
@@ -84,8 +88,7 @@ def running(
         try:
 
             def is_ready() -> bool:
-                assert process.poll() is None, f"{command[0]} ended at once:\n{run.output}"
-                return ready(run)
+                return ready(run) or (process.poll() is not None and _ended(run))
 
             wait_until(is_ready, seconds=START_SECONDS, what=f"the start of {' '.join(command[:4])}")
             yield run
@@ -95,7 +98,11 @@ def running(
 
 def bare_environ(**variables: str) -> dict[str, str]:
     """Make an environment with nothing of this machine's own but what a process needs to run at all."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
+        if name in os.environ
+    }
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **variables}
 
 

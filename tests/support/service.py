@@ -52,12 +52,16 @@ class TokenService:
     run: Running
     headers: dict[str, str] = field(default_factory=dict)
 
-    def post(self, path: str, body: Any = None, *, jwt: str | None = None, **options: Any) -> requests.Response:
+    def post(
+        self, path: str, body: Any = None, *, jwt: str | None = None, **options: Any
+    ) -> requests.Response:
         """Send a JSON body with a user's JWT: a good one, unless another is given (``""``: none)."""
         token = sign() if jwt is None else jwt
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
-        payload = {"data": options.pop("data")} if "data" in options else {"json": {} if body is None else body}
+        payload = (
+            {"data": options.pop("data")} if "data" in options else {"json": {} if body is None else body}
+        )
         return requests.post(self.url + path, headers=headers, timeout=30, **payload, **options)
 
     def token(self, body: Any = None, **options: Any) -> requests.Response:
@@ -86,13 +90,17 @@ def service_environ(upstream: str, **variables: str) -> dict[str, str]:
 
 @contextmanager
 def running_service(
-    upstream: str, *options: str, app: str = "wsgi:app", environ: Mapping[str, str] | None = None, **variables: str
+    upstream: str,
+    *options: str,
+    app: str = "wsgi:app",
+    environ: Mapping[str, str] | None = None,
+    **variables: str,
 ) -> Iterator[TokenService]:
     """Run the Procfile's command on a free port. A variable set to ``""`` counts as unset."""
     port = free_port()
     environ = environ or service_environ(upstream, PORT=str(port), **variables)
 
-    def is_ready(run: Running) -> bool:
+    def is_ready(_: Running) -> bool:
         if not accepts_connections(port):
             return False
         scheme = "https" if "--certfile" in options else "http"

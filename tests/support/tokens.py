@@ -19,6 +19,8 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
 
-def sign(key: Any = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None, **changes: Any) -> str:
+def sign(
+    key: Any = SECRET, algorithm: str = "HS256", headers: dict[str, Any] | None = None, **changes: Any
+) -> str:
     """Sign a good token, or one that is wrong in just what ``changes`` says."""
     return jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)

@@ -1,0 +1,96 @@
+"""Authenticators for tests, with a clock that stands still, and good claims to spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from service.auth.authenticator import Authenticator, ReplayGuard, TokenRules
+from service.auth.keys import KeySource, StaticKeys, secret_key
+from service.auth.providers import Provider
+from service.errors import InvalidTokenError
+from service.identity import Caller
+
+NOW = 1_800_000_000
+ISSUER = "https://issuer.test/"
+AUDIENCE = "token-service"
+SECRET = "a-shared-secret-of-at-least-32-bytes"
+PSEUDONYM_KEY = b"a-key-for-pseudonyms-of-32-bytes"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """Give the claims of a good token; ``None`` takes one out."""
+    good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "iat": NOW, "exp": NOW + 3600}
+    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+
+
+@dataclass
+class Clock:
+    """A clock that moves only when told."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass(frozen=True)
+class Door:
+    """An authenticator, asked as a test asks."""
+
+    authenticator: Authenticator
+
+    def admits(self, token: str) -> Caller:
+        return self.authenticator.authenticate(f"Bearer {token}")
+
+    def refuses(self, token: str) -> InvalidTokenError:
+        """Expect a 401 for this token and return it, so that the log's view can be looked at."""
+        with pytest.raises(InvalidTokenError) as refused:
+            self.authenticator.authenticate(f"Bearer {token}")
+        assert token not in repr(vars(refused.value))
+        return refused.value
+
+    def cause(self, token: str) -> str:
+        """Say in the log's word why this token is refused."""
+        return str(self.refuses(token).seen["cause"])
+
+
+def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
+    """Give the rules that the settings make of their defaults, or of a provider's preset."""
+    defaults: Mapping[str, Any] = {
+        "issuer": provider.issuer if provider else ISSUER,
+        "audience": provider.audience if provider else AUDIENCE,
+        "required_scope": None,
+        "max_lifetime": 86_400,
+        "leeway": 10,
+        "authorized_parties": (),
+        "allow_anonymous": False,
+        "provider": provider,
+    }
+    return TokenRules(**{**defaults, **changes})
+
+
+def door(
+    keys: KeySource | None = None,
+    *,
+    clock: Clock | None = None,
+    replay_guard: ReplayGuard | None = None,
+    provider: Provider | None = None,
+    **changes: Any,
+) -> Door:
+    """Make a door; its keys are the shared secret's unless others are given."""
+    return Door(
+        Authenticator(
+            keys=keys or StaticKeys((secret_key(SECRET),)),
+            rules=rules(provider, **changes),
+            pseudonym_key=PSEUDONYM_KEY,
+            clock=clock or Clock(),
+            replay_guard=replay_guard,
+        )
+    )

@@ -1,0 +1,124 @@
+"""The demo page as a visitor uses it, in Debian's Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+# The page's own refusals, which the browser reports as failed loads, are what many tests are about.
+_EXPECTED_ON_THE_CONSOLE = re.compile(r"Failed to load resource: the server responded with a status of \d+")
+
+
+@contextmanager
+def running_chromium(microphone: Path) -> Iterator[Browser]:
+    """Run a headless Chromium with a fresh profile, that hears a WAV file over and over as its microphone."""
+    if not CHROMIUM.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{CHROMIUM} is not installed")
+    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
+        yield browser
+        browser.close()
+
+
+def write_speech(path: Path) -> None:
+    """Write one and a half seconds of a loud tone and as long a silence, which a voice detector hears as a turn."""
+    rate, seconds = 48_000, 1.5
+    period = rate // 200
+    tone = b"".join(
+        (12_000 if sample % period < period // 2 else -12_000).to_bytes(2, "little", signed=True)
+        for sample in range(int(rate * seconds))
+    )
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(tone + bytes(len(tone)))
+
+
+def listen_for_problems(page: Page) -> list[str]:
+    """Collect what goes wrong in a page: errors on the console, blocked content, uncaught exceptions."""
+    problems: list[str] = []
+
+    def on_console(message: Any) -> None:
+        if message.type in {"error", "warning"} and not _EXPECTED_ON_THE_CONSOLE.match(message.text):
+            problems.append(message.text)
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    return problems
+
+
+@dataclass
+class DemoPage:
+    """The demo page; its methods are what a visitor does."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator(".entry[data-speaker=answer] p")
+
+    @property
+    def own_words(self) -> Locator:
+        return self.page.locator(".entry[data-speaker=you] p")
+
+    @property
+    def notice(self) -> Locator:
+        return self.page.get_by_role("alert")
+
+    @property
+    def status(self) -> Locator:
+        return self.page.locator("#status")
+
+    @property
+    def audio_bytes(self) -> int:
+        figure = self.page.locator("#audio-bytes").inner_text().split()[0]
+        return int(figure.replace(",", "")) if figure[0].isdigit() else 0
+
+    def choose(self, label: str) -> None:
+        """Choose one of the session types or kinds of answer."""
+        self.page.get_by_text(label, exact=True).click()
+
+    def connect(self) -> None:
+        self.page.get_by_role("button", name="Connect", exact=True).click()
+        expect(self.status).to_have_text("Connected")
+
+    def say(self, text: str) -> None:
+        self.page.get_by_label("Message").fill(text)
+        self.page.get_by_role("button", name="Send", exact=True).click()
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name).click()
+
+    def provoke(self, name: str) -> None:
+        """Bring about a refusal on purpose."""
+        self.page.get_by_text("See it refuse").click()
+        self.press(name)
+
+    def expect_event(self, name: str, *, times: int = 1) -> Locator:
+        """Wait until the log holds an event at least ``times`` times; give its first entry."""
+        entries = self.page.locator("#events li", has=self.page.get_by_text(name, exact=True))
+        expect(entries.nth(times - 1)).to_be_attached()
+        return entries.first

@@ -1,0 +1,188 @@
+"""The environment is read once, and every problem of it is found in one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from service.settings import ConfigurationError, Settings
+from tests.support.processes import PYTHON, bare_environ, running
+
+GOOD = {
+    "OPENAI_API_KEY": "sk-canary-key",
+    "JWT_SECRET": "canary-secret-of-more-than-32-bytes",
+    "JWT_ISSUER": "https://issuer.test",
+    "JWT_AUDIENCE": "token-service",
+}
+
+
+def problems_of(environ: dict[str, str]) -> dict[str, str]:
+    """Read an environment that should be refused; return what is said of each variable."""
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environ(environ)
+    assert "canary" not in str(refused.value)
+    assert refused.value.__cause__ is None
+    return {problem.variable: problem.message for problem in refused.value.problems}
+
+
+def pem(key: Any) -> str:
+    """Spell a key's public half as PEM."""
+    spelled: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return spelled.decode()
+
+
+def test_four_variables_are_enough_and_the_rest_has_the_contracts_defaults() -> None:
+    settings = Settings.from_environ(GOOD)
+
+    assert settings.public_url == "https://api.openai.com/v1"
+    assert settings.allowed_models == ("gpt-realtime-2.1",)
+    assert (settings.token_ttl, settings.token_max_ttl) == (60, 600)
+    assert [str(item) for item in settings.rate_limit_per_user] == ["10 per 1 minute", "100 per 1 hour"]
+    assert settings.storage_url == "memory://"
+
+
+def test_an_empty_environment_names_everything_that_is_missing_at_once() -> None:
+    assert set(problems_of({})) == {"OPENAI_API_KEY", "JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"}
+
+
+def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
+    assert "OPENAI_API_KEY" in problems_of({**GOOD, "OPENAI_API_KEY": "  "})
+    assert Settings.from_environ({**GOOD, "TOKEN_TTL": "", "PORT": ""}).token_ttl == 60
+
+
+def test_a_keys_surrounding_white_space_is_stripped() -> None:
+    assert Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).account.api_key == "sk-x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("OPENAI_API_KEY", "sk-canary\nx", "control"),
+        ("OPENAI_BASE_URL", "http://api.openai.com/v1", "https://"),
+        ("OPENAI_BASE_URL", "https://user:canary@api.openai.com/v1", "user name or password"),
+        ("OPENAI_BASE_URL", "https://api.openai.com/v1?canary=1", "no query"),
+        ("OPENAI_BASE_URL", "api.openai.com", "whole URL"),
+        ("REALTIME_PUBLIC_URL", "http://192.0.2.1/v1", "https://"),
+        ("OPENAI_ORG_ID", "org canary", "letters, digits"),
+        ("REALTIME_API", "alpha", "'ga' or 'beta'"),
+        ("UPSTREAM_TIMEOUT", "21", "less than or equal to 20"),
+        ("REQUESTS_CA_BUNDLE", "/no/such/canary", "exists"),
+        ("JWT_SECRET", "canary-too-short", "at least 32"),
+        ("JWT_SECRET", GOOD["JWT_SECRET"] + ",canary-too-short", "at least 32"),
+        ("JWT_ALLOW_MULTIPLE", "maybe-canary", "neither 1 nor 0"),
+        ("AUTH_PROVIDER", "canary:x", "auth0:DOMAIN"),
+        ("AUTH_PROVIDER", "cognito:eu-west-1", "cognito:REGION/POOL/CLIENT_ID"),
+        ("JWT_LEEWAY", "canary", "valid integer"),
+        ("ALLOWED_MODELS", "gpt-realtime-mini", "DEFAULT_MODEL"),
+        ("TOKEN_TTL", "9", "greater than or equal to 10"),
+        ("TOKEN_TTL", "700", "TOKEN_MAX_TTL"),
+        ("TOKEN_MAX_TTL", "7201", "less than or equal to 7200"),
+        ("RATE_LIMIT_PER_USER", "5/min", "10/minute;100/hour"),
+        ("RATE_LIMIT_PER_USER", "5", "10/minute;100/hour"),
+        ("RATE_LIMIT_GLOBAL", "5/week", "10/minute;100/hour"),
+        ("RATE_LIMIT_GLOBAL", "0/minute", "admit nobody"),
+        ("RATE_LIMIT_FAILED_AUTH", ";", "10/minute;100/hour"),
+        ("RATE_LIMIT_TIERS", "{", "JSON"),
+        ("RATE_LIMIT_TIERS", '{"pro": "canary"}', "tier 'pro'"),
+        ("RATE_LIMIT_TIERS", '{"pro": 5}', "limits by tier"),
+        ("RATE_LIMIT_STORAGE_URL", "mysql://:canary@host", "redis://"),
+        ("REDIS_URL", "canary", "redis://"),
+        ("RATE_LIMIT_STRATEGY", "canary", "fixed-window"),
+        ("RATE_LIMIT_ON_STORAGE_FAILURE", "allow", "'local' or 'deny'"),
+        ("ALLOWED_ORIGINS", "*", "pattern"),
+        ("ALLOWED_ORIGINS", "https://*.canary.example", "pattern"),
+        ("ALLOWED_ORIGINS", "https://app.example/path", "without a path"),
+        ("TRUSTED_PROXY_HOPS", "-1", "greater than or equal to 0"),
+        ("MAX_BODY_BYTES", "12", "greater than or equal to 1024"),
+        ("LOG_FORMAT", "xml", "'json' or 'console'"),
+        ("PORT", "http", "valid integer"),
+        ("WEB_CONCURRENCY", "canary", "valid integer"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right_and_is_not_repeated(
+    variable: str, value: str, said: str
+) -> None:
+    problems = problems_of({**GOOD, variable: value})
+
+    assert said in problems[variable]
+    assert set(problems) == {variable}
+
+
+def test_problems_of_several_variables_are_reported_together() -> None:
+    wrong = {"PORT": "x", "TOKEN_TTL": "700", "RATE_LIMIT_GLOBAL": "x", "JWT_SECRET": "short"}
+
+    assert set(problems_of({**GOOD, **wrong})) == set(wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (rsa.generate_private_key(public_exponent=65537, key_size=1024), "2048"),
+        (ec.generate_private_key(ec.SECP256K1()), "P-256 and P-384"),
+    ],
+    ids=["RSA of 1024 bits", "secp256k1"],
+)
+def test_a_public_key_too_weak_or_of_another_kind_is_refused(key: Any, said: str) -> None:
+    environ = {**GOOD, "JWT_SECRET": "", "JWT_PUBLIC_KEY": pem(key)}
+
+    assert said in problems_of(environ)["JWT_PUBLIC_KEY"]
+
+
+def test_a_public_key_with_its_newlines_written_out_is_understood() -> None:
+    key = pem(ec.generate_private_key(ec.SECP256R1())).replace("\n", "\\n")
+
+    assert Settings.from_environ({**GOOD, "JWT_SECRET": "", "JWT_PUBLIC_KEY": key}).jwt_public_key == key
+
+
+def test_a_forgotten_secret_beside_a_provider_is_refused_unless_it_is_meant() -> None:
+    both = {**GOOD, "AUTH_PROVIDER": "clerk:clerk.example.com"}
+
+    assert "JWT_ALLOW_MULTIPLE=1" in problems_of(both)["JWT_ALLOW_MULTIPLE"]
+    assert Settings.from_environ({**both, "JWT_ALLOW_MULTIPLE": "1"}).jwt_secret
+    supabase = {**GOOD, "AUTH_PROVIDER": "supabase:abcdefgh"}
+    assert Settings.from_environ(supabase).jwt_secret
+
+
+def test_a_preset_fills_in_issuer_key_set_and_audience_and_explicit_variables_override_it() -> None:
+    environ = {"OPENAI_API_KEY": "sk-x", "AUTH_PROVIDER": "firebase:acme"}
+
+    settings = Settings.from_environ(environ)
+    assert settings.jwt_issuer == "https://securetoken.google.com/acme"
+    assert settings.jwt_audience == "acme"
+    assert settings.jwt_jwks_url
+    assert Settings.from_environ({**environ, "JWT_AUDIENCE": "other"}).jwt_audience == "other"
+
+
+def test_a_preset_without_an_audience_of_its_own_asks_for_one() -> None:
+    environ = {"OPENAI_API_KEY": "sk-x", "AUTH_PROVIDER": "auth0:acme.eu.auth0.com"}
+
+    assert set(problems_of(environ)) == {"JWT_AUDIENCE"}
+
+
+def test_no_representation_of_settings_shows_a_secret() -> None:
+    settings = Settings.from_environ(
+        {**GOOD, "METRICS_TOKEN": "canary", "REDIS_URL": "redis://:canary@h", "HTTPS_PROXY": "http://u:canary@p"}
+    )
+
+    assert "canary" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert "canary" not in repr(settings.account)
+
+
+def test_processes_are_held_at_one_while_limits_are_counted_in_memory() -> None:
+    many = {**GOOD, "WEB_CONCURRENCY": "4"}
+
+    assert Settings.from_environ(many).processes == 1
+    assert Settings.from_environ({**many, "REDIS_URL": "redis://localhost"}).processes == 4
+
+
+def test_gunicorn_with_an_empty_environment_exits_at_once_with_the_full_list() -> None:
+    command = (PYTHON, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app")
+
+    with running(command, environ=bare_environ(), ready=lambda run: run.process.poll() is not None) as run:
+        assert run.wait(15) != 0
+        for variable in ("OPENAI_API_KEY", "JWT_SECRET", "JWT_ISSUER", "JWT_AUDIENCE"):
+            assert variable in run.output
+        assert "Traceback" not in run.output
