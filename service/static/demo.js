@@ -89,7 +89,7 @@ async function mint({ jwt: bearer = jwt.value.trim(), ...options } = {}) {
 
 /** @param {Error} error */
 function described(error) {
-  return { message: error.message, ...error };
+  return { ...error, message: error.message };
 }
 
 /** What the form said when it was sent: its fields are disabled, and so silent, during a session. */

@@ -16,8 +16,9 @@ class Capture extends AudioWorkletProcessor {
    * @override
    * @param {Float32Array[][]} inputs
    */
-  process([[samples] = []]) {
-    if (!samples) return true;
+  process(inputs) {
+    const samples = inputs[0]?.[0];
+    if (!samples) return true; // nothing is connected yet
     for (; this.#position < samples.length - 1; this.#position += this.#step) {
       const index = Math.floor(this.#position);
       const before = index < 0 ? this.#previous : samples[index];

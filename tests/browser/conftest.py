@@ -1,0 +1,44 @@
+"""Fixtures: one Chromium, one demo; a page and a profile of its own for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import DemoPage, listen_for_problems, running_chromium, write_speech
+from tests.support.processes import PYTHON, bare_environ, free_port, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Debian's Chromium, headless, with somebody humming into its microphone."""
+    speech = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    write_speech(speech)
+    with running_chromium(speech) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def demo_url() -> Iterator[str]:
+    """The address that ``python -m service demo`` prints."""
+    command = (PYTHON, "-m", "service", "demo", "--port", str(free_port()))
+    with running(command, environ=bare_environ(), ready=lambda run: "Demo page: " in run.output) as run:
+        yield run.output.partition("Demo page: ")[2].split()[0]
+
+
+@pytest.fixture(params=["light"])
+def demo(chromium: Browser, demo_url: str, request: pytest.FixtureRequest) -> Iterator[DemoPage]:
+    """The demo page, just opened; the test fails where the browser complains of anything but a refusal."""
+    context = chromium.new_context(color_scheme=request.param, viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    visit = DemoPage(page, listen_for_problems(page))
+    page.goto(demo_url)
+    yield visit
+    context.close()
+    assert visit.problems == []
