@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from service import answers, logs
+from service import answers, logs, openapi
 from service.audit import Audit
 from service.auth.authenticator import Authenticator, TokenRules
 from service.auth.jwks import JwksKeys
@@ -15,9 +15,11 @@ from service.auth.keys import CombinedKeys, StaticKeys, public_key, secret_key
 from service.metrics import Metrics
 from service.outbound import Network
 from service.policy import Policy
+from service.probes import probe_routes
+from service.ratelimit.extension import attach, failover_for
 from service.ratelimit.limiter import RateLimits
 from service.ratelimit.replay import StorageReplayGuard
-from service.routes import Parts, health_routes, token_routes
+from service.routes import Parts, token_routes
 from service.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ def create_app(settings: Settings) -> Flask:
     network = network_of(settings)
     limits = limits_of(settings, app)
     metrics = Metrics()
+    key_set = key_set_of(settings, network)
+    metrics_token = settings.metrics_token
     parts = Parts(
-        authenticator=authenticator_of(settings, network, limits),
+        authenticator=authenticator_of(settings, key_set, limits),
         policy=policy_of(settings),
         limits=limits,
         upstream=upstream_of(settings, network),
@@ -48,7 +52,15 @@ def create_app(settings: Settings) -> Flask:
         app, allowed_origins=settings.allowed_origins, max_body_bytes=settings.max_body_bytes, metrics=metrics
     )
     app.register_blueprint(token_routes(parts))
-    app.register_blueprint(health_routes())
+    app.register_blueprint(
+        probe_routes(
+            limits=limits,
+            key_set=key_set,
+            metrics=metrics,
+            metrics_token=metrics_token.get_secret_value() if metrics_token else None,
+            description=openapi.describe(beta=settings.beta),
+        )
+    )
     return app
 
 
@@ -62,19 +74,24 @@ def network_of(settings: Settings) -> Network:
     )
 
 
-def keys_of(settings: Settings, network: Network) -> KeySource:
+def key_set_of(settings: Settings, network: Network) -> JwksKeys | None:
+    """Make the identity provider's key set, where there is a provider."""
+    url = settings.jwt_jwks_url
+    return JwksKeys(url, http=network.session(url)) if url else None
+
+
+def keys_of(settings: Settings, key_set: JwksKeys | None) -> KeySource:
     """Gather the keys that verify tokens, the configured ones before the published ones."""
     configured = [secret_key(secret.get_secret_value()) for secret in settings.jwt_secret]
     if settings.jwt_public_key:
         configured.append(public_key(settings.jwt_public_key))
     sources: list[KeySource] = [StaticKeys(tuple(configured))] if configured else []
-    if settings.jwt_jwks_url:
-        session = network.session(settings.jwt_jwks_url)
-        sources.append(JwksKeys(settings.jwt_jwks_url, http=session, clock=time.time))
+    if key_set:
+        sources.append(key_set)
     return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
 
 
-def authenticator_of(settings: Settings, network: Network, limits: RateLimits) -> Authenticator:
+def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateLimits) -> Authenticator:
     """Make the part that knows whom a token speaks of."""
     rules = TokenRules(
         issuer=settings.jwt_issuer or "",
@@ -87,11 +104,11 @@ def authenticator_of(settings: Settings, network: Network, limits: RateLimits) -
         provider=settings.auth_provider,
     )
     return Authenticator(
-        keys=keys_of(settings, network),
+        keys=keys_of(settings, key_set),
         rules=rules,
         pseudonym_key=settings.pseudonym_key,
         clock=time.time,
-        replay_guard=StorageReplayGuard(limits.storage) if settings.jwt_single_use else None,
+        replay_guard=StorageReplayGuard(limits.counter) if settings.jwt_single_use else None,
     )
 
 
@@ -120,15 +137,11 @@ def upstream_of(settings: Settings, network: Network) -> Upstream:
 
 def limits_of(settings: Settings, app: Flask) -> RateLimits:
     """Make the part that counts."""
-    return RateLimits(
+    strategy = attach(
         app,
-        user_limits=settings.rate_limit_per_user,
-        global_limits=settings.rate_limit_global,
-        failed_auth_limits=settings.rate_limit_failed_auth,
-        tiers=settings.rate_limit_tiers,
-        tier_claim=settings.rate_limit_tier_claim,
-        storage_url=settings.storage_url,
+        url=settings.storage_url,
         strategy=settings.rate_limit_strategy,
-        on_failure=settings.rate_limit_on_storage_failure,
         on_heroku=settings.dyno is not None,
     )
+    counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
+    return RateLimits(settings.limit_rules, counter)

@@ -7,14 +7,12 @@ SHA-256, by which a leaked secret can be traced to its mint. Neither can be turn
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from service.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
-
-if TYPE_CHECKING:
-    from service.identity import Caller, ClientSecret, Grant
+from service.identity import Caller, ClientSecret, Grant
 
 _LONGEST = 300
 """Characters of any text that came from outside: enough to understand it, too little to flood a log with."""

@@ -10,21 +10,17 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
+from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from service.identity import Served
 from service.redaction import redactor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from gunicorn.config import Config
-    from structlog.typing import EventDict, Processor, WrappedLogger
-
-    from service.identity import Served
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 

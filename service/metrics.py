@@ -8,17 +8,14 @@ for that variable when it is first imported, so whoever starts processes sets it
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Iterator
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.errors import ServiceError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.identity import Grant, Served
+from service.identity import Grant, Served
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 """Histogram buckets: from a refusal out of memory to the longest ``UPSTREAM_TIMEOUT``."""

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, unquote, urlsplit
 
 REDACTED = "[redacted]"
 
@@ -31,7 +28,7 @@ _MARKS = ("ek_", "sk-", "eyJ", "earer ", "://")
 
 def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     """Make a function that blots out ``secrets``, however they are spelled, and anything shaped like one."""
-    known = {secret for secret in secrets if len(secret) >= _SHORTEST}
+    known = {part for secret in secrets for part in (secret, _password(secret)) if len(part) >= _SHORTEST}
     spellings = {spelling for secret in known for spelling in _spellings(secret)}
     longest_first = sorted(spellings, key=len, reverse=True)
 
@@ -43,6 +40,14 @@ def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
         return text
 
     return redact
+
+
+def _password(secret: str) -> str:
+    """Return the password within a URL, such as a storage's; libraries show it alone, too."""
+    try:
+        return unquote(urlsplit(secret).password or "")
+    except ValueError:  # no URL at all
+        return ""
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

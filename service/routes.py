@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
@@ -150,14 +150,3 @@ def mint(upstream: Upstream, grant: Grant, caller: Caller, trace: Trace) -> Clie
         return upstream.mint(grant, safety_identifier=caller.pseudonym)
     finally:
         trace.upstream_seconds = perf_counter() - started
-
-
-def health_routes() -> Blueprint:
-    """Make the route that says the process lives."""
-    routes = Blueprint("health", __name__)
-
-    @routes.get("/healthz")
-    def healthz() -> dict[str, Any]:
-        return {"status": "ok"}
-
-    return routes

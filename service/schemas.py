@@ -284,3 +284,5 @@ class ReadyAnswer(_Answer):
     """Whether secrets can be minted; `degraded` counts limits per process until the storage is back."""
 
     status: Literal["ok", "degraded", "unavailable"]
+    limit_storage: Literal["ok", "degraded", "unavailable"]
+    key_set: Literal["ok", "unavailable"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from service.check.finding import Finding, ill
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 PATIENCE = 15
 """Seconds until a part that has not answered counts as ill, even one that answers a byte now and then."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from service.check.finding import Finding, ill, well
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from service.settings import Problem
+from service.settings import Problem
 
 _LIKENESS = 0.86
 """``difflib``'s ratio: lets ``RATE_LIMIT_PER_USERS`` through, and keeps ``HOSTNAME`` apart from ``HOST``."""

@@ -6,21 +6,18 @@ One ``GET {base}/models``, which costs nothing
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 
 from service import wire
 from service.check.finding import Finding, ill, well
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from service.outbound import Network
+from service.outbound import Network
 
 TIMEOUT = 10
 """Seconds a read may take."""
