@@ -1,0 +1,173 @@
+"""Who is measured: each with the same upstream, callers and limits, as far as it knows such."""
+
+import secrets
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jwt
+
+from . import peers
+from .plan import BUSY, HELD, STANDARD, Candidate
+
+SERVICE = "service"
+SERVICE_REDIS = "service, Redis"
+SERVICE_TWO = "service, 2 processes"
+FLOOR = "floor"
+EXPRESS = "Express"
+FASTAPI = "FastAPI"
+LITELLM = "LiteLLM"
+NAMES = (SERVICE, EXPRESS, FLOOR, SERVICE_REDIS, SERVICE_TWO, FASTAPI, LITELLM)
+REDIS_WINDOWS = 2
+"""Windows that each mint counts in under `RATE_LIMITS`: the caller's and everyone's."""
+
+_ROOT = Path(__file__).parents[2]
+_USERS = 1000
+_ISSUER = "https://issuer.example"
+_AUDIENCE = "realtime-token-service"
+_UNREACHED = "1000000/minute"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the candidates of one run share: ports on loopback, and where their packages lie."""
+
+    cache: Path
+    upstream_port: int
+    redis_port: int
+
+
+def candidate(name: str, port: int, around: Surroundings) -> Candidate:
+    """Return the candidate of that name, to be started on `port`."""
+    return _MAKERS[name](port, around)
+
+
+def _service(port: int, around: Surroundings) -> Candidate:
+    key = secrets.token_urlsafe(48)
+    return Candidate(
+        name=SERVICE,
+        port=port,
+        command=(sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app"),
+        directory=_ROOT,
+        environment={
+            **_common(key, around),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "WEB_CONCURRENCY": "1",
+            "RATE_LIMIT_PER_USER": _UNREACHED,
+            "RATE_LIMIT_GLOBAL": _UNREACHED,
+        },
+        tokens=_tokens(key),
+    )
+
+
+def _service_redis(port: int, around: Surroundings) -> Candidate:
+    alone = _service(port, around)
+    storage = {"RATE_LIMIT_STORAGE_URL": f"redis://127.0.0.1:{around.redis_port}/0"}
+    return replace(alone, name=SERVICE_REDIS, environment={**alone.environment, **storage}, loads=(BUSY,))
+
+
+def _service_two(port: int, around: Surroundings) -> Candidate:
+    shared = _service_redis(port, around)
+    environment = {**shared.environment, "WEB_CONCURRENCY": "2"}
+    return replace(shared, name=SERVICE_TWO, environment=environment, loads=(*STANDARD, HELD))
+
+
+def _floor(port: int, around: Surroundings) -> Candidate:
+    gunicorn = ("gunicorn", "--worker-class", "gevent", "--worker-connections", "1000", "--keep-alive", "75")
+    return Candidate(
+        name=FLOOR,
+        port=port,
+        command=(
+            *(sys.executable, "-m", *gunicorn, "--no-control-socket"),
+            *("--bind", f"127.0.0.1:{port}", "tests.benchmark.floor.app:app"),
+        ),
+        directory=_ROOT,
+        environment=_common("", around),
+        authenticates=False,
+        tokens=("nobody",),
+    )
+
+
+def _express(port: int, around: Surroundings) -> Candidate:
+    key = secrets.token_urlsafe(48)
+    return Candidate(
+        name=EXPRESS,
+        port=port,
+        command=("node", "server.js"),
+        directory=peers.installed("express", around.cache),
+        environment={**_common(key, around), "NODE_ENV": "production", "PORT": str(port)},
+        tokens=_tokens(key),
+    )
+
+
+def _fastapi(port: int, around: Surroundings) -> Candidate:
+    key = secrets.token_urlsafe(48)
+    directory = peers.installed("fastapi", around.cache)
+    return Candidate(
+        name=FASTAPI,
+        port=port,
+        command=(
+            str(directory / ".venv/bin/uvicorn"),
+            "server:app",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ),
+        directory=directory,
+        environment=_common(key, around),
+        tokens=_tokens(key),
+    )
+
+
+def _litellm(port: int, around: Surroundings) -> Candidate:
+    key = f"sk-{secrets.token_urlsafe(48)}"
+    directory = peers.installed("litellm", around.cache)
+    return Candidate(
+        name=LITELLM,
+        port=port,
+        command=(
+            str(directory / ".venv/bin/litellm"),
+            *("--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)),
+        ),
+        directory=directory,
+        environment={
+            **_common("", around),
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{around.upstream_port}",  # it adds /v1 itself
+            "LITELLM_MASTER_KEY": key,
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices at start
+        },
+        path="/v1/realtime/client_secrets",
+        tokens=(key,),
+    )
+
+
+_MAKERS = {
+    SERVICE: _service,
+    SERVICE_REDIS: _service_redis,
+    SERVICE_TWO: _service_two,
+    FLOOR: _floor,
+    EXPRESS: _express,
+    FASTAPI: _fastapi,
+    LITELLM: _litellm,
+}
+
+
+def _common(key: str, around: Surroundings) -> dict[str, str]:
+    return {
+        "OPENAI_API_KEY": f"sk-{secrets.token_urlsafe(48)}",
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{around.upstream_port}/v1",
+        "JWT_SECRET": key,
+        "JWT_ISSUER": _ISSUER,
+        "JWT_AUDIENCE": _AUDIENCE,
+    }
+
+
+def _tokens(key: str) -> tuple[str, ...]:
+    """Return tokens of so many users that limiters hold a realistic number of counters."""
+    now = int(time.time())
+    claims = {"iss": _ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + 3600}
+    return tuple(jwt.encode({**claims, "sub": f"user-{n:05}"}, key, "HS256") for n in range(_USERS))

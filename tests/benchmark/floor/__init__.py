@@ -1,0 +1,1 @@
+"""The floor: what no Python service of this shape can go below."""

@@ -1,0 +1,110 @@
+"""Runs the rounds: each candidate in its turn is started, warmed, loaded, weighed and ended."""
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from . import load, processes
+from .candidates import Surroundings, candidate
+from .load import BenchmarkError, Target, Upstream
+from .plan import DISTANT, Candidate, Load, Outing
+
+_START_PATIENCE = 60.0
+_WARMING = Load(latency=0.0, connections=DISTANT.connections)
+_WARMING_SECONDS = 2.0
+_REFUSALS = (http.client.UNAUTHORIZED, http.client.BAD_REQUEST)  # LiteLLM answers an unknown key with 400
+
+
+def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[Outing]:
+    """Return every outing of every round; candidates alternate, and every other round runs backwards."""
+    outings = []
+    with surroundings(cache) as around:
+        for number in range(rounds):
+            for name in names if number % 2 == 0 else reversed(names):
+                sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
+                outings.append(_outing(candidate(name, processes.free_port(), around), around, seconds))
+    return outings
+
+
+@contextmanager
+def surroundings(cache: Path) -> Iterator[Surroundings]:
+    """Keep the stand-in and a Redis that writes nothing to disk running."""
+    around = Surroundings(cache, upstream_port=processes.free_port(), redis_port=processes.free_port())
+    here = Path(__file__).parent
+    upstream = (sys.executable, str(here / "upstream.py"), str(around.upstream_port))
+    redis = ("redis-server", "--port", str(around.redis_port), "--bind", "127.0.0.1", "--save", "")
+    with (
+        processes.running(upstream, directory=here, environment={}, log=_log(cache, "upstream")),
+        processes.running(redis, directory=cache, environment={}, log=_log(cache, "redis")),
+    ):
+        for port in (around.upstream_port, around.redis_port):
+            processes.await_port(port)
+        yield around
+
+
+@contextmanager
+def started(who: Candidate, around: Surroundings) -> Iterator[tuple[Target, float]]:
+    """Start the candidate; yield it with the seconds from exec to its first mint, once it has refused a stranger."""
+    tokens = around.cache / "tokens.txt"
+    tokens.write_text("\n".join(who.tokens))
+    upstream = Upstream(around.upstream_port)
+    upstream.control(0.0)
+    log = _log(around.cache, who.name)
+    begun = time.monotonic()
+    with processes.running(
+        who.command, directory=who.directory, environment=who.environment, log=log
+    ) as process:
+        _await_mint(who, process)
+        cold_start = time.monotonic() - begun
+        _expect_refusal(who)
+        yield Target(who.url, process.pid, tokens, upstream, around.redis_port), cold_start
+
+
+def _outing(who: Candidate, around: Surroundings, seconds: float) -> Outing:
+    with started(who, around) as (target, cold_start):
+        load.run_wrk(target, _WARMING, _WARMING_SECONDS)
+        samples = [load.take(target, wanted, wanted.stretched(seconds)) for wanted in who.loads]
+        return Outing(
+            candidate=who.name,
+            cold_start=cold_start,
+            memory=processes.memory(target.pid),
+            peak_memory=processes.peak_memory(target.pid),
+            samples=samples,
+        )
+
+
+def _await_mint(who: Candidate, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):  # nothing listens yet
+            status, body = _post(who, who.tokens[0])
+            if status == http.client.OK and body.get("value") and body.get("session"):
+                return
+            raise BenchmarkError(f"{who.name} answered {status} to a mint")
+        time.sleep(0.01)
+    raise BenchmarkError(f"{who.name} did not start")
+
+
+def _expect_refusal(who: Candidate) -> None:
+    status, _ = _post(who, "a.stranger.s")
+    if who.authenticates and status not in _REFUSALS:
+        raise BenchmarkError(f"{who.name} answered {status} to a stranger")
+
+
+def _post(who: Candidate, token: str) -> tuple[int, dict[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", who.port, timeout=_START_PATIENCE)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with closing(connection):
+        connection.request("POST", who.path, load.BODY, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def _log(cache: Path, name: str) -> Path:
+    return cache / "logs" / f"{name}.log"

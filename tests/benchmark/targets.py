@@ -1,0 +1,75 @@
+"""The targets, each a ratio or a bound within one run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .candidates import EXPRESS, FASTAPI, FLOOR, LITELLM, REDIS_WINDOWS, SERVICE, SERVICE_REDIS, SERVICE_TWO
+from .plan import BUSY, DISTANT, HELD, Outing
+
+_MEGABYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target: what is measured, the bound, what was found."""
+
+    what: str
+    bound: str
+    found: float
+    holds: bool
+
+
+def judge(by_name: Mapping[str, Outing]) -> list[Verdict]:
+    """Hold the run's medians, one outing for each candidate, against every target."""
+    return [*_against_peers(by_name), *_alone(by_name), *_with_redis(by_name)]
+
+
+def _against_peers(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
+    ours = by_name[SERVICE].under(BUSY)
+    express = by_name[EXPRESS].under(BUSY)
+    for peer, factor in ((EXPRESS, 1.5), (FASTAPI, 3), (LITELLM, 8)):
+        theirs = by_name[peer].under(BUSY)
+        yield _at_least(
+            f"throughput to {peer}'s, {BUSY}", ours.mints_per_second / theirs.mints_per_second, factor
+        )
+    yield _below(f"p99 to {EXPRESS}'s, {BUSY}", ours.p99 / express.p99, 1)
+    floor = by_name[FLOOR].under(BUSY)
+    yield _at_most(f"CPU a mint to the floor's, {BUSY}", ours.cpu_per_mint / floor.cpu_per_mint, 1.6)
+    yield _at_most(
+        f"memory after load to {LITELLM}'s", by_name[SERVICE].memory / by_name[LITELLM].memory, 0.25
+    )
+
+
+def _alone(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
+    distant = by_name[SERVICE].under(DISTANT)
+    yield _at_most(f"p50 to the latency, {DISTANT}", distant.p50 / DISTANT.latency, 1.15)
+    yield _at_most(f"p99 to the latency, {DISTANT}", distant.p99 / DISTANT.latency, 2)
+    yield _below("cold start, seconds", by_name[SERVICE].cold_start, 1)
+    held = by_name[SERVICE_TWO].under(HELD)
+    yield _at_least("in flight upstream, 2 processes", held.peak_in_flight, 500)
+    yield _below("highest memory of both then, MB", by_name[SERVICE_TWO].peak_memory / _MEGABYTES, 512)
+    failures = sum(sample.failures for name in _OURS for sample in by_name[name].samples)
+    yield _at_most("mints of ours that failed", failures, 0)
+
+
+def _with_redis(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
+    ours = by_name[SERVICE_REDIS].under(BUSY)
+    trips = ours.redis_round_trips_per_mint / REDIS_WINDOWS
+    yield _at_most("Redis round trips a window", round(trips, 2), 1)
+    alone = by_name[SERVICE].under(BUSY)
+    yield _at_least("throughput with Redis to without", ours.mints_per_second / alone.mints_per_second, 0.6)
+
+
+_OURS = (SERVICE, SERVICE_REDIS, SERVICE_TWO)
+
+
+def _at_least(what: str, found: float, bound: float) -> Verdict:
+    return Verdict(what, f"at least {bound:g}", found, found >= bound)
+
+
+def _at_most(what: str, found: float, bound: float) -> Verdict:
+    return Verdict(what, f"at most {bound:g}", found, found <= bound)
+
+
+def _below(what: str, found: float, bound: float) -> Verdict:
+    return Verdict(what, f"below {bound:g}", found, found < bound)
