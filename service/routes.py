@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from service.identity import Caller, ClientSecret, Grant
     from service.metrics import Metrics
     from service.policy import Policy
-    from service.ratelimit.limiter import Quota, RateLimits
+    from service.ratelimit.limiter import RateLimits
+    from service.ratelimit.quota import Quota
     from service.upstream import Upstream
 
 
