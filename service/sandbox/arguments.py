@@ -1,0 +1,137 @@
+"""Arguments for a function call, made up to fit the tool's JSON Schema.
+
+Covers what tools are written in: objects, arrays, the plain types with their bounds, ``enum``,
+``const``, ``default``, ``examples``, local ``$ref`` and the first branch of a choice. A ``pattern`` is not solved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Schema = dict[str, Any]
+
+_FORMATS = {
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+    "time": "12:00:00Z",
+    "email": "ada@example.com",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+_DEEPEST = 8
+"""A schema that refers to itself ends here."""
+
+
+def arguments_for(schema: Schema | None, said: str) -> Any:
+    """Make up arguments.
+
+    Args:
+        schema: the tool's ``parameters``.
+        said: what the user said behind the tool's name; it fills strings that are free.
+    """
+    return _Filler(schema or {}, said).fill(schema or {}, "value", 0)
+
+
+class _Filler:
+    def __init__(self, root: Schema, said: str) -> None:
+        self._root = root
+        self._said = said
+        self._by_type: dict[str, Callable[[Schema, str, int], Any]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "integer": self._integer,
+            "number": self._number,
+            "boolean": lambda _schema, _name, _depth: True,
+            "null": lambda _schema, _name, _depth: None,
+        }
+
+    def fill(self, schema: Schema, name: str, depth: int) -> Any:
+        """Make up one value; ``name`` is the property it is for."""
+        schema = self._resolved(schema)
+        for given in ("const", "default"):
+            if given in schema:
+                return schema[given]
+        for listed in ("enum", "examples"):
+            if schema.get(listed):
+                return self._mentioned(schema[listed])
+        return self._by_type.get(self._type_of(schema), self._object)(schema, name, depth)
+
+    def _resolved(self, schema: Schema) -> Schema:
+        """Follow references and choices until a plain schema is left."""
+        for _ in range(_DEEPEST):
+            reference = schema.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#"):
+                schema = self._look_up(reference)
+                continue
+            choice = next((schema[word] for word in ("anyOf", "oneOf") if schema.get(word)), None)
+            if choice:
+                schema = {**{k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}, **choice[0]}
+                continue
+            if schema.get("allOf"):
+                schema = _merged(schema)
+                continue
+            break
+        return schema
+
+    def _look_up(self, reference: str) -> Schema:
+        found: Any = self._root
+        for step in reference.lstrip("#/").split("/"):
+            found = found.get(step, {}) if step and isinstance(found, dict) else found
+        return found if isinstance(found, dict) else {}
+
+    @staticmethod
+    def _type_of(schema: Schema) -> str:
+        kind = schema.get("type", "array" if "items" in schema else "object")
+        return str(kind[0] if isinstance(kind, list) and kind else kind)
+
+    def _mentioned(self, values: list[Any]) -> Any:
+        """Prefer the value that the user spoke of."""
+        said = self._said.lower()
+        return next((v for v in values if isinstance(v, str) and v and v.lower() in said), values[0])
+
+    def _object(self, schema: Schema, _name: str, depth: int) -> dict[str, Any]:
+        properties = schema.get("properties") or {}
+        wanted = schema.get("required")
+        if wanted is None:
+            wanted = [] if depth >= _DEEPEST else list(properties)
+        return {name: self.fill(properties.get(name) or {}, name, depth + 1) for name in wanted}
+
+    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
+        length = max(schema.get("minItems", 0), 0 if depth >= _DEEPEST else 1)
+        return [self.fill(schema.get("items") or {"type": "string"}, name, depth + 1) for _ in range(length)]
+
+    def _string(self, schema: Schema, name: str, _depth: int) -> str:
+        text = str(_FORMATS.get(schema.get("format", ""), self._said or name))
+        text = text.ljust(schema.get("minLength", 0), ".")
+        return text[: schema.get("maxLength", len(text))]
+
+    def _integer(self, schema: Schema, _name: str, _depth: int) -> int:
+        return math.ceil(_lowest(schema, step=1))
+
+    def _number(self, schema: Schema, _name: str, _depth: int) -> float:
+        return _lowest(schema, step=0.5)
+
+
+def _lowest(schema: Schema, *, step: float) -> float:
+    """The lowest number that the bounds allow, or 1 where they do not speak against it."""
+    low = schema.get("minimum", -math.inf)
+    if "exclusiveMinimum" in schema:
+        low = max(low, schema["exclusiveMinimum"] + step)
+    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
+    value = min(max(1, low), high)
+    factor = schema.get("multipleOf")
+    return math.ceil(value / factor) * factor if factor else value
+
+
+def _merged(schema: Schema) -> Schema:
+    """Flatten ``allOf``, as far as its branches are objects."""
+    merged = {k: v for k, v in schema.items() if k != "allOf"}
+    for branch in schema["allOf"]:
+        properties = {**merged.get("properties", {}), **branch.get("properties", {})}
+        required = [*merged.get("required", []), *branch.get("required", [])]
+        merged = {**merged, **branch, "properties": properties, "required": required}
+    return merged

@@ -1,0 +1,48 @@
+"""The models that the sandbox pretends to have, with what each is for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+CONVERSATION = (
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-2",
+    "gpt-realtime-1.5",
+    "gpt-realtime",
+    "gpt-realtime-mini",
+    "gpt-audio-1.5",
+    "gpt-audio-mini",
+)
+TRANSCRIPTION = (
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-realtime-whisper",
+    "gpt-live-transcribe",
+    "gpt-transcribe",
+    "whisper-1",
+)
+TRANSLATION = ("gpt-realtime-translate",)
+BETA = ("gpt-4o-realtime-preview", "gpt-4o-mini-realtime-preview")
+"""Gone from today's API; a beta server still knows them."""
+
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_CREATED = 1756339200
+
+
+def is_known(model: str, *, beta: bool) -> bool:
+    """Whether a conversation may be held with a model; dated snapshots count as their model."""
+    family = _SNAPSHOT.sub("", model)
+    return family in CONVERSATION or (beta and family in BETA)
+
+
+def is_translation(model: str) -> bool:
+    """Whether a model translates."""
+    return _SNAPSHOT.sub("", model) in TRANSLATION
+
+
+def listing(*, beta: bool) -> list[dict[str, Any]]:
+    """The answer of ``GET /v1/models``."""
+    names = [*CONVERSATION, *TRANSCRIPTION, *TRANSLATION, *(BETA if beta else ())]
+    return [{"id": name, "object": "model", "created": _CREATED, "owned_by": "system"} for name in names]

@@ -1,0 +1,99 @@
+"""gunicorn, in the foreground: one gevent worker, since the memory of a sandbox is in its process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from service.sandbox.tls import Certificate, write_certificate
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9000
+
+
+def serve(
+    host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, tls: bool = False, beta: bool = False
+) -> NoReturn:
+    """Become the sandbox: this process is replaced, and ends with SIGINT or SIGTERM.
+
+    A fresh interpreter is needed because gevent must patch before anything else is imported.
+
+    Args:
+        host: the address to listen on.
+        port: 0 for a free one; the line printed at the start names it.
+        tls: serve https and wss, with a certificate made for this run.
+        beta: speak the retired beta too.
+    """
+    options = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
+    command = [sys.executable, "-m", "service.sandbox", "--host", host, "--port", str(port), *options]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, without a shell
+
+
+def main() -> None:
+    """Read the command line and serve until a signal ends it."""
+    from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - only here, behind gevent's patch
+
+    from service.sandbox.app import create_sandbox  # noqa: PLC0415
+
+    options = _arguments()
+    certificate = write_certificate() if options.tls else None
+
+    class Sandbox(BaseApplication):
+        """gunicorn without its command line and environment."""
+
+        def load_config(self) -> None:
+            for name, value in _settings(options, certificate).items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            return create_sandbox(beta=options.beta)
+
+    Sandbox().run()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service.sandbox", description=__doc__)
+    parser.add_argument("--host", default=DEFAULT_HOST)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--beta", action="store_true")
+    return parser.parse_args()
+
+
+def _settings(options: argparse.Namespace, certificate: Certificate | None) -> dict[str, Any]:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+
+    def announce(worker: Any) -> None:
+        """Tell the address, once: a worker that replaces a lost one stays quiet."""
+        if worker.age > 1:
+            return
+        port = worker.sockets[0].getsockname()[1]
+        if certificate:
+            print(f"certificate: {certificate.authority}")  # noqa: T201 - a command prints
+        print(f"sandbox: {'https' if certificate else 'http'}://{host}:{port}/v1", flush=True)  # noqa: T201
+
+    def clean_up(_arbiter: Any) -> None:
+        if certificate:
+            shutil.rmtree(certificate.key.parent, ignore_errors=True)
+
+    settings: dict[str, Any] = {
+        "bind": f"{host}:{options.port}",
+        "workers": 1,
+        "worker_class": "gevent",
+        "keepalive": 75,
+        "graceful_timeout": 0,
+        "control_socket_disable": True,
+        "loglevel": "warning",
+        "limit_request_field_size": 16_384,
+        "forwarder_headers": "",
+        "post_worker_init": announce,
+        "on_exit": clean_up,
+    }
+    if certificate:
+        settings |= {"certfile": str(certificate.chain), "keyfile": str(certificate.key)}
+    return settings

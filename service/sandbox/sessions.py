@@ -1,0 +1,118 @@
+"""Session configurations with the vendor's defaults filled in, and how an update changes one."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+Config = dict[str, Any]
+"""A session as JSON."""
+
+DEFAULT_MODEL = "gpt-realtime-2.1"
+DEFAULT_INSTRUCTIONS = "You are a helpful, friendly assistant. Answer briefly and in plain words."
+
+SESSION_SECONDS = 3600
+"""A session ends after an hour at the latest."""
+
+_VAD: dict[str, Config] = {
+    "server_vad": {
+        "type": "server_vad",
+        "threshold": 0.5,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 500,
+        "idle_timeout_ms": None,
+        "create_response": True,
+        "interrupt_response": True,
+    },
+    "semantic_vad": {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    },
+}
+
+_PCM: Config = {"type": "audio/pcm", "rate": 24000}
+
+_INPUT: Config = {
+    "format": _PCM,
+    "transcription": None,
+    "noise_reduction": None,
+    "turn_detection": _VAD["server_vad"],
+}
+
+
+def realtime(config: Config, *, session_id: str, expires_at: int) -> Config:
+    """Complete a realtime session."""
+    defaults: Config = {
+        "type": "realtime",
+        "object": "realtime.session",
+        "id": session_id,
+        "model": DEFAULT_MODEL,
+        "output_modalities": ["audio"],
+        "instructions": DEFAULT_INSTRUCTIONS,
+        "tools": [],
+        "tool_choice": "auto",
+        "max_output_tokens": "inf",
+        "tracing": None,
+        "truncation": "auto",
+        "prompt": None,
+        "expires_at": expires_at,
+        "audio": {"input": _INPUT, "output": {"format": _PCM, "voice": "alloy", "speed": 1.0}},
+        "include": None,
+    }
+    return update(defaults, config)
+
+
+def transcription(config: Config, *, session_id: str, expires_at: int) -> Config:
+    """Complete a transcription session."""
+    defaults: Config = {
+        "type": "transcription",
+        "object": "realtime.transcription_session",
+        "id": session_id,
+        "expires_at": expires_at,
+        "audio": {"input": _INPUT},
+        "include": None,
+    }
+    return update(defaults, config)
+
+
+def translation(config: Config, *, session_id: str, expires_at: int) -> Config:
+    """Complete a translation session."""
+    defaults: Config = {
+        "type": "translation",
+        "id": session_id,
+        "model": config.get("model"),
+        "expires_at": expires_at,
+        "audio": {"input": {"transcription": None, "noise_reduction": None}, "output": {"language": "en"}},
+    }
+    return update(defaults, config)
+
+
+def update(session: Config, change: Config) -> Config:
+    """Apply an update: ``audio`` is merged member by member, everything else is replaced."""
+    changed = deepcopy(session)
+    changed.update({name: deepcopy(value) for name, value in change.items() if name != "audio"})
+    for side, members in (change.get("audio") or {}).items():
+        changed["audio"].setdefault(side, {}).update(
+            {name: _completed(name, value) for name, value in (members or {}).items()}
+        )
+    return changed
+
+
+def _completed(name: str, value: Any) -> Any:
+    """Fill in what a nested object leaves to the server."""
+    if name == "turn_detection" and value:
+        return {**_VAD[value["type"]], **value}
+    if name == "format" and value and value["type"] == _PCM["type"]:
+        return dict(_PCM)
+    if name == "voice" and isinstance(value, dict):
+        return value["id"]
+    return deepcopy(value)
+
+
+def model_of(session: Config) -> str | None:
+    """The model that a session is for; a transcription session keeps it further down."""
+    if session["type"] == "transcription":
+        return (session["audio"]["input"].get("transcription") or {}).get("model")
+    return session.get("model")

@@ -1,0 +1,42 @@
+"""Counting tokens, roughly as the vendor does, so that usage and limits behave."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_CHARACTERS_PER_TOKEN = 4
+_INPUT_AUDIO_MS_PER_TOKEN = 100
+_OUTPUT_AUDIO_MS_PER_TOKEN = 50
+
+
+def text_tokens(text: str) -> int:
+    """Count a text's tokens: one for each four characters that were begun."""
+    return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
+
+
+def input_audio_tokens(ms: int) -> int:
+    """Count the tokens of audio that was heard."""
+    return math.ceil(ms / _INPUT_AUDIO_MS_PER_TOKEN)
+
+
+def output_audio_tokens(ms: int) -> int:
+    """Count the tokens of audio that was spoken."""
+    return math.ceil(ms / _OUTPUT_AUDIO_MS_PER_TOKEN)
+
+
+def usage(*, text_in: int, audio_in: int, text_out: int, audio_out: int) -> dict[str, Any]:
+    """Spell the ``usage`` of a response."""
+    return {
+        "total_tokens": text_in + audio_in + text_out + audio_out,
+        "input_tokens": text_in + audio_in,
+        "output_tokens": text_out + audio_out,
+        "input_token_details": {
+            "text_tokens": text_in,
+            "audio_tokens": audio_in,
+            "image_tokens": 0,
+            "cached_tokens": 0,
+            "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+        },
+        "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
+    }

@@ -1,0 +1,140 @@
+"""Checking JSON against a shape, and saying what is wrong in the vendor's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.sandbox.refusal import Refusal, missing
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "string_type": "a string",
+    "bool_type": "a boolean",
+    "int_type": "an integer",
+    "float_type": "a decimal",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "list_type": "an array",
+}
+
+_BOUNDS = {
+    "greater_than_equal": ("below_min_value", "below minimum value", ">=", "ge"),
+    "less_than_equal": ("above_max_value", "above maximum value", "<=", "le"),
+}
+
+_LENGTHS = {
+    "string_too_short": ("string_below_min_length", "too short", "minimum", "min_length"),
+    "string_too_long": ("string_above_max_length", "too long", "maximum", "max_length"),
+}
+
+
+def check(shape: TypeAdapter[Any], data: Any, *, root: str = "") -> None:
+    """Hold JSON against a shape.
+
+    Args:
+        shape: what it should look like.
+        data: the parsed JSON.
+        root: the dotted path of ``data`` itself, for ``param``.
+
+    Raises:
+        Refusal: for the first thing that is wrong.
+    """
+    try:
+        shape.validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _refusal(first, _path(first["loc"], data, root=root)) from None
+
+
+def _path(loc: Iterable[int | str], data: Any, *, root: str) -> str:
+    """Spell a place as ``session.tools[2].name``; the tags that unions add to it are no members."""
+    spelled, here = root, data
+    steps = list(loc)
+    for index, step in enumerate(steps):
+        if isinstance(step, int) and isinstance(here, list):
+            spelled, here = f"{spelled}[{step}]", here[step]
+        elif isinstance(here, dict) and step in here:
+            spelled, here = f"{spelled}.{step}", here[step]
+        elif isinstance(here, dict) and index == len(steps) - 1 and step not in here.values():
+            spelled = f"{spelled}.{step}"
+    return spelled.lstrip(".")
+
+
+def _refusal(error: ErrorDetails, path: str) -> Refusal:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    match kind:
+        case "missing":
+            return missing(path)
+        case "union_tag_not_found" if isinstance(value, dict):
+            return missing(f"{path}.{_discriminator(context)}".lstrip("."))
+        case "extra_forbidden":
+            return Refusal(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path)
+        case "literal_error":
+            return _unsupported(value, context["expected"], path)
+        case "union_tag_invalid":
+            tag_path = f"{path}.{_discriminator(context)}".lstrip(".")
+            return _unsupported(context["tag"], context["expected_tags"], tag_path)
+        case _ if kind in _BOUNDS:
+            return _out_of_bounds(kind, value, context, path)
+        case _ if kind in _LENGTHS:
+            return _wrong_length(kind, value, context, path)
+        case "invalid_value":
+            return Refusal(error["msg"], code="invalid_value", param=path)
+        case _:
+            return _wrong_type(kind, value, path)
+
+
+def _discriminator(context: dict[str, Any]) -> str:
+    return str(context.get("discriminator", "type")).strip("'")
+
+
+def _unsupported(value: Any, expected: str, path: str) -> Refusal:
+    supported = _listed(re.findall(r"'([^']*)'|(\d+)", expected))
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return _wrong_type("string_type", value, path)
+    message = f"Invalid value: '{value}'. Supported values are: {supported}."
+    return Refusal(message, code="invalid_value", param=path)
+
+
+def _listed(found: list[tuple[str, str]]) -> str:
+    quoted = [f"'{word}'" if word else number for word, number in found]
+    if len(quoted) < 3:  # noqa: PLR2004 - two are joined without a comma
+        return " and ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
+
+
+def _out_of_bounds(kind: str, value: Any, context: dict[str, Any], path: str) -> Refusal:
+    code, words, sign, bound = _BOUNDS[kind]
+    number = "decimal" if isinstance(value, float) else "integer"
+    message = f"Invalid '{path}': {number} {words}. Expected a value {sign} {context[bound]}, but got {value} instead."
+    return Refusal(message, code=f"{number}_{code}", param=path)
+
+
+def _wrong_length(kind: str, value: Any, context: dict[str, Any], path: str) -> Refusal:
+    code, words, side, bound = _LENGTHS[kind]
+    message = (
+        f"Invalid '{path}': string {words}. Expected a string with {side} length {context[bound]}, "
+        f"but got a string with length {len(value)} instead."
+    )
+    return Refusal(message, code=code, param=path)
+
+
+def _wrong_type(kind: str, value: Any, path: str) -> Refusal:
+    expected = _EXPECTED.get(kind, "an object")
+    message = f"Invalid type for '{path}': expected {expected}, but got {named(value)} instead."
+    return Refusal(message, code="invalid_type", param=path or None)
+
+
+def named(value: Any) -> str:
+    """Name a JSON value's type, with its article."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
+    return names.get(type(value), "an object")

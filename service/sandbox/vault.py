@@ -1,0 +1,79 @@
+"""Client secrets: each opens one session, and only until it expires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from service import wire
+from service.sandbox.ids import random_token
+from service.sandbox.refusal import Refusal, invalid_api_key
+from service.sandbox.sessions import Config
+
+SECRET_PREFIX = "ek_"
+_SECRET_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A client secret.
+
+    Attributes:
+        expires_at: seconds since 1970, until when a session may start.
+        session: the configuration it was minted with, complete.
+    """
+
+    value: str = field(repr=False)
+    expires_at: int
+    session: Config
+
+
+class Vault:
+    """Every secret that was minted, and whether it was used.
+
+    Args:
+        now: seconds since 1970.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._secrets: dict[str, Secret] = {}
+        self._used: set[str] = set()
+
+    def mint(self, session: Config, seconds: int) -> Secret:
+        """Make a secret that may open a session for so many seconds."""
+        self._forget_expired()
+        value = SECRET_PREFIX + random_token(_SECRET_LENGTH)
+        secret = Secret(value, int(self._now()) + seconds, session)
+        self._secrets[value] = secret
+        return secret
+
+    def find(self, value: str) -> Secret:
+        """Look a secret up, without using it.
+
+        Raises:
+            Refusal: where it is unknown, expired or used.
+        """
+        secret = self._secrets.get(value)
+        if secret is None or secret.expires_at <= self._now():
+            raise invalid_api_key(f"{SECRET_PREFIX}***")
+        if value in self._used:
+            raise Refusal(
+                "This ephemeral token was already used to open a session. Create a new one for each session.",
+                code=wire.SECRET_ALREADY_USED,
+                status=401,
+            )
+        return secret
+
+    def use(self, secret: Secret) -> None:
+        """Let a secret open its one session."""
+        self._used.add(secret.value)
+
+    def expire_all(self) -> None:
+        """Let every secret have expired a moment ago."""
+        just_now = int(self._now())
+        self._secrets = {value: replace(s, expires_at=just_now) for value, s in self._secrets.items()}
+
+    def _forget_expired(self) -> None:
+        self._secrets = {value: s for value, s in self._secrets.items() if s.expires_at > self._now()}
+        self._used &= self._secrets.keys()
