@@ -16,7 +16,8 @@ from service.metrics import Metrics
 from service.outbound import Network
 from service.policy import Policy
 from service.probes import probe_routes
-from service.ratelimit.extension import attach, failover_for
+from service.ratelimit.counting import failover_for
+from service.ratelimit.extension import attach
 from service.ratelimit.limiter import RateLimits
 from service.ratelimit.replay import StorageReplayGuard
 from service.routes import Parts, token_routes
@@ -24,7 +25,7 @@ from service.upstream import Upstream
 
 if TYPE_CHECKING:
     from service.auth.keys import KeySource
-    from service.settings import Settings
+    from service.settings import AuthSettings, Settings, UpstreamSettings
 
 
 def create_app(settings: Settings) -> Flask:
@@ -64,7 +65,7 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def network_of(settings: Settings) -> Network:
+def network_of(settings: UpstreamSettings) -> Network:
     """Say how this service reaches the outside."""
     proxy = settings.https_proxy
     return Network(
@@ -74,7 +75,7 @@ def network_of(settings: Settings) -> Network:
     )
 
 
-def key_set_of(settings: Settings, network: Network) -> JwksKeys | None:
+def key_set_of(settings: AuthSettings, network: Network) -> JwksKeys | None:
     """Make the identity provider's key set, where there is a provider."""
     url = settings.jwt_jwks_url
     return JwksKeys(url, http=network.session(url)) if url else None

@@ -7,20 +7,12 @@ dead storage (``in_memory_fallback``).
 
 from __future__ import annotations
 
-import threading
-from typing import Literal
-
 from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from limits.storage import RedisClusterStorage, RedisStorage
 from limits.strategies import RateLimiter
 from pydantic import SecretStr
 
-from service.ratelimit.counter import StrategyCounter
-from service.ratelimit.failover import Failover
-from service.ratelimit.local import LocalStorage
-from service.ratelimit.redis_counter import RedisCounter
 from service.ratelimit.storage import CONCEALED
 
 
@@ -37,22 +29,3 @@ def attach(app: Flask, *, url: SecretStr, strategy: str, on_heroku: bool = False
     )
     limiter.init_app(app)
     return limiter.limiter
-
-
-def counter_for(strategy: RateLimiter) -> StrategyCounter:
-    """Choose how to count: in one script on Redis, under a lock in memory, by the library elsewhere."""
-    storage = strategy.storage
-    if isinstance(storage, LocalStorage):
-        return StrategyCounter(strategy, lock=threading.RLock())
-    if isinstance(storage, RedisStorage) and not isinstance(storage, RedisClusterStorage):
-        return RedisCounter(strategy, storage)
-    return StrategyCounter(strategy)
-
-
-def failover_for(strategy: RateLimiter, *, on_failure: Literal["local", "deny"]) -> Failover:
-    """Put the circuit breaker before a storage."""
-    storage = strategy.storage
-    fallback = counter_for(type(strategy)(LocalStorage())) if on_failure == "local" else None
-    known = storage.base_exceptions
-    failures = known if isinstance(known, tuple) else (known,)
-    return Failover(counter_for(strategy), fallback, failures=(*failures, OSError))
