@@ -27,6 +27,9 @@ TRANSLATION = ("gpt-realtime-translate",)
 BETA = ("gpt-4o-realtime-preview", "gpt-4o-mini-realtime-preview")
 """Gone from today's API; a beta server still knows them."""
 
+SHUTDOWN = {"gpt-realtime": "2027-01-20", "gpt-realtime-mini": "2027-01-20"}
+"""Announced by the vendor, which lists the date beside the model."""
+
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _CREATED = 1756339200
 
@@ -45,4 +48,5 @@ def is_translation(model: str) -> bool:
 def listing(*, beta: bool) -> list[dict[str, Any]]:
     """The answer of ``GET /v1/models``."""
     names = [*CONVERSATION, *TRANSCRIPTION, *TRANSLATION, *(BETA if beta else ())]
-    return [{"id": name, "object": "model", "created": _CREATED, "owned_by": "system"} for name in names]
+    common = {"object": "model", "created": _CREATED, "owned_by": "system"}
+    return [{"id": name, **common, "shutdown_date": SHUTDOWN.get(name)} for name in names]
