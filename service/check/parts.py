@@ -1,0 +1,42 @@
+"""The parts that the service itself would use, tried once: the key set and the limit storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from service.auth.jwks import JwksKeys
+from service.check.finding import Finding, ill, well
+from service.ratelimit.counter import Counter
+from service.ratelimit.window import PROBE
+
+
+def check_key_set(key_set: JwksKeys | None) -> Finding:
+    """Fetch the identity provider's keys."""
+    if key_set is None:
+        return well("JWKS", "none is configured; tokens are verified with the configured keys")
+    state = key_set.load()
+    if not state.loaded:
+        return ill(
+            "JWKS",
+            f"{state.url}: {state.error or 'no answer'}",
+            "see that JWT_JWKS_URL or AUTH_PROVIDER is right and that this host may connect to it",
+        )
+    keys = ", ".join(f"{key_id or 'unnamed'} ({'/'.join(algorithms)})" for key_id, algorithms in state.keys)
+    return well("JWKS", f"{state.url} holds {keys}")
+
+
+def check_storage(open_counter: Callable[[], Counter], *, shown: str) -> Finding:
+    """Count one request in the limit storage. ``shown`` is its URL without what is secret."""
+    try:
+        counter = open_counter()
+        counter.take([PROBE])  # the first one connects
+        started = perf_counter()
+        counter.take([PROBE])
+    except Exception as error:  # noqa: BLE001 - each storage has its own; their texts may hold the password
+        return ill(
+            "limit storage",
+            f"{shown}: {type(error).__name__}",
+            "see that RATE_LIMIT_STORAGE_URL (or REDIS_URL) is right and that the storage is up",
+        )
+    return well("limit storage", f"{shown} counts, {(perf_counter() - started) * 1000:.1f} ms a round trip")

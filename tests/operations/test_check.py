@@ -1,0 +1,259 @@
+"""``python -m service check`` tells what is wrong with an environment, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from service.check.finding import Finding, well
+from service.check.host import HOSTS, check_proxies, check_workers, find_host
+from service.check.plan import run
+from service.check.vendor import VendorAnswer, judge
+from tests.support.processes import PYTHON, ROOT, free_port
+from tests.support.service import API_KEY, Sandbox, service_environ
+
+NOW = 1_790_000_000.0  # 2026-09-21
+PASSWORD = "hunter2-marked-password"
+MODELS = {"gpt-realtime-2.1": {}, "gpt-realtime": {"shutdown_date": "2027-01-20"}}
+
+
+def check(environ: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in an environment."""
+    return subprocess.run(
+        [PYTHON, "-m", "service", "check", *options],
+        check=False,
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def answer(**changes: Any) -> VendorAnswer:
+    """Make a vendor's answer without fault, but for the changes."""
+    good = {"status": 200, "code": None, "date": formatdate(NOW, usegmt=True), "models": MODELS}
+    return VendorAnswer(**{**good, "sent": NOW, "received": NOW + 0.2, **changes})
+
+
+def judged(vendor_answer: VendorAnswer, part: str, model: str = "gpt-realtime-2.1") -> Finding:
+    """Judge an answer, and return what is said of one part."""
+    findings = judge(vendor_answer, base_url="https://api.example/v1", models=[model])
+    return next(finding for finding in findings if finding.part.startswith(part))
+
+
+def test_all_is_well_with_the_sandbox(sandbox: Sandbox) -> None:
+    """Each part has its line, and the exit status is 0."""
+    result = check(service_environ(sandbox.base_url))
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
+    assert all(line.startswith("✓ ") for line in lines)
+    parts = [line.removeprefix("✓ ").partition(":")[0] for line in lines]
+    expected = [
+        "variables",
+        "key",
+        "model gpt-realtime-2.1",
+        "clock",
+        "JWKS",
+        "limit storage",
+        "proxies",
+        "workers",
+    ]
+    assert parts == expected
+
+
+def test_machines_read_the_same_as_json(sandbox: Sandbox) -> None:
+    """One object, whose findings have the members of each line."""
+    result = check(
+        service_environ(sandbox.base_url, ALLOWED_MODELS="gpt-realtime-2.1,gpt-nonsense"), "--json"
+    )
+    report = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert report["well"] is False
+    ill = [finding for finding in report["findings"] if not finding["well"]]
+    assert [finding["part"] for finding in ill] == ["model gpt-nonsense"]
+    assert all(finding["mend"] for finding in ill)
+
+
+def test_a_refused_key_is_named_and_not_shown(sandbox: Sandbox) -> None:
+    """The mend says which variable; the key itself stays out of the report."""
+    result = check(service_environ(sandbox.base_url, OPENAI_API_KEY="sk-invalid-marked"))
+    assert result.returncode == 1
+    assert "✗ key: " in result.stdout
+    assert "OPENAI_API_KEY" in result.stdout
+    assert "marked" not in result.stdout + result.stderr
+
+
+def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(sandbox: Sandbox) -> None:
+    """A wrong limit does not hide a wrong secret, nor that the key is good."""
+    environ = service_environ(
+        sandbox.base_url,
+        JWT_SECRET="short-marked",
+        RATE_LIMIT_PER_USER="5/fortnight",
+        RATE_LIMIT_GLOBLA="1/minute",
+    )
+    result = check(environ)
+    assert result.returncode == 1
+    assert "✗ variable JWT_SECRET: " in result.stdout
+    assert "✗ variable RATE_LIMIT_PER_USER: " in result.stdout
+    assert (
+        "✗ variable RATE_LIMIT_GLOBLA: is none that is read → rename it to RATE_LIMIT_GLOBAL" in result.stdout
+    )
+    assert "✓ key: " in result.stdout
+    assert "marked" not in result.stdout + result.stderr
+
+
+def test_a_storage_that_is_away_is_named_without_its_password(sandbox: Sandbox) -> None:
+    """Nobody listens there; the report shows where it looked."""
+    url = f"redis://default:{PASSWORD}@127.0.0.1:{free_port()}/0"
+    result = check(service_environ(sandbox.base_url, RATE_LIMIT_STORAGE_URL=url))
+    assert result.returncode == 1
+    assert "✗ limit storage: redis://" in result.stdout
+    assert PASSWORD not in result.stdout + result.stderr
+
+
+def test_a_vendor_that_is_away_is_reported_at_once() -> None:
+    """A connection refused is an answer, too."""
+    result = check(service_environ(f"http://127.0.0.1:{free_port()}/v1"))
+    assert "✗ key: http://127.0.0.1" in result.stdout
+    assert "cannot be reached" in result.stdout
+    assert API_KEY not in result.stdout + result.stderr
+
+
+class KeySetHandler(BaseHTTPRequestHandler):
+    """Serves one key set."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the test's output clean."""
+
+
+@contextmanager
+def key_set_server(document: Any) -> Iterator[str]:
+    """Serve a document as an identity provider does."""
+    handler = type("Handler", (KeySetHandler,), {"body": json.dumps(document).encode()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+        server.shutdown()
+
+
+def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
+    """By id and algorithm, so that a token's header can be compared with them."""
+    key = {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "kid": "key-2026",
+        "use": "sig",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    }
+    with key_set_server({"keys": [key]}) as url:
+        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=url))
+    assert "✓ JWKS: " in result.stdout
+    assert "key-2026 (EdDSA)" in result.stdout
+
+
+def test_a_key_set_without_a_usable_key_is_ill(sandbox: Sandbox) -> None:
+    """Such as the discovery document that is often given in its place."""
+    with key_set_server({"issuer": "https://idp.example", "jwks_uri": "…"}) as url:
+        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=url))
+    assert result.returncode == 1
+    assert "✗ JWKS: " in result.stdout
+    assert "JWT_JWKS_URL" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds_off", "is_well"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
+)
+def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_well: bool) -> None:  # noqa: FBT001
+    """Tokens are judged by this clock; a few seconds are JWT_LEEWAY's affair."""
+    date = formatdate(NOW - seconds_off, usegmt=True)
+    assert judged(answer(date=date), "clock").well is is_well
+
+
+def test_a_slow_answer_is_no_skew() -> None:
+    """The vendor's date lies somewhere between our question and its answer's arrival."""
+    assert judged(answer(sent=NOW - 9, received=NOW + 9), "clock").well
+
+
+@pytest.mark.parametrize(
+    ("today", "is_well"), [("2026-09-21", True), ("2027-01-02", False), ("2027-02-01", False)]
+)
+def test_an_announced_shutdown_is_told_and_close_to_its_date_is_ill(today: str, is_well: bool) -> None:  # noqa: FBT001
+    """A month before its end, a model's announcement becomes a problem."""
+    from datetime import UTC, datetime  # noqa: PLC0415 - for this test alone
+
+    moment = datetime.fromisoformat(today).replace(tzinfo=UTC).timestamp()
+    finding = judged(answer(sent=moment, received=moment), "model", "gpt-realtime")
+    assert finding.well is is_well
+    assert "2027-01-20" in finding.seen
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 429, 500])
+def test_every_other_answer_is_ill_and_has_a_mend(status: int) -> None:
+    """The vendor's code is shown, its message is not: it may repeat a part of the key."""
+    finding = judged(answer(status=status, code="some_code", models=None), "key")
+    assert not finding.well
+    assert finding.mend
+    assert "some_code" in finding.seen
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_trusted_hop_behind_a_known_router_is_ill(host: Any) -> None:
+    """All callers would share the router's address, and each other's failed sign-ins."""
+    found = find_host({host.variable: "something"})
+    assert found == host
+    assert not check_proxies(found, 0).well
+    assert check_proxies(found, host.hops or 1).well
+
+
+def test_too_many_trusted_hops_are_ill() -> None:
+    """The caller would choose the address that its failures are counted by."""
+    heroku = find_host({"DYNO": "web.1"})
+    assert check_proxies(heroku, 1).well
+    assert not check_proxies(heroku, 2).well
+
+
+def test_processes_that_memory_holds_back_are_ill() -> None:
+    """What the admin asked for is not what runs, and the line says why."""
+    finding = check_workers(wanted=4, in_memory=True, connections=1000, files=65_536)
+    assert not finding.well
+    assert "RATE_LIMIT_STORAGE_URL" in str(finding.mend)
+    assert check_workers(wanted=4, in_memory=False, connections=1000, files=65_536).well
+
+
+def test_too_few_files_are_ill() -> None:
+    """A request in flight holds two connections."""
+    assert not check_workers(wanted=1, in_memory=False, connections=1000, files=1024).well
+
+
+def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
+    """The report comes in bounded time, whatever a part does."""
+    forever = threading.Event()
+
+    def hang() -> list[Finding]:
+        forever.wait()
+        return []
+
+    def fail() -> list[Finding]:
+        raise RuntimeError("sk-marked")
+
+    findings = run({"a": hang, "b": fail, "c": lambda: [well("c", "fine")]}, patience=0.2)
+    forever.set()
+    assert [(finding.part, finding.well) for finding in findings] == [("a", False), ("b", False), ("c", True)]
+    assert "marked" not in str(findings)
