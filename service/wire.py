@@ -44,6 +44,23 @@ MIN_SECRET_TTL = 10
 MAX_SECRET_TTL = 7200
 """The life of a secret in seconds, as the vendor bounds it."""
 
+TOOLS_PATH = ("tools",)
+PROMPT_PATH = ("prompt",)
+TRACING_PATH = ("tracing",)
+MCP_DESTINATIONS = ("server_url", "connector_id", "tunnel_id")
+"""Where a session keeps what policy looks at, and the members of an MCP tool that say whom it calls."""
+
+SESSION_MEMBERS = frozenset({
+    "type", "model", "instructions", "output_modalities", "audio", "include", "tools", "tool_choice",
+    "parallel_tool_calls", "reasoning", "max_output_tokens", "truncation", "tracing", "prompt",
+})  # fmt: skip
+BETA_SESSION_MEMBERS = frozenset({
+    "model", "modalities", "instructions", "voice", "input_audio_format", "output_audio_format",
+    "input_audio_transcription", "input_audio_noise_reduction", "turn_detection", "tools", "tool_choice",
+    "temperature", "max_response_output_tokens", "speed", "tracing", "prompt", "include",
+})  # fmt: skip
+"""The members of a session that are known today; the vendor adds to them."""
+
 SECRET_ALREADY_USED = "ephemeral_token_already_used"  # noqa: S105 - an error code
 """The vendor's code for a secret that has opened its one session."""
 
@@ -169,6 +186,16 @@ def model_path(session_type: SessionType) -> tuple[str, ...]:
     if session_type == "transcription":
         return ("audio", "input", "transcription", "model")
     return ("model",)
+
+
+def voice_path(*, beta: bool) -> tuple[str, ...]:
+    """Say where a conversation keeps the voice it speaks with, below ``session``."""
+    return ("voice",) if beta else ("audio", "output", "voice")
+
+
+def output_limit_path(*, beta: bool) -> tuple[str, ...]:
+    """Say where a conversation keeps the most tokens an answer may have; without it there is no limit."""
+    return ("max_response_output_tokens",) if beta else ("max_output_tokens",)
 
 
 def websocket_url(base_url: str, session_type: SessionType, model: str) -> str:

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, get_args
 
 from service.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
-from service.identity import Grant
-from service.policy.draft import Draft
-from service.policy.paths import MISSING, dotted, get, merge, put
+from service.identity import Grant, SessionType
+from service.policy.compilation import Rulebook, bare_foundation, compile_document
+from service.policy.draft import resolve
 from service.policy.rules import AllowedModels, LongestLife
-from service.wire import model_path
+from service.policy.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
-    from service.identity import Caller, SessionType, TokenRequest
+    from service.errors import ServiceError
+    from service.identity import Caller, TokenRequest
+    from service.policy.compilation import Foundation
+    from service.policy.document import PolicyDocument
+    from service.policy.draft import Draft
     from service.policy.rules import Rule
 
 
+MOST_FINDINGS = 20
+"""How many findings a grant carries: a request of many members must not fill the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A rule's word against a draft."""
+
+    source: str
+    error: ServiceError
+
+    def __str__(self) -> str:
+        """Name the rule that decided, then what it says."""
+        return f"{self.source}: {self.error.message}"
+
+
 class Policy:
-    """What callers may have. Lifetimes are in seconds."""
+    """What callers may have. Lifetimes are in seconds.
+
+    ``allowed_models`` and ``token_max_ttl`` hold always. A document's rules hold beside them; in audit mode
+    what they would have refused is noted in the grant instead.
+    """
 
     def __init__(
         self,
@@ -29,86 +55,94 @@ class Policy:
         token_ttl: int,
         token_max_ttl: int,
         beta: bool = False,
+        document: PolicyDocument | None = None,
     ) -> None:
-        self._default_model = default_model
-        self._token_ttl = token_ttl
-        self._beta = beta
-        self._ceiling: tuple[Rule, ...] = (
+        self.document = document
+        self.token_ttl = token_ttl
+        self.beta = beta
+        self.ceiling: tuple[Rule, ...] = (
             AllowedModels("ALLOWED_MODELS", tuple(allowed_models)),
             LongestLife("TOKEN_MAX_TTL", token_max_ttl),
         )
+        self.rulebook = (
+            compile_document(document, default_model=default_model, beta=beta) if document else Rulebook()
+        )
+        self._bare: dict[SessionType, Foundation] = {
+            session_type: bare_foundation(session_type, default_model)
+            for session_type in get_args(SessionType)
+        }
 
     def decide(self, caller: Caller, request: TokenRequest) -> Grant:
         """Say what the caller gets.
 
         Raises:
-            InvalidValueError: where the request contradicts itself, or names no model.
-            InvalidRequestError: for what the beta dialect has not.
-            ModelNotAllowedError: for a model that is not the caller's to use.
-            SessionFieldNotAllowedError: for a member of the session that is not.
-            InsufficientScopeError: for a profile that asks for a scope.
+            InvalidRequestError: where the request contradicts itself, names no model or no known profile,
+                or asks for what the beta dialect has not.
+            ForbiddenError: for what is not the caller's to have; ``reason`` names the rule that decided.
         """
-        if self._beta:
+        if self.beta:
             refuse_what_beta_has_not(request)
-        if request.profile is not None:
-            raise UnknownParameterError("Unknown parameter: 'profile'.", param="profile")
-        draft = self._draft(caller, request)
-        for rule in self._ceiling:
-            draft = rule.cap(draft)
-        for rule in self._ceiling:
-            for refusal in rule.refusals(draft):
-                raise refusal
+        foundation = self._foundation(request)
+        draft = resolve(caller, request, foundation, token_ttl=self.token_ttl)
+        rules = (*foundation.rules, *self._rules_for(caller))
+        if self.rulebook.enforcing:
+            draft = hold(draft, (*self.ceiling, *rules))
+            findings: tuple[str, ...] = ()
+        else:
+            draft = hold(draft, self.ceiling)
+            findings = tuple(map(str, islice(refusals(draft, rules), MOST_FINDINGS)))
         return Grant(
             session_type=draft.session_type,
             model=draft.model,
             session=draft.session,
             expires_in=draft.expires_in,
             profile=draft.profile,
+            findings=findings,
         )
 
-    def _draft(self, caller: Caller, request: TokenRequest) -> Draft:
-        session_type = request.session_type or "realtime"
-        base = {"model": self._default_model} if session_type == "realtime" else {}
-        given = place_model(request, session_type)
-        session = {"type": session_type, **merge(base, given)}
-        path = model_path(session_type)
-        param = "model" if request.model else "session." + dotted(path)
-        if not isinstance(get(session, path), str):
-            raise InvalidValueError(f"Name the model of a {session_type} session in '{param}'.", param=param)
-        return Draft(
-            caller=caller,
-            profile=None,
-            session_type=session_type,
-            base=base,
-            given=given,
-            session=session,
-            model_param=param,
-            asked_seconds=request.expires_in,
-            prepared_seconds=self._token_ttl,
-            expires_in=request.expires_in or self._token_ttl,
-        )
+    def _rules_for(self, caller: Caller) -> Iterator[Rule]:
+        yield from self.rulebook.rules
+        for claim_rules in self.rulebook.claim_rules:
+            if claim_rules.apply_to(caller.claims):
+                yield from claim_rules.rules
+
+    def _foundation(self, request: TokenRequest) -> Foundation:
+        if request.profile is not None:
+            return self._profile(request.profile, request.session_type)
+        defaults = self.rulebook.defaults
+        if defaults and request.session_type in {None, defaults.session_type}:
+            return defaults
+        return self._bare[request.session_type or "realtime"]
+
+    def _profile(self, name: str, session_type: SessionType | None) -> Foundation:
+        if self.document is None:
+            raise UnknownParameterError("Unknown parameter: 'profile'.", param="profile")
+        profile = self.rulebook.profiles.get(name)
+        if profile is None:
+            raise InvalidValueError(f"There is no profile {shown(name)}.", param="profile")
+        if session_type not in {None, profile.session_type}:
+            raise InvalidValueError(
+                f"The profile {shown(name)} is for sessions of type {profile.session_type}.",
+                param="session.type",
+            )
+        return profile
 
 
-def place_model(request: TokenRequest, session_type: SessionType) -> Mapping[str, Any]:
-    """Move a top-level model to where a session of this type keeps its own.
+def hold(draft: Draft, rules: Collection[Rule]) -> Draft:
+    """Cap a draft by the rules, and raise the first refusal that is left."""
+    for rule in rules:
+        draft = rule.cap(draft)
+    for refusal in refusals(draft, rules):
+        refusal.error.reason = str(refusal)
+        raise refusal.error
+    return draft
 
-    Raises:
-        InvalidValueError: where the session already names another, or leaves no place for one.
-    """
-    if request.model is None:
-        return request.session
-    path = model_path(session_type)
-    inner = get(request.session, path)
-    if inner is not MISSING and inner != request.model:
-        raise InvalidValueError(
-            f"'model' and 'session.{dotted(path)}' differ; give one of them, or the same twice.",
-            param="model",
-        )
-    try:
-        return put(request.session, path, request.model)
-    except TypeError as error:
-        param = "session." + dotted(error.args[0])
-        raise InvalidValueError(f"Invalid value for '{param}': it must be an object.", param=param) from None
+
+def refusals(draft: Draft, rules: Iterable[Rule]) -> Iterator[Refusal]:
+    """List what the rules have against a draft."""
+    for rule in rules:
+        for error in rule.refusals(draft):
+            yield Refusal(rule.source, error)
 
 
 def refuse_what_beta_has_not(request: TokenRequest) -> None:

@@ -31,7 +31,7 @@ class Rule(ABC):
 
     @abstractmethod
     def refusals(self, draft: Draft) -> Iterator[ServiceError]:
-        """Refuse, as often as there is cause; the ``reason`` of each is the rule's source."""
+        """Refuse, as often as there is cause."""
 
     @abstractmethod
     def in_words(self) -> str:
@@ -55,7 +55,6 @@ class AllowedModels(Rule):
                 yield ModelNotAllowedError(
                     f"The model {shown(model)} is not available to you. {choice(self.models)}",
                     param=param,
-                    reason=self.source,
                 )
 
     def in_words(self) -> str:
@@ -75,7 +74,6 @@ class AllowedTypes(Rule):
             yield SessionFieldNotAllowedError(
                 f"Sessions of type {draft.session_type} are not available to you. {choice(self.types)}",
                 param="session.type",
-                reason=self.source,
             )
 
     def in_words(self) -> str:
@@ -95,7 +93,6 @@ class LongestLife(Rule):
             yield InvalidValueError(
                 f"Invalid value for 'expires_after.seconds': a secret lives at most {self.seconds} seconds.",
                 param="expires_after.seconds",
-                reason=self.source,
             )
 
     def cap(self, draft: Draft) -> Draft:
@@ -129,7 +126,6 @@ class Bound(Rule):
             yield SessionFieldNotAllowedError(
                 f"'session.{dotted(self.path)}' must be {self._range()} here.",
                 param="session." + dotted(self.path),
-                reason=self.source,
             )
 
     def cap(self, draft: Draft) -> Draft:
@@ -139,7 +135,7 @@ class Bound(Rule):
         sent = get(draft.session, self.path)
         if self.maximum is None or (sent is not MISSING and sent <= self.maximum):
             return draft
-        return replace(draft, session=put(draft.session, self.path, self.maximum))
+        return replace(draft, session=put(draft.session, self.path, int(self.maximum)))
 
     def _holds(self, value: Any) -> bool:
         if type(value) not in {int, float}:

@@ -1,0 +1,50 @@
+"""Reading verified claims: by name, as scopes, and with an eye to who may write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SCOPE_CLAIMS = ("scope", "scp", "permissions")
+
+_USER_EDITABLE = frozenset({
+    # Supabase, Auth0 and Clerk: metadata that the user's own session may write
+    "user_metadata", "raw_user_meta_data", "unsafe_metadata", "unsafeMetadata",
+    # OpenID Connect Core §5.1: what people say of themselves
+    "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile",
+    "picture", "website", "email", "gender", "birthdate", "zoneinfo", "locale", "phone_number", "address",
+})  # fmt: skip
+
+_USER_EDITABLE_PREFIX = "custom:"
+"""Cognito's custom attributes: a user may write them unless the app client was told otherwise."""
+
+
+def find_claim(claims: Mapping[str, Any], name: str) -> Any:
+    """Return the claim of that name, else what lies at it as a dotted path, else ``None``.
+
+    The literal name goes first, since namespaced claims are URLs, full of dots.
+    """
+    if name in claims:
+        return claims[name]
+    value: Any = claims
+    for member in name.split("."):
+        value = value.get(member) if isinstance(value, dict) else None
+    return value
+
+
+def has_scope(claims: Mapping[str, Any], scope: str) -> bool:
+    """Look for a scope in ``scope`` (RFC 8693 §4.2, a string), ``scp`` and ``permissions`` (lists)."""
+    for name in _SCOPE_CLAIMS:
+        granted = claims.get(name)
+        scopes = granted.split(" ") if isinstance(granted, str) else granted
+        if isinstance(scopes, list) and scope in scopes:
+            return True
+    return False
+
+
+def is_user_editable(name: str) -> bool:
+    """Tell whether users may well be able to write a claim themselves, by where it lies."""
+    first = name.split(".", maxsplit=1)[0]
+    return first in _USER_EDITABLE or first.startswith(_USER_EDITABLE_PREFIX)

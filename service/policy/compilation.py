@@ -1,0 +1,204 @@
+"""From the document to rules: what each part of it means, spelled as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from service.policy.access import (
+    AllowedProfiles,
+    Condition,
+    NeedsClaims,
+    ProfileRequired,
+    Requires,
+)
+from service.policy.content import (
+    AllowedPrompts,
+    AllowedServers,
+    AllowedTools,
+    AllowedVoices,
+    Locked,
+    NotFields,
+    NoTracing,
+    OnlyFields,
+)
+from service.policy.document import Profile
+from service.policy.paths import MISSING, Path, get, put
+from service.policy.rules import AllowedModels, AllowedTypes, Bound, LongestLife
+from service.policy.templates import claims_in, is_template, render
+from service.wire import model_path, output_limit_path, voice_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from service.identity import Caller, SessionType
+    from service.policy.document import ClaimRule, PolicyDocument, Preset
+    from service.policy.limits import Limits
+    from service.policy.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What a profile or the defaults put under a caller's session, and the rules that come with it."""
+
+    source: str
+    profile: str | None
+    session_type: SessionType
+    session: Mapping[str, Any]
+    expires_in: int | None
+    rules: tuple[Rule, ...]
+    is_template: bool
+
+    def session_for(self, caller: Caller) -> Mapping[str, Any]:
+        """Return the session with the caller's claims filled in."""
+        filled: Mapping[str, Any] = render(self.session, caller) if self.is_template else self.session
+        return filled
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """Rules that hold some callers, by their claims."""
+
+    source: str
+    when: tuple[Condition, ...]
+    unless: tuple[Condition, ...]
+    rules: tuple[Rule, ...]
+
+    def apply_to(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether a caller with these verified claims is held."""
+        spared = self.unless and all(condition.holds(claims) for condition in self.unless)
+        return not spared and all(condition.holds(claims) for condition in self.when)
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """A whole document, as values."""
+
+    enforcing: bool = True
+    profiles: Mapping[str, Foundation] = field(default_factory=dict)
+    defaults: Foundation | None = None
+    rules: tuple[Rule, ...] = ()
+    claim_rules: tuple[ClaimRules, ...] = ()
+
+
+def compile_document(document: PolicyDocument, *, default_model: str, beta: bool) -> Rulebook:
+    """Make a document values."""
+    profiles = {
+        name: compile_preset(f"profiles.{name}", profile, profile=name, default_model=default_model)
+        for name, profile in document.profiles.items()
+    }
+    defaults = None
+    if document.defaults:
+        defaults = compile_preset("defaults", document.defaults, profile=None, default_model=default_model)
+    claim_rules = tuple(
+        compile_rule(f"rules[{index}]" + (f" ({rule.name})" if rule.name else ""), rule, beta=beta)
+        for index, rule in enumerate(document.rules)
+    )
+    return Rulebook(
+        enforcing=document.mode == "enforce",
+        profiles=profiles,
+        defaults=defaults,
+        rules=compile_document_limits(document, beta=beta),
+        claim_rules=claim_rules,
+    )
+
+
+def bare_foundation(session_type: SessionType, default_model: str) -> Foundation:
+    """Put nothing under a session, but for a conversation's default model."""
+    session = {"model": default_model} if session_type == "realtime" else {}
+    return Foundation("none", None, session_type, session, None, (), is_template=False)
+
+
+def compile_preset(source: str, preset: Preset, *, profile: str | None, default_model: str) -> Foundation:
+    """Make a profile, or the defaults, a foundation."""
+    session: dict[str, Any] = {name: value for name, value in preset.session.items() if name != "type"}
+    path = model_path(preset.session_type)
+    if preset.model is not None:
+        session = put(session, path, preset.model)
+    elif preset.session_type == "realtime" and get(session, path) is MISSING:
+        session = put(session, path, default_model)
+    return Foundation(
+        source=source,
+        profile=profile,
+        session_type=preset.session_type,
+        session=session,
+        expires_in=preset.expires_in,
+        rules=tuple(_preset_rules(source, preset)),
+        is_template=is_template(session),
+    )
+
+
+def _preset_rules(source: str, preset: Preset) -> Iterator[Rule]:
+    if isinstance(preset, Profile):
+        for condition in _conditions(preset.requires):
+            yield Requires(f"{source}.requires", condition)
+    if claims := tuple(dict.fromkeys(claims_in(preset.session))):
+        yield NeedsClaims(f"{source}.session", claims)
+    if preset.locked:
+        paths = tuple(_path(name, preset.session_type) for name in preset.locked if name != "expires_in")
+        yield Locked(f"{source}.locked", paths, expires_in="expires_in" in preset.locked)
+
+
+def _path(name: str, session_type: SessionType) -> Path:
+    return model_path(session_type) if name == "model" else tuple(name.split("."))
+
+
+def compile_rule(source: str, rule: ClaimRule, *, beta: bool) -> ClaimRules:
+    """Make one of the document's rules values."""
+    rules = list(compile_limits(source, rule, beta=beta))
+    if rule.profiles is not None:
+        rules.append(AllowedProfiles(f"{source}.profiles", rule.profiles))
+    return ClaimRules(source, _conditions(rule.when), _conditions(rule.unless), tuple(rules))
+
+
+def _conditions(claims: Mapping[str, tuple[Any, ...]]) -> tuple[Condition, ...]:
+    return tuple(Condition(claim, values) for claim, values in claims.items())
+
+
+def compile_limits(source: str, limits: Limits, *, beta: bool) -> Iterator[Rule]:
+    """Make limits values; what is left out makes none."""
+    at = f"{source}." if source else ""
+    if limits.profile_required:
+        yield ProfileRequired(f"{at}profile_required")
+    if limits.types is not None:
+        yield AllowedTypes(f"{at}types", limits.types)
+    if limits.models is not None:
+        yield AllowedModels(f"{at}models", limits.models)
+    if limits.max_expires_in is not None:
+        yield LongestLife(f"{at}max_expires_in", limits.max_expires_in)
+    if limits.fields and limits.fields.allow is not None:
+        yield OnlyFields(f"{at}fields.allow", _paths(limits.fields.allow))
+    if limits.fields and limits.fields.deny is not None:
+        yield NotFields(f"{at}fields.deny", _paths(limits.fields.deny))
+    for name, bound in limits.bounds.items():
+        (path,) = _paths((name,))
+        unlimited = path == output_limit_path(beta=beta)
+        yield Bound(f"{at}bounds.{name}", path, bound.min, bound.max, unlimited_if_absent=unlimited)
+    yield from _content_rules(at, limits, beta=beta)
+
+
+def _paths(names: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(tuple(name.split(".")) for name in names)
+
+
+def _content_rules(at: str, limits: Limits, *, beta: bool) -> Iterator[Rule]:
+    if limits.voices is not None:
+        yield AllowedVoices(f"{at}voices", voice_path(beta=beta), limits.voices)
+    if limits.tools is not None:
+        yield AllowedTools(f"{at}tools", limits.tools)
+    if limits.mcp is not None:
+        yield AllowedServers(f"{at}mcp", limits.mcp)
+    if limits.prompts is not None:
+        yield AllowedPrompts(f"{at}prompts", limits.prompts)
+    if limits.tracing is False:
+        yield NoTracing(f"{at}tracing")
+
+
+def compile_document_limits(limits: Limits, *, beta: bool) -> tuple[Rule, ...]:
+    """Make the document's own limits values; what reaches other systems is closed unless it is listed."""
+    closed = {
+        "mcp": limits.mcp or (),
+        "prompts": limits.prompts or (),
+        "tracing": limits.tracing or False,
+    }
+    return tuple(compile_limits("", limits.model_copy(update=closed), beta=beta))

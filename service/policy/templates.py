@@ -1,0 +1,73 @@
+"""Templates in a profile's strings: ``{sub}`` and ``{claim:name}``, and nothing else is evaluated.
+
+A value is written as the inside of a JSON string is, angle brackets and backticks escaped too, and cut at
+``MAX_VALUE`` characters. So it cannot end a quotation, a tag or a fence that the profile puts around it,
+begin a line of its own, or crowd out the profile's words. It remains text that a model reads: claims that
+users write themselves do not belong into instructions (RFC 8259 §7 has the escapes).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from service.claims import find_claim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from service.identity import Caller
+
+MAX_VALUE = 200
+"""How much of a claim is used, in characters before escaping."""
+
+_FIELD = re.compile(r"\{(?:(?P<sub>sub)|claim:(?P<claim>[^{}]+))\}")
+_ESCAPED = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("`"): "\\u0060"}
+
+
+def claims_in(value: Any) -> Iterator[str]:
+    """List the claims that the strings of a JSON value use."""
+    if isinstance(value, str):
+        yield from (field["claim"] for field in _FIELD.finditer(value) if field["claim"])
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from claims_in(inner)
+
+
+def is_template(value: Any) -> bool:
+    """Tell whether a JSON value holds anything to fill in."""
+    if isinstance(value, str):
+        return _FIELD.search(value) is not None
+    if isinstance(value, dict | list):
+        return any(map(is_template, value.values() if isinstance(value, dict) else value))
+    return False
+
+
+def render(value: Any, caller: Caller) -> Any:
+    """Fill in every string of a JSON value; what the caller has no text for is left empty."""
+    if isinstance(value, str):
+        return _FIELD.sub(lambda field: escape(_value(field, caller)), value)
+    if isinstance(value, dict):
+        return {name: render(inner, caller) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [render(inner, caller) for inner in value]
+    return value
+
+
+def escape(text: str) -> str:
+    """Cut a value and make it harmless inside quotes, tags and fences; what does not print is a space."""
+    printable = "".join(character if character.isprintable() else " " for character in text[:MAX_VALUE])
+    return json.dumps(printable, ensure_ascii=False)[1:-1].translate(_ESCAPED)
+
+
+def text_of(caller: Caller, claim: str) -> str | None:
+    """Return a claim as text; ``None`` where the caller has none, or one that is no text and no number."""
+    value = find_claim(caller.claims, claim)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value)
+
+
+def _value(field: re.Match[str], caller: Caller) -> str:
+    return caller.subject if field["sub"] else text_of(caller, field["claim"]) or ""
