@@ -13,7 +13,7 @@ from service.sandbox import sdp
 from service.sandbox.ids import new_id
 from service.sandbox.refusal import Refusal, missing
 from service.sandbox.routes import BASE_PATH, bearer, require_key
-from service.sandbox.session_shapes import Session
+from service.sandbox.shapes.session import Session
 from service.sandbox.state import current
 from service.sandbox.validation import check
 from service.sandbox.vault import SECRET_PREFIX, Secret
@@ -82,4 +82,4 @@ def _form_offer() -> str:
         check(_SESSION, session, root="session")
     if "sdp" not in parts:
         raise missing("sdp")
-    return parts["sdp"]
+    return str(parts["sdp"])

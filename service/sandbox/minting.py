@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from service import wire
-from service.sandbox import beta, sessions
 from service.sandbox.ids import NewId
 from service.sandbox.refusal import Refusal
-from service.sandbox.session_shapes import Session, Shape, TranslationSession
+from service.sandbox.shapes.base import Shape
+from service.sandbox.shapes.beta import SESSION
+from service.sandbox.shapes.session import Session, TranslationSession
+from service.sandbox.talk import beta, sessions
 from service.sandbox.validation import check, named
 from service.sandbox.vault import Secret, Vault
 
@@ -82,7 +84,7 @@ class Minter:
         Raises:
             Refusal: where the body is not as it should be.
         """
-        check(beta.SESSION, _object(body))
+        check(SESSION, _object(body))
         config = {"type": "realtime", **beta.session_to_ga(body)}
         session = sessions.realtime(config, session_id=self.new_id("sess"), expires_at=0)
         secret = self.vault.mint(session, _BETA_SECONDS)

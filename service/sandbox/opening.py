@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service import wire
-from service.sandbox import models, sessions
-from service.sandbox.agenda import Clock
-from service.sandbox.beta import BetaChannel
-from service.sandbox.channel import Channel
-from service.sandbox.conversation import Conversation
+from service.sandbox import models
 from service.sandbox.ids import NewId
 from service.sandbox.refusal import Refusal, invalid_api_key
 from service.sandbox.routes import bearer, check_key
-from service.sandbox.server_events import Event
-from service.sandbox.sessions import Config
-from service.sandbox.transcription import Transcription
-from service.sandbox.translation import Translation
+from service.sandbox.talk import sessions
+from service.sandbox.talk.agenda import Clock
+from service.sandbox.talk.beta import BetaChannel
+from service.sandbox.talk.channel import Channel
+from service.sandbox.talk.conversation import Conversation
+from service.sandbox.talk.server_events import Event
+from service.sandbox.talk.sessions import Config
+from service.sandbox.talk.transcription import Transcription
+from service.sandbox.talk.translation import Translation
 from service.sandbox.vault import SECRET_PREFIX, Secret, Vault
 
 _CREDENTIAL_CODES = frozenset({"invalid_api_key", wire.SECRET_ALREADY_USED})

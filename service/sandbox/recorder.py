@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from werkzeug.datastructures import Headers
 
 from service import wire
 
@@ -52,7 +53,7 @@ class Recorder:
     def __init__(self) -> None:
         self._mints: deque[Mint] = deque(maxlen=_MOST)
 
-    def begin(self, path: str, headers: Mapping[str, str], body: bytes) -> Mint:
+    def begin(self, path: str, headers: Headers, body: bytes) -> Mint:
         """Note a request as it arrives; its status follows."""
         credential = headers.get(wire.AUTHORIZATION_HEADER, "").removeprefix("Bearer ")
         mint = Mint(

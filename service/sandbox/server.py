@@ -6,7 +6,6 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
@@ -43,7 +42,7 @@ def main() -> None:
     options = _arguments()
     certificate = write_certificate() if options.tls else None
 
-    class Sandbox(BaseApplication):
+    class Sandbox(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
         """gunicorn without its command line and environment."""
 
         def load_config(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import request
 from flask_sock import Sock
-from simple_websocket import Server
+from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 
 from service import wire
@@ -17,8 +17,8 @@ from service.sandbox.ids import new_id
 from service.sandbox.opening import Doorkeeper, Knock, Talk, close_code
 from service.sandbox.refusal import Refusal
 from service.sandbox.routes import BASE_PATH
-from service.sandbox.server_events import Event
 from service.sandbox.state import current
+from service.sandbox.talk.server_events import Event
 
 OPTIONS = {"subprotocols": [wire.SUBPROTOCOL], "max_message_size": 24 * 1024 * 1024}
 """The vendor takes 15 MiB of audio in one event, which is 20 MiB of base64."""
@@ -56,13 +56,13 @@ def before() -> None:
         request.environ["gunicorn.socket"] = WholeSends(request.environ["gunicorn.socket"])
 
 
-@sock.route(BASE_PATH + wire.REALTIME_PATH)
+@sock.route(BASE_PATH + wire.REALTIME_PATH)  # type: ignore[untyped-decorator] # nor has flask-sock
 def realtime(ws: Server) -> None:
     """Hold a conversation, or transcribe."""
     _serve(ws, translation=False)
 
 
-@sock.route(BASE_PATH + wire.TRANSLATIONS_PATH)
+@sock.route(BASE_PATH + wire.TRANSLATIONS_PATH)  # type: ignore[untyped-decorator]
 def translations(ws: Server) -> None:
     """Translate."""
     _serve(ws, translation=True)

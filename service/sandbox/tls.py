@@ -11,6 +11,7 @@ import ipaddress
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,6 +41,11 @@ class Certificate:
     chain: Path
     key: Path
 
+    @classmethod
+    def beside(cls, authority: Path) -> Self:
+        """Name the files of the certificate whose authority's path the sandbox printed."""
+        return cls(authority, authority.with_name("server.pem"), authority.with_name("server.key"))
+
 
 def write_certificate(directory: Path | None = None) -> Certificate:
     """Make a certificate for ``localhost``, 127.0.0.1 and ::1.
@@ -52,7 +58,7 @@ def write_certificate(directory: Path | None = None) -> Certificate:
     authority = _authority(authority_key)
     key = ec.generate_private_key(ec.SECP256R1())
     server = _server(key, authority, authority_key)
-    files = Certificate(place / "authority.pem", place / "server.pem", place / "server.key")
+    files = Certificate.beside(place / "authority.pem")
     files.authority.write_bytes(_pem(authority))
     files.chain.write_bytes(_pem(server) + _pem(authority))
     files.key.touch(mode=0o600)

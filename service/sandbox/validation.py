@@ -68,31 +68,29 @@ def _path(loc: Iterable[int | str], data: Any, *, root: str) -> str:
 
 
 def _refusal(error: ErrorDetails, path: str) -> Refusal:
+    """Say what pydantic found in the vendor's words."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    tag_path = f"{path}.{str(context.get('discriminator', 'type')).strip(chr(39))}".lstrip(".")
     match kind:
         case "missing":
-            return missing(path)
+            refusal = missing(path)
         case "union_tag_not_found" if isinstance(value, dict):
-            return missing(f"{path}.{_discriminator(context)}".lstrip("."))
+            refusal = missing(tag_path)
         case "extra_forbidden":
-            return Refusal(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path)
+            refusal = Refusal(f"Unknown parameter: '{path}'.", code="unknown_parameter", param=path)
         case "literal_error":
-            return _unsupported(value, context["expected"], path)
+            refusal = _unsupported(value, context["expected"], path)
         case "union_tag_invalid":
-            tag_path = f"{path}.{_discriminator(context)}".lstrip(".")
-            return _unsupported(context["tag"], context["expected_tags"], tag_path)
+            refusal = _unsupported(context["tag"], context["expected_tags"], tag_path)
         case _ if kind in _BOUNDS:
-            return _out_of_bounds(kind, value, context, path)
+            refusal = _out_of_bounds(kind, value, context, path)
         case _ if kind in _LENGTHS:
-            return _wrong_length(kind, value, context, path)
+            refusal = _wrong_length(kind, value, context, path)
         case "invalid_value":
-            return Refusal(error["msg"], code="invalid_value", param=path)
+            refusal = Refusal(error["msg"], code="invalid_value", param=path)
         case _:
-            return _wrong_type(kind, value, path)
-
-
-def _discriminator(context: dict[str, Any]) -> str:
-    return str(context.get("discriminator", "type")).strip("'")
+            refusal = _wrong_type(kind, value, path)
+    return refusal
 
 
 def _unsupported(value: Any, expected: str, path: str) -> Refusal:

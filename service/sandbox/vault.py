@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from service import wire
 from service.sandbox.ids import random_token
 from service.sandbox.refusal import Refusal, invalid_api_key
-from service.sandbox.sessions import Config
+from service.sandbox.talk.sessions import Config
 
-SECRET_PREFIX = "ek_"
+SECRET_PREFIX = "ek_"  # noqa: S105 - the beginning of one
 _SECRET_LENGTH = 32
 
 

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import ClassVar
 
-from service.sandbox import sessions, speech
-from service.sandbox.agenda import Clock
-from service.sandbox.channel import Channel, Handler, decode_audio
-from service.sandbox.event_shapes import TRANSLATION_EVENT
-from service.sandbox.hearing import is_speech
 from service.sandbox.ids import NewId
-from service.sandbox.pcm import BYTES_PER_MS, SAMPLE_RATE
-from service.sandbox.phrases import SOURCE, phrase_in
-from service.sandbox.server_events import TRANSLATION_EVENTS, Event
-from service.sandbox.sessions import Config
+from service.sandbox.shapes.events import TRANSLATION_EVENT
+from service.sandbox.sound import speech
+from service.sandbox.sound.hearing import is_speech
+from service.sandbox.sound.pcm import BYTES_PER_MS, SAMPLE_RATE
+from service.sandbox.talk import sessions
+from service.sandbox.talk.agenda import Clock
+from service.sandbox.talk.channel import Channel, Handler, decode_audio
+from service.sandbox.talk.phrases import SOURCE, phrase_in
+from service.sandbox.talk.server_events import TRANSLATION_EVENTS, Event
+from service.sandbox.talk.sessions import Config
 
 _FRAME_MS = 200
 """The vendor translates in frames of this length; one with speech in it is a word here."""

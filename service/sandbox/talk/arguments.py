@@ -58,7 +58,8 @@ class _Filler:
         for listed in ("enum", "examples"):
             if schema.get(listed):
                 return self._mentioned(schema[listed])
-        return self._by_type.get(self._type_of(schema), self._object)(schema, name, depth)
+        make = self._by_type.get(self._type_of(schema), self._by_type["object"])
+        return make(schema, name, depth)
 
     def _resolved(self, schema: Schema) -> Schema:
         """Follow references and choices until a plain schema is left."""
@@ -122,7 +123,7 @@ def _lowest(schema: Schema, *, step: float) -> float:
     if "exclusiveMinimum" in schema:
         low = max(low, schema["exclusiveMinimum"] + step)
     high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
-    value = min(max(1, low), high)
+    value: float = min(max(1, low), high)
     factor = schema.get("multipleOf")
     return math.ceil(value / factor) * factor if factor else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 _CHARACTERS_PER_TOKEN = 4
@@ -40,3 +41,30 @@ def usage(*, text_in: int, audio_in: int, text_out: int, audio_out: int) -> dict
         },
         "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
     }
+
+
+@dataclass(slots=True)
+class Budget:
+    """The output tokens of one response.
+
+    Attributes:
+        limit: a number, or ``inf``.
+        exhausted: whether something did not fit any more.
+    """
+
+    limit: int | str
+    text: int = field(default=0, init=False)
+    audio: int = field(default=0, init=False)
+    exhausted: bool = field(default=False, init=False)
+
+    def spend(self, text: str, *, audio_ms: int = 0) -> bool:
+        """Pay for a word and its sound; where both do not fit, the rest of the budget is gone instead."""
+        text_cost, audio_cost = text_tokens(text), output_audio_tokens(audio_ms)
+        spent = self.text + self.audio
+        if isinstance(self.limit, int) and spent + text_cost + audio_cost > self.limit:
+            self.text += self.limit - spent
+            self.exhausted = True
+            return False
+        self.text += text_cost
+        self.audio += audio_cost
+        return True

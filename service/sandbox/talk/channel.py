@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from service.sandbox.agenda import Agenda, Clock, Steps
 from service.sandbox.ids import NewId
 from service.sandbox.refusal import Refusal, missing
-from service.sandbox.server_events import Event, Events
-from service.sandbox.sessions import SESSION_SECONDS, Config
+from service.sandbox.talk.agenda import Agenda, Clock, Steps
+from service.sandbox.talk.server_events import Event, Events
+from service.sandbox.talk.sessions import SESSION_SECONDS, Config
 from service.sandbox.validation import check, named
 
 Handler = Callable[[Any, Event], list[Event]]

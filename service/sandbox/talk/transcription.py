@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.sandbox.listening import Listening
+from service.sandbox.talk.listening import Listening
 
 
 class Transcription(Listening):

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from itertools import count
 
-from service.sandbox.server_events import Event
+from service.sandbox.talk.server_events import Event
 
 Clock = Callable[[], float]
 """Seconds that only ever grow."""

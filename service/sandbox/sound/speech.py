@@ -14,9 +14,9 @@ import random
 import re
 import unicodedata
 from functools import cache, lru_cache
-from itertools import cycle
+from itertools import cycle, pairwise
 
-from service.sandbox.pcm import BYTES_PER_MS, SAMPLE_RATE, to_bytes
+from service.sandbox.sound.pcm import BYTES_PER_MS, SAMPLE_RATE, to_bytes
 
 _FORMANTS = {
     "a": (730, 1090, 2440),
@@ -161,5 +161,5 @@ def _hiss() -> bytes:
     """A tenth of a second of soft, high-pitched noise, the same in every run."""
     source = random.Random(1)  # noqa: S311 - noise to listen to, not a secret
     noise = [source.uniform(-1, 1) for _ in range(SAMPLE_RATE // 10 + 1)]
-    high = (round((after - before) * 1200) for before, after in zip(noise, noise[1:], strict=False))
+    high = (round((after - before) * 1200) for before, after in pairwise(noise))
     return to_bytes(array.array("h", high))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from service.sandbox import pcm, responder, sessions, tokens
-from service.sandbox.agenda import Clock, Steps
-from service.sandbox.answer import Answer, Manner
-from service.sandbox.channel import Handler, decode_audio
 from service.sandbox.ids import NewId
-from service.sandbox.items import Item
-from service.sandbox.listening import Listening
 from service.sandbox.refusal import Refusal
-from service.sandbox.server_events import Event
-from service.sandbox.sessions import Config
+from service.sandbox.sound import pcm
+from service.sandbox.talk import responder
+from service.sandbox.talk.agenda import Clock, Steps
+from service.sandbox.talk.answer import Answer
+from service.sandbox.talk.asked import Asked
+from service.sandbox.talk.channel import Handler, decode_audio
+from service.sandbox.talk.listening import Listening
+from service.sandbox.talk.server_events import Event
+from service.sandbox.talk.sessions import Config
 
 _RATE_LIMITS_PAUSE = 0.04
 _RATE_LIMITS = [
@@ -136,9 +137,8 @@ class Conversation(Listening):
                 "Wait until the response is finished before creating a new one."
             )
             raise Refusal(message, code="conversation_already_has_active_response")
-        context = self._context(params)
-        plan = responder.answer(self._question(params, context))
-        answer = Answer(plan, self._manner(params, context, apart=apart), self.events, self.new_id)
+        asked = Asked(self.session, params, self.items, self._id)
+        answer = Answer(responder.answer(asked.question()), asked.manner(), self.events, self.new_id)
         self._answers = {known.id: known for known in self._answers.values() if known.active} | {
             answer.id: answer
         }
@@ -176,66 +176,8 @@ class Conversation(Listening):
         start_ms, end_ms = self.buffer.waited()
         kind = "input_audio_buffer.timeout_triggered"
         told = self.events(kind, audio_start_ms=start_ms, audio_end_ms=end_ms, item_id=item_id)
-        yield [told, *self.take_message(item_id, self.buffer.take()), *self._respond({})], 0.0
-
-    def _context(self, params: Config) -> list[Item]:
-        """The items that a response sees; unheard audio stands there as its transcript."""
-        given = params.get("input")
-        known = {item["id"]: item for item in self.items}
-        if given is None:
-            chosen = list(known.values())
-        else:
-            chosen = [
-                known[i["id"]] if i["type"] == "item_reference" else i
-                for i in given
-                if self._exists(i, known)
-            ]
-        return [self._with_transcript(item) for item in chosen]
-
-    @staticmethod
-    def _exists(item: Item, known: Mapping[str, Item]) -> bool:
-        if item["type"] == "item_reference" and item["id"] not in known:
-            message = f"Error creating response: the item with id '{item['id']}' does not exist."
-            raise Refusal(message, code="invalid_value", param="response.input")
-        return True
-
-    def _with_transcript(self, item: Item) -> Item:
-        spoken = any(part["type"] == "input_audio" for part in item.get("content", []))
-        if not spoken:
-            return item
-        parts = [
-            {**part, "transcript": part.get("transcript") or self.transcript_of(item.get("id", ""))}
-            if part["type"] == "input_audio"
-            else part
-            for part in item["content"]
-        ]
-        return {**item, "content": parts}
-
-    def _question(self, params: Config, context: list[Item]) -> responder.Question:
-        own = self.session["instructions"]
-        return responder.Question(
-            context=context,
-            asked=params.get("instructions", ""),
-            instructions="" if own == sessions.DEFAULT_INSTRUCTIONS else own,
-            tools=params.get("tools", self.session["tools"]),
-            tool_choice=params.get("tool_choice", self.session["tool_choice"]),
-        )
-
-    def _manner(self, params: Config, context: list[Item], *, apart: bool) -> Manner:
-        output = sessions.update(self.session, {"audio": params.get("audio") or {}})["audio"]["output"]
-        said = " ".join(map(responder.text_of, context))
-        heard_ms = sum(pcm.milliseconds(self.items.audio.get(item.get("id", ""), b"")) for item in context)
-        return Manner(
-            modality=params.get("output_modalities", self.session["output_modalities"])[0],
-            voice=output["voice"],
-            audio_format=output["format"],
-            speed=output["speed"],
-            max_tokens=params.get("max_output_tokens", self.session["max_output_tokens"]),
-            metadata=params.get("metadata"),
-            conversation_id=None if apart else self._id,
-            text_in=tokens.text_tokens(self.session["instructions"] + said),
-            audio_in=tokens.input_audio_tokens(heard_ms),
-        )
+        self.buffer.clear()
+        yield [told, *self.take_message(item_id, b""), *self._respond({})], 0.0
 
     handlers: ClassVar[Mapping[str, Handler]] = {
         **Listening.handlers,

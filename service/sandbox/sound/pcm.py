@@ -79,7 +79,8 @@ def _nearest(encoding: str) -> bytes:
     for sample in range(-0x8000, 0x8000, 16):
         above = min(bisect_left(values, sample), len(values) - 1)
         below = max(above - 1, 0)
-        codes.append(ordered[min(above, below, key=lambda at, to=sample: abs(values[at] - to))][1])
+        is_lower_nearer = sample - values[below] < values[above] - sample
+        codes.append(ordered[below if is_lower_nearer else above][1])
     return bytes(codes)
 
 

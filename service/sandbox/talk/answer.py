@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from service.sandbox import pcm, speech, tokens
-from service.sandbox.agenda import Steps
 from service.sandbox.ids import NewId
-from service.sandbox.items import Item
-from service.sandbox.responder import Call, Words
-from service.sandbox.server_events import Event, Events
+from service.sandbox.sound import pcm, speech
+from service.sandbox.talk import tokens
+from service.sandbox.talk.agenda import Steps
+from service.sandbox.talk.items import Item
+from service.sandbox.talk.responder import Call, Words
+from service.sandbox.talk.server_events import Event, Events
 
 _TEXT_PAUSE = 0.008
 _AUDIO_PAUSE = 0.03
@@ -58,12 +59,11 @@ class Answer:
         self.id = new_id("resp")
         self.manner = manner
         self.active = True
-        self.cut = False
         self.audio = bytearray()
         self._previous_item_id: str | None = None
         self._plan = plan
         self._events = events
-        self._text_out = self._audio_out = 0
+        self._budget = tokens.Budget(manner.max_tokens)
         self.item: Item = {"id": new_id("item"), "object": "realtime.item", "status": "in_progress"}
         if isinstance(plan, Call):
             self.item |= {
@@ -74,6 +74,11 @@ class Answer:
             }
         else:
             self.item |= {"type": "message", "role": "assistant", "content": []}
+
+    @property
+    def cut(self) -> bool:
+        """Whether the tokens ran out before the words did."""
+        return self._budget.exhausted
 
     def begin(self, previous_item_id: str | None) -> list[Event]:
         """Announce the response and the item that will grow, behind the one before it."""
@@ -117,7 +122,7 @@ class Answer:
     def _call_steps(self, plan: Call) -> Steps:
         for start in range(0, len(plan.arguments), _ARGUMENTS_PIECE):
             piece = plan.arguments[start : start + _ARGUMENTS_PIECE]
-            if not self._spend(text=piece):
+            if not self._budget.spend(piece):
                 return
             self.item["arguments"] += piece
             kind = "response.function_call_arguments.delta"
@@ -126,7 +131,7 @@ class Answer:
     def _text_steps(self, text: str) -> Steps:
         part = self.item["content"][0]
         for piece in _pieces(text):
-            if not self._spend(text=piece):
+            if not self._budget.spend(piece):
                 return
             part["text"] += piece
             yield [self._about_part("response.output_text.delta", delta=piece)], _TEXT_PAUSE
@@ -136,7 +141,7 @@ class Answer:
         pieces = _pieces(text)
         spoken = speech.say([piece.strip() for piece in pieces], self.manner.voice, speed=self.manner.speed)
         for piece, audio in zip(pieces, spoken, strict=True):
-            if not self._spend(text=piece, audio_ms=pcm.milliseconds(audio)):
+            if not self._budget.spend(piece, audio_ms=pcm.milliseconds(audio)):
                 return
             part["transcript"] += piece
             self.audio += audio
@@ -148,18 +153,6 @@ class Answer:
                 ],
                 _AUDIO_PAUSE,
             )
-
-    def _spend(self, *, text: str, audio_ms: int = 0) -> bool:
-        """Count a word's tokens; where they go over the limit, stop at it and say no."""
-        text_out, audio_out = tokens.text_tokens(text), tokens.output_audio_tokens(audio_ms)
-        limit, spent = self.manner.max_tokens, self._text_out + self._audio_out
-        if isinstance(limit, int) and spent + text_out + audio_out > limit:
-            self._text_out += limit - spent
-            self.cut = True
-            return False
-        self._text_out += text_out
-        self._audio_out += audio_out
-        return True
 
     def _finished_item(self) -> list[Event]:
         """Tell the whole of what the deltas told in parts."""
@@ -194,8 +187,8 @@ class Answer:
         used = tokens.usage(
             text_in=self.manner.text_in,
             audio_in=self.manner.audio_in,
-            text_out=self._text_out,
-            audio_out=self._audio_out,
+            text_out=self._budget.text,
+            audio_out=self._budget.audio,
         )
         return {
             "object": "realtime.response",

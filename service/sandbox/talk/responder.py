@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from service.sandbox.arguments import arguments_for
-from service.sandbox.items import Item
+from service.sandbox.talk.arguments import arguments_for
+from service.sandbox.talk.items import Item
 
 _EXCERPT = 160
 _SAY = re.compile(

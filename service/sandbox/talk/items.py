@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -20,9 +21,9 @@ class Items:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
-        self.audio: dict[str, bytes] = {}
+        self.audio: dict[str, bytes | bytearray] = {}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
 
     def add(self, item: Item, *, after: str | None = None) -> str | None:

@@ -1,5 +1,7 @@
 """What translation sessions hear and say: one sentence, in the languages people try first."""
 
+# ruff: noqa: RUF001 - other languages have letters of their own
+
 from __future__ import annotations
 
 SOURCE = "Good morning, everyone, and thank you for coming today."

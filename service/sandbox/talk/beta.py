@@ -5,30 +5,13 @@ Source: the vendor's beta reference, as its SDKs still carry it under ``types/be
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, TypeAdapter, field_validator
-from pydantic_core import PydanticCustomError
-
-from service.sandbox.channel import Channel, parse
 from service.sandbox.refusal import Refusal
-from service.sandbox.server_events import Event
-from service.sandbox.session_shapes import (
-    VOICES,
-    FunctionTool,
-    MaxOutputTokens,
-    NoiseReduction,
-    SemanticVad,
-    ServerVad,
-    Shape,
-    ToolChoice,
-    Tracing,
-    Transcription,
-)
-from service.sandbox.sessions import Config
+from service.sandbox.shapes.beta import DEFAULT_TEMPERATURE, RESPONSE, SESSION
+from service.sandbox.talk.channel import Channel, parse
+from service.sandbox.talk.server_events import Event
+from service.sandbox.talk.sessions import Config
 from service.sandbox.validation import check
 
-_DEFAULT_TEMPERATURE = 0.8
 _FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 _OLD_FORMATS = {new: old for old, new in _FORMATS.items()}
 _OLD_CONTENT = {"output_text": "text", "output_audio": "audio"}
@@ -47,56 +30,6 @@ _UNKNOWN_THEN = frozenset({"conversation.item.done", "input_audio_buffer.timeout
 
 BETA_EVENTS_ADDED = frozenset({*_OLD_NAMES.values(), "conversation.created"})
 """Events that only the beta has."""
-
-
-class Flat(Shape):
-    """What the beta's sessions and responses have in common."""
-
-    modalities: list[Literal["text", "audio"]] = ["text", "audio"]
-    instructions: str = ""
-    voice: Literal[VOICES] = "alloy"
-    output_audio_format: Literal["pcm16", "g711_ulaw", "g711_alaw"] = "pcm16"
-    tools: list[FunctionTool] = []
-    tool_choice: ToolChoice = "auto"
-    temperature: Annotated[float, Field(ge=0.6, le=1.2)] = _DEFAULT_TEMPERATURE
-
-    @field_validator("modalities")
-    @classmethod
-    def _with_text(cls, value: list[str]) -> list[str]:
-        if "text" not in value:
-            raise PydanticCustomError(
-                "invalid_value",
-                "Invalid modalities: {given}. Supported combinations are: ['text'] and ['audio', 'text'].",
-                {"given": repr(value)},
-            )
-        return value
-
-
-class FlatSession(Flat):
-    """A beta session."""
-
-    model: str = ""
-    input_audio_format: Literal["pcm16", "g711_ulaw", "g711_alaw"] = "pcm16"
-    input_audio_noise_reduction: NoiseReduction | None = None
-    input_audio_transcription: Transcription | None = None
-    turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] | None = None
-    max_response_output_tokens: MaxOutputTokens = "inf"
-    speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
-    tracing: Tracing | Literal["auto"] | None = None
-
-
-class FlatResponse(Flat):
-    """What a beta response does differently from its session."""
-
-    conversation: Literal["auto", "none"] = "auto"
-    input: list[dict[str, Any]] | None = None
-    max_output_tokens: MaxOutputTokens = "inf"
-    max_response_output_tokens: MaxOutputTokens = "inf"
-    metadata: dict[str, str] | None = None
-
-
-SESSION: TypeAdapter[Any] = TypeAdapter(FlatSession)
-_RESPONSE: TypeAdapter[Any] = TypeAdapter(FlatResponse)
 
 
 def session_to_ga(flat: Config) -> Config:
@@ -134,7 +67,7 @@ def session_from_ga(session: Config, *, temperature: float | None = None) -> Con
         "turn_detection": detection and {k: v for k, v in detection.items() if k != "idle_timeout_ms"},
         "tools": session["tools"],
         "tool_choice": session["tool_choice"],
-        "temperature": _DEFAULT_TEMPERATURE if temperature is None else temperature,
+        "temperature": DEFAULT_TEMPERATURE if temperature is None else temperature,
         "max_response_output_tokens": session["max_output_tokens"],
         "speed": spoken["speed"],
         "tracing": session["tracing"],
@@ -150,7 +83,7 @@ class BetaChannel:
 
     def __init__(self, conversation: Channel) -> None:
         self._inner = conversation
-        self._temperature = _DEFAULT_TEMPERATURE
+        self._temperature = DEFAULT_TEMPERATURE
         self._conversation_id = conversation.new_id("conv")
 
     @property
@@ -192,7 +125,7 @@ class BetaChannel:
             self._temperature = event["session"].get("temperature", self._temperature)
             return {**event, "session": {"type": "realtime", **session_to_ga(event["session"])}}
         if kind == "response.create" and isinstance(event.get("response"), dict):
-            check(_RESPONSE, event["response"], root="response")
+            check(RESPONSE, event["response"], root="response")
             return {**event, "response": _response_to_ga(event["response"])}
         if kind == "conversation.item.create" and isinstance(event.get("item"), dict):
             return {**event, "item": _item_to_ga(event["item"])}
@@ -232,7 +165,7 @@ def _generation_to_ga(flat: Config) -> Config:
     for name in ("max_output_tokens", "max_response_output_tokens"):
         if name in flat:
             ga["max_output_tokens"] = flat[name]
-    output = {name: flat[name] for name in ("voice", "speed") if name in flat}
+    output: Config = {name: flat[name] for name in ("voice", "speed") if name in flat}
     if "output_audio_format" in flat:
         output["format"] = {"type": _FORMATS[flat["output_audio_format"]]}
     if output:

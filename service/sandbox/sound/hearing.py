@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import mul
 from typing import Any, Literal
 
-from service.sandbox.pcm import BYTES_PER_MS, milliseconds, samples
+from service.sandbox.sound.pcm import BYTES_PER_MS, milliseconds, samples
 
 _FRAME_MS = 20
 _FRAME_BYTES = _FRAME_MS * BYTES_PER_MS

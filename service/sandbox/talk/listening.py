@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from service.sandbox import pcm, sessions, tokens
-from service.sandbox.agenda import Clock, Steps
-from service.sandbox.channel import Channel, Handler, decode_audio
-from service.sandbox.event_shapes import CONVERSATION_EVENT
-from service.sandbox.hearing import InputBuffer, Turn
 from service.sandbox.ids import NewId
-from service.sandbox.items import Item, Items
 from service.sandbox.refusal import Refusal
-from service.sandbox.server_events import CONVERSATION_EVENTS, Event
-from service.sandbox.sessions import Config
+from service.sandbox.shapes.events import CONVERSATION_EVENT
+from service.sandbox.sound import pcm
+from service.sandbox.sound.hearing import InputBuffer, Turn
+from service.sandbox.talk import sessions, tokens
+from service.sandbox.talk.agenda import Clock, Steps
+from service.sandbox.talk.channel import Channel, Handler, decode_audio
+from service.sandbox.talk.items import Item, Items
+from service.sandbox.talk.server_events import CONVERSATION_EVENTS, Event
+from service.sandbox.talk.sessions import Config
 
 _SHORTEST_COMMIT_MS = 100
 _TRANSCRIPT_PAUSE = 0.02
@@ -109,11 +110,6 @@ class Listening(Channel):
             for kind in ("conversation.item.added", "conversation.item.done")
         ]
 
-    def transcript_of(self, item_id: str) -> str:
-        """Write down what nobody can hear offline: how long it was."""
-        seconds = pcm.milliseconds(self.items.audio.get(item_id, b"")) / 1000
-        return f"I spoke to you for {seconds:.1f} seconds."
-
     def _turn_started(self, turn: Turn) -> list[Event]:
         self._turn_item_id = self.new_id("item")
         kind = "input_audio_buffer.speech_started"
@@ -131,7 +127,7 @@ class Listening(Channel):
             )
 
     def _transcription(self, item_id: str) -> Steps:
-        transcript = self.transcript_of(item_id)
+        transcript = transcript_of(self.items.audio.get(item_id, b""))
         about = {"item_id": item_id, "content_index": 0}
         prefix = "conversation.item.input_audio_transcription"
         words = transcript.split(" ")
@@ -186,3 +182,10 @@ def _copied(item: Item) -> Item:
     if "content" not in item:
         return dict(item)
     return {**item, "content": [dict(part) for part in item["content"]]}
+
+
+def transcript_of(audio: bytes | bytearray) -> str:
+    """Write down PCM that nobody can listen to offline: how long it was; nothing where there is none."""
+    if not audio:
+        return ""
+    return f"I spoke to you for {pcm.milliseconds(audio) / 1000:.1f} seconds."

@@ -1,0 +1,1 @@
+"""Audio in and out: encodings, listening for speech, and babbling it."""

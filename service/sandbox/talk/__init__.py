@@ -1,0 +1,1 @@
+"""The sessions behind the sockets: pure state machines, client event in, server events out."""
