@@ -16,9 +16,7 @@ def check_variables(
     environ: Iterable[str], *, known: Collection[str], problems: Iterable[Problem]
 ) -> list[Finding]:
     """Report each problem, and each variable that looks like one of ours and is none. Values are not read."""
-    findings = [
-        ill(f"variable {p.variable}", "cannot be used", f"{p.variable} {p.message}") for p in problems
-    ]
+    findings = [ill(f"variable {p.variable}", p.message, f"correct {p.variable}") for p in problems]
     for name in sorted(set(environ) - set(known)):
         meant = get_close_matches(name, known, n=1, cutoff=_LIKENESS)
         if meant:
