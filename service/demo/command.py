@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -13,6 +14,7 @@ import click
 from service.auth.development import sign
 from service.demo.environment import demo_environment
 from service.demo.processes import StartError, start_sandbox, start_service, stop
+from service.sandbox.tls import Certificate
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,10 +36,10 @@ def demo(host: str, port: int, sandbox_port: int, *, tls: bool) -> None:
         options = ["--host", host, "--port", str(sandbox_port), *(["--tls"] if tls else [])]
         sandbox, printed = start_sandbox(options)
         started.append(sandbox)
-        certificate = printed.get("certificate")
+        certificate = Certificate.beside(Path(printed["certificate"])) if tls else None
         environ = demo_environment(printed["sandbox"], host=host, port=port, certificate=certificate)
         url = f"{'https' if tls else 'http'}://{_LOOPBACK_FOR.get(host, host)}:{port}"
-        started.append(start_service(url, environ, certificate=certificate, key=printed.get("key")))
+        started.append(start_service(url, environ, certificate))
         click.echo(_instructions(url, environ, certificate))
         _wait_for_either(started)
     except KeyboardInterrupt:
@@ -52,7 +54,7 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _instructions(url: str, environ: dict[str, str], certificate: str | None) -> str:
+def _instructions(url: str, environ: dict[str, str], certificate: Certificate | None) -> str:
     """Say what to do next; the two commands stand alone on their lines, so that they can be copied whole."""
     jwt = sign(
         environ["JWT_SECRET"],
@@ -62,7 +64,7 @@ def _instructions(url: str, environ: dict[str, str], certificate: str | None) ->
         now=time.time(),
         lifetime=_JWT_SECONDS,
     )
-    trust = ["--cacert", certificate] if certificate else []
+    trust = ["--cacert", str(certificate.authority)] if certificate else []
     curl = ["curl", *trust, "-X", "POST", f"{url}/token", "-H", f"Authorization: Bearer {jwt}"]
     curl += ["-H", "Content-Type: application/json", "-d", "{}"]
     connect = [

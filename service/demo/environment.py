@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Mapping
 
+from service.sandbox.tls import Certificate
 from service.settings import Settings
 
 MODELS = {
@@ -19,7 +20,9 @@ VOICES = ["marin", "cedar", "alloy", "ash", "ballad", "coral", "echo", "sage", "
 """The vendor's voices (https://platform.openai.com/docs/guides/realtime-conversations)."""
 
 
-def demo_environment(base_url: str, *, host: str, port: int, certificate: str | None) -> dict[str, str]:
+def demo_environment(
+    base_url: str, *, host: str, port: int, certificate: Certificate | None
+) -> dict[str, str]:
     """Make the whole environment of the demo's token service.
 
     Whatever this machine has set for a real one is left out: the demo needs none of it and must not use
@@ -38,7 +41,7 @@ def demo_environment(base_url: str, *, host: str, port: int, certificate: str | 
         "PORT": str(port),
     }
     if certificate:
-        generated["REQUESTS_CA_BUNDLE"] = certificate
+        generated["REQUESTS_CA_BUNDLE"] = str(certificate.authority)
     return without_settings(os.environ) | generated
 
 

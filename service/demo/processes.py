@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from service.sandbox.tls import Certificate
+
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 
@@ -39,7 +41,7 @@ def start_sandbox(options: Sequence[str]) -> tuple[subprocess.Popen[str], dict[s
 
 
 def start_service(
-    url: str, environ: Mapping[str, str], *, certificate: str | None, key: str | None
+    url: str, environ: Mapping[str, str], certificate: Certificate | None
 ) -> subprocess.Popen[str]:
     """Start the token service and wait until it answers at ``url``.
 
@@ -47,8 +49,8 @@ def start_service(
         StartError: where it ended, or did not answer in time.
     """
     command = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf"]
-    if certificate and key:
-        command += ["--certfile", certificate, "--keyfile", key]
+    if certificate:
+        command += ["--certfile", str(certificate.chain), "--keyfile", str(certificate.key)]
     process = subprocess.Popen(  # noqa: S603 - our own command
         [*command, "service.demo.wsgi:app"],
         env=dict(environ),
@@ -57,18 +59,18 @@ def start_service(
         start_new_session=True,
     )
     try:
-        _await_health(process, url, certificate)
+        _await_health(process, url, trusted=str(certificate.authority) if certificate else None)
     except BaseException:
         stop(process)
         raise
     return process
 
 
-def _await_health(process: subprocess.Popen[str], url: str, certificate: str | None) -> None:
+def _await_health(process: subprocess.Popen[str], url: str, *, trusted: str | None) -> None:
     end = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
-            requests.get(f"{url}/healthz", timeout=1, verify=certificate or True).raise_for_status()
+            requests.get(f"{url}/healthz", timeout=1, verify=trusted or True).raise_for_status()
         except requests.RequestException:
             time.sleep(0.05)
         else:

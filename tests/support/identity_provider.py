@@ -21,6 +21,7 @@ from service.auth.keys import VerificationKey, algorithms_of
 
 
 def base64url(data: bytes) -> str:
+    """Encode as RFC 7515 §2 does, without padding."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

@@ -103,8 +103,10 @@ def running_service(
     def is_ready(_: Running) -> bool:
         if not accepts_connections(port):
             return False
-        scheme = "https" if "--certfile" in options else "http"
-        return requests.get(f"{scheme}://127.0.0.1:{port}/healthz", timeout=10, verify=False).ok  # noqa: S501
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok
+        except requests.ConnectionError:
+            return False  # the master listens before its workers have started, or while they cannot
 
     with running((*GUNICORN, *options, app), environ=environ, ready=is_ready) as run:
         yield TokenService(f"http://127.0.0.1:{port}", run)

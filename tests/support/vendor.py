@@ -1,0 +1,75 @@
+"""A vendor that does just what a test tells it to, over real sockets, and counts what reached it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SECRET = "ek_scripted"
+GOOD = json.dumps(
+    {"value": SECRET, "expires_at": 4_102_444_800, "session": {"type": "realtime", "id": "sess_scripted"}}
+).encode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the vendor; ``None`` as status hangs up without one."""
+
+    status: int | None = 200
+    body: bytes = GOOD
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Vendor:
+    """A scripted vendor: it gives its answers in turn, the last one for ever."""
+
+    base_url: str
+    script: list[Answer]
+    requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+
+    def will(self, *answers: Answer) -> None:
+        """Begin a new script."""
+        self.script[:] = answers
+        self.requests.clear()
+
+
+@contextmanager
+def scripted_vendor() -> Iterator[Vendor]:
+    """Serve a script on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            vendor.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(body)))
+            answer = vendor.script.pop(0) if len(vendor.script) > 1 else vendor.script[0]
+            if answer.status is None:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    vendor = Vendor(f"http://127.0.0.1:{server.server_port}/v1", [Answer()])
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield vendor
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,260 @@
+"""Every row of the contract's error table, over real sockets: status, code, headers, shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.processes import free_port
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import sign
+
+FAULTS = (
+    "fault-401",
+    "fault-429",
+    "fault-500",
+    "fault-503",
+    "fault-html",
+    "fault-truncated",
+    "fault-empty",
+    "fault-hang",
+    "fault-drip",
+    "fault-reset",
+)
+
+
+@pytest.fixture(scope="module")
+def faulty(sandbox: Sandbox) -> Iterator[TokenService]:
+    """A service that allows the sandbox's faults, and does not wait for long."""
+    models = ",".join(("gpt-realtime-2.1", *FAULTS))
+    with running_service(sandbox.base_url, ALLOWED_MODELS=models, UPSTREAM_TIMEOUT="1.5") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def strict(sandbox: Sandbox) -> Iterator[TokenService]:
+    """A service with limits that are soon used up, and a scope to have."""
+    limits = {"RATE_LIMIT_PER_USER": "2/hour", "RATE_LIMIT_GLOBAL": "5/hour", "RATE_LIMIT_FAILED_AUTH": "3/hour"}
+    with running_service(sandbox.base_url, JWT_REQUIRED_SCOPE="realtime", **limits) as service:
+        yield service
+
+
+def error_of(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
+    """Check that an answer is the contract's error, and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Request-Id"]
+    error: dict[str, Any] = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == code
+    assert error["message"]
+    assert error["type"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"modle": "x"}, "unknown_parameter", "modle"),
+        ({"expires_after": {"anchor": "created_at", "second": 60}}, "unknown_parameter", "expires_after.second"),
+        ({"expires_after": {"seconds": 601}}, "invalid_value", "expires_after.seconds"),
+        ({"expires_after": {"seconds": 9}}, "invalid_value", "expires_after.seconds"),
+        ({"expires_after": {"seconds": "60"}}, "invalid_value", "expires_after.seconds"),
+        ({"expires_after": {"seconds": 60, "anchor": "now"}}, "invalid_value", "expires_after.anchor"),
+        ({"session": {"type": "telepathy"}}, "invalid_value", "session.type"),
+        ({"session": []}, "invalid_value", "session"),
+        ({"model": "a", "session": {"model": "b"}}, "invalid_value", "model"),
+        ({"session": {"type": "translation"}}, "invalid_value", "session.model"),
+        ({"profile": "support"}, "invalid_value", "profile"),
+    ],
+)
+def test_a_wrong_member_is_a_400_that_names_it(
+    service: TokenService, body: dict[str, Any], code: str, param: str
+) -> None:
+    assert error_of(service.token(body), 400, code)["param"] == param
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}'])
+def test_a_body_that_is_not_a_json_object_is_a_400(service: TokenService, data: bytes) -> None:
+    answer = service.token(data=data, headers={"Content-Type": "application/json"})
+
+    error_of(answer, 400, "invalid_json")
+
+
+def test_the_vendors_words_about_the_callers_session_reach_the_caller(service: TokenService) -> None:
+    answer = service.token({"session": {"max_output_tokens": 5000}})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "session.max_output_tokens"
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Basic dTpw", "Bearer", "Bearer "])
+def test_a_missing_token_is_a_401_whose_challenge_names_no_error(
+    service: TokenService, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    answer = service.token(jwt="", headers=headers)
+
+    error_of(answer, 401, "missing_token")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert "error=" not in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    "jwt",
+    [
+        "x",
+        "a.b.c",
+        "x" * 9000,
+        sign(key="another-secret-of-more-than-32-bytes!"),
+        sign(exp=1),
+        sign(exp=None),
+        sign(iss="https://evil.test"),
+        sign(aud="another"),
+        sign(sub=" "),
+        sign(key=None, algorithm="none"),
+    ],
+    ids=["junk", "dots", "large", "signature", "expired", "no exp", "issuer", "audience", "blank sub", "alg none"],
+)
+def test_a_bad_token_is_a_401_and_its_sender_never_learns_why(service: TokenService, jwt: str) -> None:
+    answer = service.token(jwt=jwt)
+
+    error = error_of(answer, 401, "invalid_token")
+    assert error["message"] == error_of(service.token(jwt="junk"), 401, "invalid_token")["message"]
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_token_without_the_scope_is_a_403_with_a_challenge(strict: TokenService) -> None:
+    answer = strict.token(jwt=sign(scope="email"))
+
+    error_of(answer, 403, "insufficient_scope")
+    assert 'error="insufficient_scope", scope="realtime"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"model": "gpt-4o"}, "model"),
+        ({"session": {"model": "gpt-4o"}}, "session.model"),
+        (
+            {"session": {"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}},
+            "session.audio.input.transcription.model",
+        ),
+    ],
+)
+def test_a_model_that_is_not_allowed_is_a_403(service: TokenService, body: dict[str, Any], param: str) -> None:
+    assert error_of(service.token(body), 403, "model_not_allowed")["param"] == param
+
+
+def test_a_session_member_the_policy_keeps_back_is_a_403(sandbox: Sandbox) -> None:
+    policy = '{"fields": {"deny": ["instructions"]}}'
+
+    with running_service(sandbox.base_url, SESSION_POLICY=policy) as service:
+        answer = service.token({"session": {"instructions": "x"}})
+        assert error_of(answer, 403, "session_field_not_allowed")["param"] == "session.instructions"
+
+
+def test_an_unknown_route_is_a_404_and_a_wrong_method_a_405(service: TokenService) -> None:
+    error_of(service.get("/nowhere"), 404, "not_found")
+    answer = service.get("/token")
+    error_of(answer, 405, "method_not_allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("size", [70_000, 10_000_000])
+def test_a_body_over_the_cap_is_a_413_and_not_a_reset(service: TokenService, size: int) -> None:
+    answer = service.token(data=b" " * size, headers={"Content-Type": "application/json"})
+
+    assert "65536" in error_of(answer, 413, "request_too_large")["message"]
+
+
+def test_a_body_over_the_cap_sent_in_chunks_is_a_413_too(service: TokenService) -> None:
+    chunks = (b" " * 1000 for _ in range(100))
+
+    answer = service.token(data=chunks, headers={"Content-Type": "application/json"})
+
+    error_of(answer, 413, "request_too_large")
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", None])
+def test_a_body_not_declared_as_json_is_a_415(service: TokenService, media_type: str | None) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+
+    error_of(service.token(data=b"{}", headers=headers), 415, "unsupported_media_type")
+
+
+def test_headers_that_are_too_large_are_refused_in_json(service: TokenService) -> None:
+    answer = service.get("/healthz", headers={"X-Large": "x" * 20_000})
+
+    assert answer.status_code == 431
+    assert answer.json()["error"]["code"] == "request_header_fields_too_large"
+
+
+def test_used_up_limits_are_429s_that_say_whose_limit_it_was_and_when_to_come_back(strict: TokenService) -> None:
+    def limited(name: str, jwt: str) -> str:
+        answer = strict.token(jwt=jwt)
+        message: str = error_of(answer, 429, "rate_limit_exceeded")["message"]
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert name in message
+        return message
+
+    ada, bob, eve = (sign(sub=user, scope="realtime") for user in ("ada", "bob", "eve"))
+    assert [strict.token(jwt=jwt).status_code for jwt in (ada, ada, bob, bob, eve)] == [200] * 5
+    limited("user", ada)
+    limited("global", eve)
+    assert [strict.token(jwt="junk").status_code for _ in range(3)] == [401] * 3
+    limited("address", "junk")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "code"),
+    [
+        ("fault-401", 502, "upstream_rejected_credentials"),
+        ("fault-500", 502, "upstream_error"),
+        ("fault-html", 502, "upstream_error"),
+        ("fault-truncated", 502, "upstream_error"),
+        ("fault-empty", 502, "upstream_error"),
+        ("fault-429", 503, "upstream_rate_limited"),
+        ("fault-503", 503, "upstream_unavailable"),
+        ("fault-reset", 503, "upstream_unavailable"),
+        ("fault-hang", 504, "upstream_timeout"),
+        ("fault-drip", 504, "upstream_timeout"),
+    ],
+)
+def test_each_failure_of_the_vendor_is_told_as_one_of_ours(
+    faulty: TokenService, model: str, status: int, code: str
+) -> None:
+    answer = faulty.token({"model": model})
+
+    error_of(answer, status, code)
+    assert answer.elapsed.total_seconds() < 3
+    if model == "fault-429":
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_vendor_that_cannot_be_reached_is_a_503() -> None:
+    with running_service(f"http://127.0.0.1:{free_port()}/v1") as service:
+        error_of(service.token(), 503, "upstream_unavailable")
+
+
+def test_a_limit_storage_that_is_gone_is_a_503_where_the_admin_chose_deny(sandbox: Sandbox) -> None:
+    storage = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}", "RATE_LIMIT_ON_STORAGE_FAILURE": "deny"}
+
+    with running_service(sandbox.base_url, **storage) as service:
+        answer = service.token()
+        error_of(answer, 503, "rate_limit_storage_unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_key_set_that_could_not_be_had_yet_is_a_503_and_signs_nobody_out(sandbox: Sandbox) -> None:
+    jwks = {"JWT_SECRET": "", "JWT_JWKS_URL": f"http://127.0.0.1:{free_port()}/jwks.json"}
+
+    with running_service(sandbox.base_url, **jwks) as service:
+        token = sign(headers={"kid": "one"})
+        answer = service.token(jwt=token)
+        error_of(answer, 503, "identity_provider_unavailable")
