@@ -15,8 +15,8 @@ from service.auth.strict_json import parse_object
 from service.errors import MissingTokenError
 
 MAX_TOKEN_CHARACTERS = 8192
-"""Above this nothing is decoded (RFC 8725 §2.4 bounds the work an unverified token causes). The largest
-tokens seen, with many groups or permissions, take about half."""
+"""Above this nothing is decoded: what nobody has verified must not cause unbounded work. The largest tokens
+seen, with many groups or permissions, take about half."""
 
 MAX_KEY_ID_CHARACTERS = 256
 

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 def parse_object(data: bytes) -> dict[str, Any]:
     """Read one JSON object in UTF-8.
 
-    Duplicate members (RFC 8725 §2.6: which one counts depends on the parser), ``NaN`` and ``Infinity``
-    (RFC 8259 §6) and other encodings (RFC 8725 §3.7), all of which ``json.loads`` takes, are refused.
+    Duplicate members (RFC 7515 §4, RFC 7519 §4), ``NaN`` and ``Infinity`` (RFC 8259 §6) and encodings other
+    than UTF-8 (RFC 8725 §2.6, §3.7), all of which ``json.loads`` takes, are refused.
 
     Raises:
         ValueError: saying which of them it was.

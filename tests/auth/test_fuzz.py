@@ -1,0 +1,131 @@
+"""Whatever is sent as a token ends in a 401, and never in anything else."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import urlsafe_b64decode
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.auth.key_set import parse_key_set
+from service.auth.keys import CombinedKeys, StaticKeys, secret_key
+from service.errors import InvalidTokenError, MissingTokenError
+from tests.support.authentication import SECRET, claims, door
+from tests.support.identity_provider import KINDS, Signer, base64url, sign_hs256
+
+EXAMPLES = 5_000 if "CI" in os.environ else 250
+"""For each of the five tests below, so 25,000 tokens in CI."""
+
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize="CI" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+class Published:
+    """A provider's key set, every algorithm in it."""
+
+    key_set = parse_key_set(
+        json.dumps({"keys": [Signer(name, key_id=name).jwk() for name in KINDS]}).encode(), tuple(KINDS)
+    )
+
+    def candidates(self, header: Any) -> Any:
+        return self.key_set.candidates(header)
+
+
+DOOR = door(CombinedKeys((StaticKeys((secret_key(SECRET),)), Published())))
+GOOD = [sign_hs256(claims(), SECRET), *(Signer(name, key_id=name).sign(claims()) for name in KINDS)]
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4)
+    ),
+    max_leaves=8,
+)
+header_names = st.sampled_from(
+    ["alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "cty", "enc"]
+)
+claim_names = st.sampled_from(
+    ["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "azp", "scope", "scp", "permissions"]
+)
+algorithms = st.sampled_from(["HS256", *KINDS])
+
+
+def refused(authorization: str) -> None:
+    """Expect a 401, and a reason for the log that is fit for it."""
+    with pytest.raises((InvalidTokenError, MissingTokenError)) as error:
+        DOOR.authenticator.authenticate(authorization)
+    assert all(len(str(value)) <= 400 for value in getattr(error.value, "seen", {}).values())
+
+
+def test_the_tokens_that_are_mutated_are_good() -> None:
+    """Or their mutations would prove nothing."""
+    for token in GOOD:
+        DOOR.admits(token)
+
+
+@fuzz
+@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+def test_any_text(text: str) -> None:
+    """Not a token at all."""
+    refused(f"Bearer {text}")
+
+
+@fuzz
+@given(st.sampled_from(GOOD), st.data())
+def test_a_good_token_with_characters_changed(token: str, data: st.DataObject) -> None:
+    """A few characters replaced, taken out or put in, anywhere."""
+    changed = list(token)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(changed) - 1))
+        changed[at] = data.draw(st.sampled_from(["", ".", "A", "_", "=", "+", " ", "\n", "\x00", "é"]))
+    mutated = "".join(changed)
+    if mutated.strip(" ") != token:
+        refused(f"Bearer {mutated}")
+
+
+@fuzz
+@given(algorithms, st.dictionaries(header_names, json_values, min_size=1))
+def test_a_header_with_anything_in_it(algorithm: str, members: dict[str, Any]) -> None:
+    """Signed as the header says or not: a foreign key's holder may write any header."""
+    header = json.dumps({"alg": algorithm, "kid": algorithm, **members}).encode()
+    eve = Signer(algorithm if algorithm in KINDS else "RS256", name="eve")
+    refused(f"Bearer {eve.sign_parts(header, claims())}")
+
+
+@fuzz
+@given(algorithms, st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=120))
+def test_any_bytes_in_three_parts(algorithm: str, header: bytes, payload: bytes, signature: bytes) -> None:
+    """Well-formed base64url of anything, behind a good header or none."""
+    for head in (header, json.dumps({"alg": algorithm, "kid": algorithm}).encode()):
+        refused(f"Bearer {base64url(head)}.{base64url(payload)}.{base64url(signature)}")
+
+
+@fuzz
+@given(st.sampled_from(["iss", "aud", "sub", "exp"]), json_values, st.dictionaries(claim_names, json_values))
+def test_a_rightly_signed_token_with_any_claims(required: str, value: Any, members: dict[str, Any]) -> None:
+    """Even the key's holder gets a 401 where a claim is not what it must be; one claim is always wrong."""
+    good = claims()
+    wrong = {**good, **members, required: None if value == good[required] else value}
+    if required == "aud" and isinstance(value, list) and good["aud"] in value:
+        wrong["aud"] = None
+    if required == "sub" and isinstance(value, str):
+        wrong["sub"] = " "
+    if required == "exp" and isinstance(value, int | float):
+        wrong["exp"] = str(value)
+    refused(f"Bearer {sign_hs256(wrong, SECRET)}")
+
+
+def test_the_fuzz_is_of_real_tokens() -> None:
+    """The mutated tokens decode to what was signed."""
+    for token in GOOD:
+        payload = token.split(".")[1]
+        assert json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4))) == claims()
