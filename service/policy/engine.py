@@ -7,17 +7,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
 from service.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
-from service.identity import Grant, SessionType
+from service.identity import Caller, Grant, SessionType, TokenRequest
+from service.policy.access import ProfileRequired
 from service.policy.compilation import Rulebook, bare_foundation, compile_document
 from service.policy.draft import resolve
+from service.policy.review import review
 from service.policy.rules import AllowedModels, LongestLife
 from service.policy.words import shown
+from service.wire import MIN_SECRET_TTL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from service.errors import ServiceError
-    from service.identity import Caller, TokenRequest
     from service.policy.compilation import Foundation
     from service.policy.document import PolicyDocument
     from service.policy.draft import Draft
@@ -99,6 +101,31 @@ class Policy:
             profile=draft.profile,
             findings=findings,
         )
+
+    def conflicts(self) -> list[str]:
+        """List the profiles (and defaults) that nobody could ever be granted as they stand, and why."""
+        foundations = [*self.rulebook.profiles.values(), self.rulebook.defaults]
+        return [
+            problem for foundation in foundations if foundation for problem in self._conflicts_of(foundation)
+        ]
+
+    def _conflicts_of(self, foundation: Foundation) -> Iterator[str]:
+        if self.beta and foundation.session_type != "realtime":
+            yield f"{foundation.source}: REALTIME_API=beta has realtime sessions only"
+            return
+        anybody = Caller(issuer="", subject="", claims={}, pseudonym="")
+        lifetime = foundation.expires_in or MIN_SECRET_TTL
+        try:
+            draft = resolve(anybody, TokenRequest(None, {}), foundation, token_ttl=lifetime)
+        except InvalidValueError:
+            return  # the caller must name the model, so there is nothing yet to hold against it
+        rules = [rule for rule in self.rulebook.rules if not isinstance(rule, ProfileRequired)]
+        for refusal in refusals(draft, (*self.ceiling, *rules)):
+            yield f"{foundation.source}: {refusal.source} refuses it as it stands. {refusal.error.message}"
+
+    def warnings(self) -> list[str]:
+        """Say what the admin should look at, though the service can start with it."""
+        return review(self.document, beta=self.beta) if self.document else []
 
     def _rules_for(self, caller: Caller) -> Iterator[Rule]:
         yield from self.rulebook.rules

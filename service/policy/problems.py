@@ -35,7 +35,8 @@ class PolicyError(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))
+        several = f"has {len(problems)} problems:"
+        super().__init__(problems[0] if len(problems) == 1 else "\n    - ".join([several, *problems]))
 
 
 def read_json(text_or_path: str) -> Any:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from service.policy import Policy, PolicyDocument, PolicyError
 from service.settings.base import EnvironmentModel
 from service.settings.envtypes import CommaSeparated
 from service.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
 
+
+def policy_document(value: Any) -> Any:
+    """Read the policy: JSON, or the path of a file that holds it."""
+    return PolicyDocument.load(value) if isinstance(value, str) else value
+
+
 SecretLife = Annotated[int, Field(ge=MIN_SECRET_TTL, le=MAX_SECRET_TTL)]
+
+
+_POLICY_VALUES = ("allowed_models", "default_model", "token_ttl", "token_max_ttl")
 
 
 class PolicySettings(EnvironmentModel):
@@ -20,7 +30,7 @@ class PolicySettings(EnvironmentModel):
     allowed_models: CommaSeparated = ()
     token_max_ttl: SecretLife = 600
     token_ttl: SecretLife = 60
-    session_policy: None = None
+    session_policy: Annotated[PolicyDocument | None, BeforeValidator(policy_document)] = None
 
     @field_validator("allowed_models")
     @classmethod
@@ -38,4 +48,18 @@ class PolicySettings(EnvironmentModel):
         longest = info.data.get("token_max_ttl", value)
         if value > longest:
             raise ValueError(f"must not be above TOKEN_MAX_TTL ({longest} seconds)")
+        return value
+
+    @field_validator("session_policy")
+    @classmethod
+    def _policy_fits_the_rest(
+        cls, value: PolicyDocument | None, info: ValidationInfo
+    ) -> PolicyDocument | None:
+        values = {name: info.data[name] for name in _POLICY_VALUES if name in info.data}
+        if value is None or len(values) < len(_POLICY_VALUES):
+            return value
+        beta = info.data.get("realtime_api") == "beta"
+        policy = Policy(document=value, beta=beta, **values)
+        if conflicts := policy.conflicts():
+            raise PolicyError(conflicts)
         return value
