@@ -15,7 +15,7 @@ from service.ratelimit.counter import Counter
 from service.ratelimit.state import Taken
 from service.ratelimit.window import PROBE, Bucket
 
-State = Literal["ok", "degraded", "unavailable"]
+StorageState = Literal["ok", "degraded", "unavailable"]
 
 DEADLINE: Final = 0.6
 """Seconds one request may spend on the storage, name lookup included."""
@@ -46,7 +46,7 @@ class Failover:
         self._opening = threading.Lock()
 
     @property
-    def state(self) -> State:
+    def state(self) -> StorageState:
         """``ok``, ``degraded`` (counting in this process), or ``unavailable`` (refusing)."""
         if not self._open:
             return "ok"
@@ -58,7 +58,7 @@ class Failover:
         counter = self._fallback if self._open else self._primary
         return counter is not None and counter.crowded
 
-    def probe(self) -> State:
+    def probe(self) -> StorageState:
         """Ask the storage now, unless it is known to be away, and say how things are."""
         if not self._open:
             try:

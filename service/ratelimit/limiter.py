@@ -7,7 +7,7 @@ from math import ceil
 
 from service.errors import RateLimitedError
 from service.identity import Caller
-from service.ratelimit.failover import Failover, State
+from service.ratelimit.failover import Failover, StorageState
 from service.ratelimit.quota import Quota
 from service.ratelimit.rules import LimitRules
 from service.ratelimit.state import Standing
@@ -57,11 +57,11 @@ class RateLimits:
         if not taken.admitted:
             raise _refusal(taken.standings)
 
-    def state(self) -> State:
+    def state(self) -> StorageState:
         """How the storage is, as far as the requests so far have shown."""
         return self.counter.state
 
-    def probe(self) -> State:
+    def probe(self) -> StorageState:
         """Ask the storage, and say how it is."""
         return self.counter.probe()
 
@@ -70,9 +70,7 @@ def _refusal(standings: Iterable[Standing], quota: Quota | None = None) -> RateL
     """Report the window that takes longest: a client that waits for it finds all others free as well."""
     slowest = max(standings, key=lambda standing: standing.wait)
     window, scope = slowest.bucket.window, slowest.bucket.scope
-    message = _MESSAGES[scope].format(
-        amount=window.amount, span=f"{window.seconds} s", wait=max(1, ceil(slowest.wait))
-    )
+    message = _MESSAGES[scope].format(amount=window.amount, span=window.span, wait=max(1, ceil(slowest.wait)))
     return RateLimitedError(
         message, limit=scope, retry_after=slowest.wait, quota_headers=quota.headers if quota else {}
     )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from limits import RateLimitItem, parse_many
 
 EXAMPLE = "10/minute;100/hour"
+MOST = 1_000_000_000
+LONGEST = 10 * 366 * 86_400
 
 
 def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
@@ -29,6 +31,8 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
         )
     if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
         raise ValueError(f"would admit nobody; each limit needs at least 1, for example {EXAMPLE}")
+    if any(item.amount > MOST or item.get_expiry() > LONGEST for item in items):
+        raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
     return items
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,15 @@ TIMEOUT: Final = 0.25
 
 CONNECTIONS: Final = 8
 """To one server, a process: each is held for well under a millisecond, and small plans allow 20 in all."""
+
+_BOUNDS: Final[Mapping[str, Mapping[str, float]]] = {
+    "memcached": {"connect_timeout": TIMEOUT, "timeout": TIMEOUT},
+    **dict.fromkeys(
+        ("mongodb", "mongodb+srv"),
+        dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS"), 1000 * TIMEOUT),
+    ),
+}
+"""What keeps each step of the other storages short, in the words of their libraries."""
 
 CONCEALED: Final = "concealed"
 
@@ -100,9 +110,7 @@ def open_storage(url: str, strategy: str, *, on_heroku: bool = False) -> Storage
     if counts_in_process(url):
         return LocalStorage()
     if not issubclass(kind, RedisStorage):
-        return _opened(
-            url, **({"connect_timeout": TIMEOUT, "timeout": TIMEOUT} if scheme == "memcached" else {})
-        )
+        return _opened(url, **_BOUNDS[scheme])
     # Each step is bounded. A retry would double each bound, and the circuit breaker is there for failures.
     options: dict[str, Any] = {
         "socket_timeout": TIMEOUT,

@@ -10,6 +10,8 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 
 Scope = Literal["user", "global", "address"]
 
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+
 
 class Window(RateLimitItemPerSecond):
     """At most ``amount`` requests within a number of seconds.
@@ -27,6 +29,13 @@ class Window(RateLimitItemPerSecond):
     def seconds(self) -> int:
         """How long the window is."""
         return self.get_expiry()
+
+    @property
+    def span(self) -> str:
+        """How long the window is, in words: ``1 minute``."""
+        unit, length = next((unit, length) for unit, length in _UNITS if self.seconds % length == 0)
+        number = self.seconds // length
+        return f"{number} {unit}{'s' if number > 1 else ''}"
 
     def key_for(self, *identifiers: bytes | str | float) -> str:
         """Name the counter: ``realtime-token/user/IDENTITY/60``."""
