@@ -147,3 +147,13 @@ def limits_of(settings: Settings, app: Flask) -> RateLimits:
     )
     counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
     return RateLimits(settings.limit_rules, counter)
+
+
+def warnings_of(settings: Settings) -> tuple[str, ...]:
+    """List what the admin should look at, though the service can start with it."""
+    held_back = (
+        f"WEB_CONCURRENCY: {settings.web_concurrency} processes were asked for and {settings.processes} runs, "
+        "since limits are counted in memory; set RATE_LIMIT_STORAGE_URL to share them"
+    )
+    processes = (held_back,) if settings.processes < settings.web_concurrency else ()
+    return (*processes, *settings.limit_rules.warnings(), *policy_of(settings).warnings())

@@ -68,6 +68,14 @@ if settings.metrics_token:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
 
 
+def on_starting(server: Any) -> None:
+    """Say once what the admin should look at."""
+    from service.app import warnings_of  # noqa: PLC0415 - reads the variable above
+
+    for warning in warnings_of(settings):
+        server.log.warning(warning)
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Take a dead worker's requests in flight out of the sum; what it counted stays."""
     if _metrics_folder:
