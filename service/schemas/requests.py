@@ -1,4 +1,4 @@
-"""What travels over HTTP: request bodies, read strictly, and answers. ``/openapi.json`` is made of these.
+"""The request bodies, and how they are read: strictly.
 
 A session's members are the vendor's affair (``service.wire`` knows the few that matter here); this module
 settles only that the body is JSON, that its own members are known, and of which type the session is.
@@ -221,68 +221,3 @@ _WORDS = {
     "value_error": "leave it out rather than giving null",
 }
 """Pydantic's error types as API users know them; the bound and the literal are those of ``expires_after``."""
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class AnsweredSession(_Answer):
-    """The session as the vendor configured it; more members follow, by its type."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    id: str | None = None
-    type: str | None = None
-    model: str | None = None
-
-
-class Connection(_Answer):
-    """All that a client needs to open the socket."""
-
-    url: str = Field(description="The WebSocket to open.")
-    protocols: list[str] = Field(description="What to offer as subprotocols; the secret is among them.")
-    calls_url: str = Field(description="Where a WebRTC client posts its SDP offer, the secret as its Bearer.")
-
-
-class ClientSecretAnswer(_Answer):
-    """The vendor's answer, untouched."""
-
-    value: str = Field(description="The client secret, `ek_…`; it opens one session.")
-    expires_at: int = Field(description="Seconds since the epoch.")
-    session: AnsweredSession
-
-
-class TokenAnswer(ClientSecretAnswer):
-    """The vendor's answer, with the connection to open."""
-
-    connection: Connection
-
-
-class ErrorDetail(_Answer):
-    """What went wrong: `code` for programs, `message` for people, `param` for the member to blame."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorAnswer(_Answer):
-    """Every error's shape, the vendor's."""
-
-    error: ErrorDetail
-
-
-class HealthAnswer(_Answer):
-    """The process lives."""
-
-    status: Literal["ok"]
-
-
-class ReadyAnswer(_Answer):
-    """Whether secrets can be minted; `degraded` counts limits per process until the storage is back."""
-
-    status: Literal["ok", "degraded", "unavailable"]
-    limit_storage: Literal["ok", "degraded", "unavailable"]
-    key_set: Literal["ok", "unavailable"]
