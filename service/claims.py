@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any
 
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
 
@@ -30,7 +28,7 @@ def find_claim(claims: Mapping[str, Any], name: str) -> Any:
         return claims[name]
     value: Any = claims
     for member in name.split("."):
-        value = value.get(member) if isinstance(value, dict) else None
+        value = value.get(member) if isinstance(value, Mapping) else None
     return value
 
 
