@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from service import wire
 from service.sandbox import sdp
+from service.sandbox.credentials import bearer
 from service.sandbox.ids import new_id
 from service.sandbox.refusal import Refusal, missing
-from service.sandbox.routes import BASE_PATH, bearer, require_key
+from service.sandbox.routes import BASE_PATH, require_key
 from service.sandbox.shapes.session import Session
 from service.sandbox.state import current
 from service.sandbox.validation import check

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from service import wire
 from service.sandbox import models
+from service.sandbox.credentials import bearer, check_key
 from service.sandbox.ids import NewId
 from service.sandbox.refusal import Refusal, invalid_api_key
-from service.sandbox.routes import bearer, check_key
 from service.sandbox.talk import sessions
 from service.sandbox.talk.agenda import Clock
 from service.sandbox.talk.beta import BetaChannel

@@ -11,10 +11,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from service import wire
 from service.sandbox import models
+from service.sandbox.credentials import bearer, check_key
 from service.sandbox.faults import Abandoned, fault_for
 from service.sandbox.ids import new_id
 from service.sandbox.minting import Minter, requested_model
-from service.sandbox.refusal import Refusal, invalid_api_key
+from service.sandbox.refusal import Refusal
 from service.sandbox.state import current
 
 BASE_PATH = "/v1"
@@ -26,7 +27,6 @@ _MINT_PATHS = frozenset(
     BASE_PATH + path
     for path in (wire.CLIENT_SECRETS_PATH, wire.TRANSLATION_CLIENT_SECRETS_PATH, wire.BETA_SESSIONS_PATH)
 )
-_KEY_SHOWN = 6
 
 
 @api.post(wire.CLIENT_SECRETS_PATH)
@@ -93,30 +93,7 @@ def require_key() -> None:
     Raises:
         Refusal: 401, where there is none, or one that the sandbox takes for invalid.
     """
-    key = bearer(request.headers.get(wire.AUTHORIZATION_HEADER))
-    if not key:
-        message = (
-            "You didn't provide an API key. You need to provide your API key in an Authorization header "
-            "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-        )
-        raise Refusal(message, status=401)
-    check_key(key)
-
-
-def check_key(key: str) -> None:
-    """Accept ``sk-…``, but for ``sk-invalid…``.
-
-    Raises:
-        Refusal: 401, for anything else.
-    """
-    if not key.startswith("sk-") or key.startswith("sk-invalid"):
-        raise invalid_api_key(f"{key[:_KEY_SHOWN]}***")
-
-
-def bearer(authorization: str | None) -> str:
-    """Read the credential of an Authorization header; empty where it holds none."""
-    scheme, _, credential = (authorization or "").partition(" ")
-    return credential.strip() if scheme.lower() == "bearer" else ""
+    check_key(bearer(request.headers.get(wire.AUTHORIZATION_HEADER)))
 
 
 def before() -> None:

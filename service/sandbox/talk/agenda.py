@@ -47,13 +47,14 @@ class Agenda:
         events: list[Event] = []
         while self._waiting and self._waiting[0][0] <= self._clock():
             _, _, name = heapq.heappop(self._waiting)
-            try:
-                ready, pause = next(self._streams[name])
-            except StopIteration:
-                del self._streams[name]
+            stream = self._streams[name]
+            ready, pause = next(stream, (None, 0.0))
+            if ready is None:
+                self._streams.pop(name)
                 continue
             events += ready
-            self._wait(name, pause)
+            if self._streams.get(name) is stream:  # it may have stopped or replaced itself just now
+                self._wait(name, pause)
         return events
 
     def _wait(self, name: str, delay: float) -> None:

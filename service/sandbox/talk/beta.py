@@ -153,6 +153,7 @@ class BetaChannel:
             "voice": output["voice"],
             "output_audio_format": _OLD_FORMATS[output["format"]["type"]],
             "temperature": self._temperature,
+            "usage": response["usage"] and _usage_from_ga(response["usage"]),
         }
         return told
 
@@ -202,6 +203,13 @@ def _with_content(item: Config, names: dict[str, str]) -> Config:
             for part in parts
         ],
     }
+
+
+def _usage_from_ga(usage: Config) -> Config:
+    """Leave out what was not counted then: images, and what kind the cached tokens are of."""
+    details = usage["input_token_details"]
+    counted = {name: details[name] for name in ("text_tokens", "audio_tokens", "cached_tokens")}
+    return {**usage, "input_token_details": counted}
 
 
 def _modalities(output: list[str]) -> list[str]:

@@ -32,6 +32,9 @@ _VAD: dict[str, Config] = {
     },
 }
 
+_TRANSCRIPTION_VAD = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
+"""What is told of turns in a transcription session: there is no response to create or interrupt."""
+
 _PCM: Config = {"type": "audio/pcm", "rate": 24000}
 
 _INPUT: Config = {
@@ -97,6 +100,9 @@ def update(session: Config, change: Config) -> Config:
         changed["audio"].setdefault(side, {}).update(
             {name: _completed(name, value) for name, value in (members or {}).items()}
         )
+    if changed["type"] == "transcription" and changed["audio"]["input"]["turn_detection"]:
+        turns = changed["audio"]["input"]["turn_detection"]
+        changed["audio"]["input"]["turn_detection"] = {k: turns[k] for k in _TRANSCRIPTION_VAD if k in turns}
     return changed
 
 

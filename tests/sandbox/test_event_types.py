@@ -1,0 +1,284 @@
+"""Every server event the sandbox can send, held against the vendor's published types in strict mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from openai.types.beta import realtime as beta_types
+from openai.types.realtime import (
+    ClientSecretCreateResponse,
+    RealtimeServerEvent,
+    RealtimeSessionCreateResponse,
+    RealtimeTranscriptionSessionCreateResponse,
+    RealtimeTranslationClientSecretCreateResponse,
+    RealtimeTranslationServerEvent,
+)
+from pydantic import BaseModel, TypeAdapter
+
+from service.sandbox.ids import new_id
+from service.sandbox.minting import Minter
+from service.sandbox.talk.server_events import CONVERSATION_EVENTS, TRANSLATION_EVENTS, Events
+from service.sandbox.vault import Vault
+from tests.support.talking import SILENCE, Event, Talker, one, speak
+
+_GA: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+_TRANSLATION: TypeAdapter[Any] = TypeAdapter(RealtimeTranslationServerEvent)
+_BETA: TypeAdapter[Any] = TypeAdapter(beta_types.RealtimeServerEvent)
+
+_SESSION_EVENT_EXTRAS = {"session.id", "session.object", "session.expires_at"}
+"""The vendor sends these on session events, and types them only on the mint's answer, where they are held too."""
+
+_BETA_EXTRAS = {"session.object", "response.status_details.extra"}
+
+_TOOL = {
+    "type": "function",
+    "name": "look_up",
+    "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
+}
+_LISTENING = {
+    "transcription": {"model": "gpt-4o-transcribe", "language": "en"},
+    "noise_reduction": {"type": "near_field"},
+    "turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000},
+}
+
+
+def _text_turn() -> list[Event]:
+    talker = Talker(
+        {
+            "tools": [_TOOL],
+            "tracing": "auto",
+            "truncation": {"type": "retention_ratio", "retention_ratio": 0.5},
+        }
+    )
+    talker.say("Hello")
+    talker.ask(output_modalities=["text"], metadata={"topic": "greeting"})
+    return talker.told
+
+
+def _audio_turn_and_its_item() -> list[Event]:
+    talker = Talker({"audio": {"output": {"voice": {"id": "voice_1"}, "format": {"type": "audio/pcmu"}}}})
+    item = one(talker.ask(), "response.output_item.done")["item"]
+    talker.send("conversation.item.retrieve", item_id=item["id"])
+    talker.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=500)
+    talker.send("conversation.item.delete", item_id=item["id"])
+    return talker.told
+
+
+def _function_call() -> list[Event]:
+    talker = Talker({"tools": [_TOOL], "tool_choice": {"type": "function", "name": "look_up"}})
+    call = one(talker.ask(), "response.output_item.done")["item"]
+    talker.send(
+        "conversation.item.create",
+        item={"type": "function_call_output", "call_id": call["call_id"], "output": '{"found": 1}'},
+    )
+    talker.ask(tool_choice="none", output_modalities=["text"])
+    return talker.told
+
+
+def _limited_and_cancelled() -> list[Event]:
+    talker = Talker({"max_output_tokens": 20})
+    talker.ask()
+    talker.send("response.create", response={"max_output_tokens": "inf"})
+    talker.listen(0.1)
+    talker.send("response.cancel")
+    talker.listen()
+    talker.ask(conversation="none", input=[])
+    return talker.told
+
+
+def _turns() -> list[Event]:
+    talker = Talker({"audio": {"input": _LISTENING}, "include": ["item.input_audio_transcription.logprobs"]})
+    talker.append(speak(1) + SILENCE)
+    talker.listen(0.2)
+    talker.append(speak(1))
+    talker.append(SILENCE)
+    talker.listen(30)
+    return talker.told
+
+
+def _updates_errors_and_commits() -> list[Event]:
+    talker = Talker()
+    talker.send(
+        "session.update",
+        session={
+            "type": "realtime",
+            "instructions": "Be brief.",
+            "tool_choice": "required",
+            "tracing": {"workflow_name": "tests", "metadata": {"a": "b"}},
+            "audio": {
+                "input": {"turn_detection": {"type": "semantic_vad"}, "transcription": {"model": "whisper-1"}}
+            },
+        },
+    )
+    talker.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+    talker.append(speak(1))
+    talker.send("input_audio_buffer.commit")
+    talker.send("input_audio_buffer.clear")
+    talker.send("nonsense", event_id="event_of_mine")
+    talker.send_raw("{")
+    talker.listen()
+    for message in (
+        {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I am."}]},
+        {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_image", "image_url": "data:image/png;base64,"}],
+        },
+        {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]},
+        {"type": "function_call", "name": "look_up", "arguments": "{}"},
+    ):
+        talker.send("conversation.item.create", item=message, previous_item_id="root")
+    return talker.told
+
+
+def _transcription() -> list[Event]:
+    talker = Talker(
+        {"type": "transcription", "audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}}
+    )
+    talker.send("session.update", session={"type": "transcription", "include": []})
+    talker.append(speak(1) + SILENCE)
+    talker.listen()
+    return talker.told
+
+
+def _expiry() -> list[Event]:
+    talker = Talker()
+    talker.listen(3601)
+    assert talker.talk.ended
+    return talker.told
+
+
+_CONVERSATIONS = (
+    _text_turn,
+    _audio_turn_and_its_item,
+    _function_call,
+    _limited_and_cancelled,
+    _turns,
+    _updates_errors_and_commits,
+    _transcription,
+    _expiry,
+)
+
+
+def _translation() -> list[Event]:
+    talker = Talker(
+        {
+            "type": "translation",
+            "model": "gpt-realtime-translate",
+            "audio": {
+                "input": {"transcription": {"model": "gpt-realtime-whisper"}},
+                "output": {"language": "de"},
+            },
+        }
+    )
+    talker.append(speak(2), kind="session.input_audio_buffer.append")
+    talker.send(
+        "session.update",
+        session={
+            "audio": {"output": {"language": "fr"}, "input": {"noise_reduction": {"type": "far_field"}}}
+        },
+    )
+    talker.send("response.create")
+    talker.send("session.close")
+    return talker.told
+
+
+def _unknown_members(value: Any, path: str = "") -> Iterator[str]:
+    """Everything in a validated model that the vendor's types do not know, by its dotted path."""
+    if isinstance(value, BaseModel):
+        for name in value.model_extra or {}:
+            yield f"{path}.{name}".lstrip(".")
+        for name in type(value).model_fields:
+            yield from _unknown_members(getattr(value, name), f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _unknown_members(member, f"{path}[{index}]")
+
+
+def _hold(adapter: TypeAdapter[Any], event: Event, *, extras: set[str] = frozenset()) -> None:
+    validated = adapter.validate_python(event, strict=True)
+    assert validated.type == event["type"]
+    assert set(_unknown_members(validated)) - extras == set(), event
+
+
+@pytest.mark.parametrize("walk", _CONVERSATIONS, ids=lambda walk: walk.__name__.strip("_"))
+def test_conversations_send_only_what_the_vendor_publishes(walk: Callable[[], list[Event]]) -> None:
+    """Every event is valid in strict mode and has no member that the types do not know."""
+    for event in walk():
+        about_session = event["type"].startswith("session.")
+        _hold(_GA, event, extras=_SESSION_EVENT_EXTRAS if about_session else set())
+        if about_session:
+            _hold_session(event["session"])
+
+
+def _hold_session(session: Event) -> None:
+    kind: type[BaseModel] = RealtimeSessionCreateResponse
+    if session["type"] == "transcription":
+        kind = RealtimeTranscriptionSessionCreateResponse
+    assert set(_unknown_members(kind.model_validate(session, strict=True))) == set()
+
+
+def test_translations_send_only_what_the_vendor_publishes() -> None:
+    """The same for the translations' own family of events."""
+    for event in _translation():
+        _hold(_TRANSLATION, event)
+
+
+@pytest.mark.parametrize("walk", [_beta for _beta in ("text", "audio", "items")])
+def test_the_beta_sends_only_what_the_vendor_published_then(walk: str) -> None:
+    """The coat over today's events gives the beta's, by the types that the SDK still carries."""
+    for event in _beta_walk(walk):
+        extras = {"session.object"} if event["type"].startswith("session.") else set()
+        _hold(_BETA, event, extras=extras)
+
+
+def _beta_walk(walk: str) -> list[Event]:
+    talker = Talker({"model": "gpt-4o-realtime-preview-2024-12-17"}, beta=True)
+    modalities = ["text"] if walk == "text" else ["audio", "text"]
+    talker.send(
+        "session.update",
+        session={"modalities": modalities, "input_audio_transcription": {"model": "whisper-1"}},
+    )
+    talker.say("Hello")
+    item = one(talker.ask(instructions="Give me a haiku about code."), "response.output_item.done")["item"]
+    if walk == "items":
+        talker.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=10)
+        talker.send("conversation.item.delete", item_id=item["id"])
+        talker.append(speak(1) + SILENCE)
+        talker.listen()
+        talker.send("response.cancel")
+    return talker.told
+
+
+def test_the_walk_meets_every_event_that_can_be_built() -> None:
+    """What no walk meets could be wrong unseen; what is not registered cannot be built at all."""
+    told = {event["type"] for walk in _CONVERSATIONS for event in walk()}
+    assert told == CONVERSATION_EVENTS
+    assert {event["type"] for event in _translation()} == TRANSLATION_EVENTS
+    with pytest.raises(LookupError, match="no event of this session"):
+        Events(CONVERSATION_EVENTS, new_id)("session.closed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "session", "answer"),
+    [
+        (
+            "mint",
+            {"type": "realtime", "tools": [_TOOL], "audio": {"output": {"voice": {"id": "voice_1"}}}},
+            ClientSecretCreateResponse,
+        ),
+        ("mint", {"type": "transcription", "audio": {"input": _LISTENING}}, ClientSecretCreateResponse),
+        (
+            "mint_translation",
+            {"model": "gpt-realtime-translate"},
+            RealtimeTranslationClientSecretCreateResponse,
+        ),
+    ],
+)
+def test_mints_answer_what_the_vendor_publishes(kind: str, session: Event, answer: type[BaseModel]) -> None:
+    """The answers of both minting routes are valid in strict mode, too."""
+    minted = getattr(Minter(Vault(lambda: 0.0), new_id), kind)({"session": session})
+    assert set(_unknown_members(answer.model_validate(minted, strict=True))) == set()
