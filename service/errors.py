@@ -115,8 +115,10 @@ class InvalidValueError(InvalidRequestError):
 class RejectedSessionError(InvalidRequestError):
     """The vendor refused the caller's session configuration; its words are passed on."""
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message, param=param)
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message, param=param, reason=reason)
         self.code = code or "invalid_request"
 
 

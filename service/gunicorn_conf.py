@@ -76,6 +76,13 @@ def on_starting(server: Any) -> None:
         server.log.warning(warning)
 
 
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Close the files of a worker's numbers: a warning for each would be no line of our format."""
+    from prometheus_client.values import close_all_multiprocess_files  # noqa: PLC0415
+
+    close_all_multiprocess_files()  # type: ignore[no-untyped-call]
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Take a dead worker's requests in flight out of the sum; what it counted stays."""
     if _metrics_folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -154,15 +153,14 @@ def _refusal(response: requests.Response, request_id: str | None, api_key: str) 
             retry_after=retry_after,
         )
     if status == HTTPStatus.BAD_REQUEST and isinstance(error.get("message"), str):
-        return RejectedSessionError(
-            error["message"].replace(api_key, "***"), param=_text(error, "param"), code=_text(error, "code")
-        )
+        words = {name: _without(api_key, error.get(name)) for name in ("message", "param", "code")}
+        return RejectedSessionError(**words, reason=reason)
     return _unusable(reason)
 
 
-def _text(error: Mapping[str, Any], member: str) -> str | None:
-    value = error.get(member)
-    return value if isinstance(value, str) else None
+def _without(api_key: str, words: Any) -> Any:
+    """Leave our key out of what a caller reads, and whatever is no text: the words are the vendor's."""
+    return words.replace(api_key, "***") if isinstance(words, str) else None
 
 
 def _unusable(reason: str) -> UpstreamError:
