@@ -152,7 +152,9 @@ function render() {
   const listening = conversation?.listening ?? false;
   talk.setAttribute("aria-pressed", String(listening));
   talk.querySelector("[data-label]")?.replaceChildren(listening ? "Stop talking" : "Talk");
-  stop.hidden = !(ready && conversation?.answering);
+  const stoppable = ready && conversation?.answering;
+  if (!stoppable && document.activeElement === stop) text.focus(); // hidden, it would take the focus with it
+  stop.hidden = !stoppable;
   byId("audio-bytes", HTMLElement).textContent = heard(conversation?.audioBytes ?? 0);
 }
 
@@ -233,10 +235,7 @@ sample.addEventListener("click", () => {
   conversation?.sendSample();
 });
 
-stop.addEventListener("click", () => {
-  conversation?.stop();
-  text.focus();
-});
+stop.addEventListener("click", () => conversation?.stop());
 
 byId("clear-events", HTMLButtonElement).addEventListener("click", () => log.clear());
 byId("show-audio", HTMLInputElement).addEventListener("change", ({ target }) => {

@@ -1,4 +1,4 @@
-"""Fixtures: one Chromium, one demo; a page and a profile of its own for every test."""
+"""Fixtures: one demo; a page and a profile of its own for every test."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import DemoPage, listen_for_problems, running_chromium, write_speech
+from tests.support.browser import DemoPage, listen_for_problems
 from tests.support.processes import PYTHON, bare_environ, free_port, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Debian's Chromium, headless, with somebody humming into its microphone."""
-    speech = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    write_speech(speech)
-    with running_chromium(speech) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

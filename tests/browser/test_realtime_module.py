@@ -14,6 +14,7 @@ import pytest
 
 from service import wire
 from tests.support.browser import listen_for_problems
+from tests.support.processes import free_port
 from tests.support.severable import SeverableWire, severable_wire
 from tests.support.tokens import sign
 
@@ -130,10 +131,9 @@ def test_a_refusal_of_the_service_carries_its_status_code_and_param(
 
 def test_a_service_that_cannot_be_reached_is_told_apart(app: App) -> None:
     """Status 0: there was no answer."""
-    app.page.context.set_offline(offline=True)
-    error = app.run("return mint().catch(told);")
+    url = f"http://127.0.0.1:{free_port()}/token"
+    error = app.run("return requestToken(given.url, jwt).catch(told);", url=url)
     assert (error["status"], error["code"]) == (0, "unreachable")
-    app.page.context.set_offline(offline=False)
 
 
 def test_a_session_is_an_event_target_and_an_async_iterable(app: App) -> None:

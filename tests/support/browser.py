@@ -25,8 +25,10 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-# The page's own refusals, which the browser reports as failed loads, are what many tests are about.
-_EXPECTED_ON_THE_CONSOLE = re.compile(r"Failed to load resource: the server responded with a status of \d+")
+# Refusals and a lost service, which the browser reports as failed loads, are what many tests are about.
+_EXPECTED_ON_THE_CONSOLE = re.compile(
+    r"Failed to load resource: (the server responded with a status of \d+|net::ERR_\w+)"
+)
 
 
 @contextmanager
