@@ -1,0 +1,329 @@
+"""The key set at hand: who waits, who does not, and what a provider that misbehaves can do. Real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from service.auth.jwks import MAX_WAITING, JwksKeys, Timing
+from service.auth.key_set_fetch import MAX_BYTES
+from service.errors import IdentityProviderUnavailableError
+from service.outbound import Network
+from tests.support.authentication import Clock, claims, door
+from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
+from tests.support.processes import wait_until
+
+OLD = Signer(key_id="old")
+NEW = Signer(key_id="new", name="second")
+KNOWN = {"alg": "RS256", "kid": "old"}
+UNKNOWN = {"alg": "RS256", "kid": "unknown"}
+
+
+@pytest.fixture
+def provider() -> Iterator[IdentityProvider]:
+    """An identity provider that publishes one key."""
+    with identity_provider(OLD) as provider:
+        yield provider
+
+
+def key_set(provider: IdentityProvider, clock: Clock | None = None, **timing: float) -> JwksKeys:
+    """Take keys from a provider; time stands still unless the clock is moved."""
+    http = Network().session(provider.url)
+    return JwksKeys(provider.url, http=http, clock=clock or Clock(), timing=Timing(**timing))
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Measure a call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def landed(keys: JwksKeys) -> None:
+    """Wait until no fetch is under way."""
+    wait_until(lambda: keys._flight is None, seconds=10, what="the end of the fetch")
+
+
+def failing(provider: IdentityProvider, clock: Clock | None = None, **timing: float) -> str:
+    """Ask for a key of a provider whose set cannot be had; return what the log learns."""
+    with pytest.raises(IdentityProviderUnavailableError) as refused:
+        key_set(provider, clock, **timing).candidates(KNOWN)
+    assert refused.value.status == 503
+    return str(refused.value.reason)
+
+
+def test_nothing_is_fetched_before_the_first_token(provider: IdentityProvider) -> None:
+    """No socket is open when gunicorn forks."""
+    keys = key_set(provider)
+    assert (provider.fetches, keys.describe().loaded) == (0, False)
+    door(keys).admits(OLD.sign(claims()))
+    assert (provider.fetches, keys.describe().loaded) == (1, True)
+
+
+def test_the_fetch_says_who_we_are(provider: IdentityProvider) -> None:
+    """Some CDNs answer the default user agents of HTTP libraries with 403."""
+    key_set(provider).candidates(KNOWN)
+    assert provider.requests[0]["User-Agent"] == "realtime-token-service"
+
+
+def test_a_loaded_set_answers_without_fetching(provider: IdentityProvider) -> None:
+    """A thousand tokens, one fetch."""
+    keys = key_set(provider)
+    for _ in range(1000):
+        assert keys.candidates(KNOWN)
+    assert provider.fetches == 1
+
+
+def test_the_first_requests_share_one_fetch(provider: IdentityProvider) -> None:
+    """Of twenty at the same time, one asks and all are answered."""
+    release = threading.Event()
+    published, provider.answer = provider.answer, lambda request: release.wait(10) and published(request)
+    keys = key_set(provider)
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(keys.candidates, KNOWN) for _ in range(20)]
+        wait_until(lambda: provider.fetches == 1, seconds=5, what="the fetch")
+        release.set()
+        assert all(answer.result() for answer in answers)
+    assert provider.fetches == 1
+
+
+def test_a_rotated_key_is_found_at_once(provider: IdentityProvider) -> None:
+    """A token under a new key makes us look again, and is admitted; the old key's tokens stay good meanwhile."""
+    guarded = door(key_set(provider))
+    guarded.admits(OLD.sign(claims()))
+    provider.publish(OLD, NEW)
+    guarded.admits(NEW.sign(claims()))
+    guarded.admits(OLD.sign(claims()))
+    assert provider.fetches == 2
+
+
+def test_a_withdrawn_key_is_dropped_with_the_next_set(provider: IdentityProvider) -> None:
+    """Whoever stole it has until then."""
+    clock = Clock()
+    keys = key_set(provider, clock)
+    keys.candidates(KNOWN)
+    provider.publish(NEW)
+    clock.advance(300)
+    assert keys.candidates(KNOWN)
+    landed(keys)
+    assert not keys.candidates(KNOWN)
+
+
+def test_a_storm_of_unknown_kids_causes_one_fetch(provider: IdentityProvider) -> None:
+    """And another only after the cooldown."""
+    clock = Clock()
+    keys = key_set(provider, clock)
+    keys.candidates(KNOWN)
+    for number in range(500):
+        assert not keys.candidates({"alg": "RS256", "kid": f"unknown-{number}"})
+    assert provider.fetches == 2
+    clock.advance(10)
+    keys.candidates(UNKNOWN)
+    assert provider.fetches == 3
+
+
+def test_a_known_key_never_waits_for_an_unknown_one(provider: IdentityProvider) -> None:
+    """The fetch for an unknown kid hangs; tokens under the known key pass as fast as ever."""
+    keys, release = key_set(provider), threading.Event()
+    keys.candidates(KNOWN)
+    provider.hang(release)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(keys.candidates, UNKNOWN)
+        wait_until(lambda: provider.fetches == 2, seconds=5, what="the fetch")
+        assert max(seconds_of(lambda: keys.candidates(KNOWN)) for _ in range(100)) < 0.05
+        assert not waiting.done()
+        release.set()
+        assert not waiting.result()
+
+
+def test_only_so_many_requests_wait_for_a_fetch(provider: IdentityProvider) -> None:
+    """A storm beside a provider that hangs cannot take every place a worker has."""
+    keys, release = key_set(provider), threading.Event()
+    keys.candidates(KNOWN)
+    provider.hang(release)
+    with ThreadPoolExecutor(MAX_WAITING) as pool:
+        waiting = [pool.submit(keys.candidates, UNKNOWN) for _ in range(MAX_WAITING)]
+        wait_until(lambda: keys._places._value == 0, seconds=5, what="a full waiting room")  # type: ignore[attr-defined]
+        assert seconds_of(lambda: keys.candidates(UNKNOWN)) < 0.5
+        release.set()
+        assert not any(request.result() for request in waiting)
+
+
+def test_keys_are_refreshed_behind_a_requests_back(provider: IdentityProvider) -> None:
+    """The request that finds the set due is answered from it, and the fetch goes on beside it."""
+    clock, release = Clock(), threading.Event()
+    keys = key_set(provider, clock)
+    keys.candidates(KNOWN)
+    provider.publish(OLD, NEW)
+    published, provider.answer = provider.answer, lambda request: release.wait(10) and published(request)
+    clock.advance(300)
+    assert seconds_of(lambda: keys.candidates(KNOWN)) < 0.05
+    wait_until(lambda: provider.fetches == 2, seconds=5, what="the refresh")
+    release.set()
+    landed(keys)
+    assert {key_id for key_id, _ in keys.describe().keys} == {"old", "new"}
+
+
+def test_an_outage_is_ridden_out_for_a_bounded_time(provider: IdentityProvider) -> None:
+    """The last good set serves while the provider is down, without delay; and not for ever."""
+    clock = Clock()
+    keys = key_set(provider, clock, max_age=3600)
+    keys.candidates(KNOWN)
+    provider.serve(b"down", status=503)
+    for _ in range(3599 // 300):
+        clock.advance(300)
+        assert seconds_of(lambda: keys.candidates(KNOWN)) < 0.05
+        landed(keys)
+    assert keys.describe().error == "answered 503"
+    clock.advance(300)
+    with pytest.raises(IdentityProviderUnavailableError):
+        keys.candidates(KNOWN)
+    provider.publish(OLD)
+    clock.advance(5)
+    assert keys.candidates(KNOWN)
+    assert keys.describe().error is None
+
+
+def test_a_failing_provider_is_left_alone_for_a_while(provider: IdentityProvider) -> None:
+    """A hundred tokens, one fetch; all get 503 with the time to come back, and then it is tried again."""
+    clock = Clock()
+    keys = key_set(provider, clock)
+    provider.serve(b"no", status=500)
+    for _ in range(100):
+        with pytest.raises(IdentityProviderUnavailableError) as refused:
+            keys.candidates(KNOWN)
+        assert refused.value.headers["Retry-After"] == "5"
+    assert provider.fetches == 1
+    clock.advance(5)
+    provider.publish(OLD)
+    assert keys.candidates(KNOWN)
+
+
+def test_an_unknown_kid_beside_a_loaded_set_is_a_401_even_in_an_outage(provider: IdentityProvider) -> None:
+    """Contract §1: ``identity_provider_unavailable`` is only for when no set could be had."""
+    keys = key_set(provider)
+    keys.candidates(KNOWN)
+    provider.serve(b"down", status=500)
+    assert door(keys).cause(NEW.sign(claims())) == "unknown_key"
+
+
+def test_a_token_of_another_algorithm_fetches_nothing(provider: IdentityProvider) -> None:
+    """An HS256 token cannot be a provider's, whatever its kid."""
+    assert not key_set(provider).candidates({"alg": "HS256", "kid": "old"})
+    assert provider.fetches == 0
+
+
+def test_a_token_without_kid_needs_a_set_of_one_key(provider: IdentityProvider) -> None:
+    """With two it would be a guess; and it never causes a second fetch."""
+    without_kid = Signer(key_id=None)
+    guarded = door(key_set(provider))
+    guarded.admits(without_kid.sign(claims()))
+    provider.publish(OLD, NEW)
+    two = door(key_set(provider))
+    for _ in range(3):
+        assert two.cause(without_kid.sign(claims())) == "unknown_key"
+    assert provider.fetches == 2
+
+
+def test_a_dripping_set_meets_the_total_deadline(provider: IdentityProvider) -> None:
+    """Each byte comes in time for a timeout per read; the whole does not."""
+    provider.drip(20)
+    started = time.perf_counter()
+    assert "no whole answer within 0.4 s" in failing(provider, fetch_deadline=0.4)
+    assert time.perf_counter() - started < 1.5
+
+
+def test_a_hanging_provider_meets_the_deadline(provider: IdentityProvider) -> None:
+    """Connected, and silent."""
+    release = threading.Event()
+    provider.hang(release)
+    assert "cannot be reached" in failing(provider, fetch_deadline=0.3)
+    release.set()
+
+
+def test_an_oversized_set_is_not_read_to_its_end(provider: IdentityProvider) -> None:
+    """Plain or compressed: what counts is what would lie in memory."""
+    huge = b'{"keys": [' + b" " * (MAX_BYTES * 8)
+    provider.serve(huge)
+    assert "larger than" in failing(provider)
+    provider.serve(gzip.compress(huge), Content_Encoding="gzip")
+    assert "larger than" in failing(provider)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(provider: IdentityProvider, status: int) -> None:
+    """The admin named who is trusted to say the keys; nobody else is."""
+    with identity_provider(OLD) as elsewhere:
+        provider.serve(b"", status=status, Location=elsewhere.url)
+        assert f"answered {status}, and redirects are not followed" in failing(provider)
+        assert elsewhere.fetches == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"", "is not JSON"),
+        (b"<html>sign in</html>", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"\xff", "is not UTF-8"),
+        (b"[" * 100_000, "is nested too deeply"),
+        ({}, "no list of keys"),
+        ({"keys": {"kid": "old"}}, "no list of keys"),
+        ({"keys": []}, "none of its 0 keys"),
+        ({"keys": [OLD.jwk(use="enc"), None, "key", {}]}, "none of its 4 keys"),
+    ],
+)
+def test_what_is_no_key_set_is_refused(provider: IdentityProvider, document: Any, reason: str) -> None:
+    """With a reason that tells the admin what stands at that address."""
+    provider.serve(document)
+    assert reason in failing(provider)
+
+
+def test_a_broken_set_does_not_replace_a_good_one(provider: IdentityProvider) -> None:
+    """A provider's bad deployment is an outage like another."""
+    clock = Clock()
+    keys = key_set(provider, clock)
+    keys.candidates(KNOWN)
+    provider.serve({"keys": []})
+    clock.advance(300)
+    keys.candidates(KNOWN)
+    landed(keys)
+    assert keys.candidates(KNOWN)
+    assert keys.describe().error == "none of its 0 keys is usable with RS256, PS256, ES256, ES384, EdDSA"
+
+
+def test_nobody_there_is_a_503() -> None:
+    """Connection refused, from the very first."""
+    with identity_provider(OLD) as gone:
+        pass
+    assert "cannot be reached (ConnectionError)" in failing(gone)
+
+
+def test_the_log_tells_of_a_failed_refresh(
+    provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once per attempt, with the address and the reason."""
+    provider.serve(b"", status=404)
+    failing(provider)
+    assert caplog.messages == [f"The key set {provider.url} could not be refreshed: answered 404"]
+
+
+def test_a_set_can_be_loaded_and_described_ahead(provider: IdentityProvider) -> None:
+    """What the ``check`` command and the readiness probe ask."""
+    clock = Clock()
+    provider.publish(OLD, Signer("ES256", key_id="ec"), Signer("EdDSA", key_id=None))
+    keys = key_set(provider, clock)
+    state = keys.load()
+    assert state.keys == (("old", ("RS256",)), ("ec", ("ES256",)), (None, ("EdDSA",)))
+    assert (state.url, state.age, state.error) == (provider.url, 0, None)
+    clock.advance(7)
+    assert keys.describe().age == 7
+    provider.serve(b"", status=500)
+    assert keys.load().error == "answered 500"
+    assert keys.describe().loaded
