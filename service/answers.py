@@ -8,14 +8,13 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import gevent
 import structlog
 from flask import Flask, Response, g, jsonify, request
 from flask_cors import CORS
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service import logs
-from service.errors import RequestTooLargeError, ServiceError, error_body
+from service.errors import ServiceError, error_body
 from service.identity import Served
 from service.routes import Trace
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from service.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_DRAIN_BYTES = 16 * 1024 * 1024
-_DRAIN_SECONDS = 5
 _EXPOSED = ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"]
 _WORDS = {
     HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
@@ -35,9 +32,8 @@ _WORDS = {
 _ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
 
 
-def install(app: Flask, *, allowed_origins: Sequence[str], max_body_bytes: int, metrics: Metrics) -> None:
+def install(app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics) -> None:
     """Make every answer of ``app`` keep the contract, errors included, and leave one line in the log."""
-    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
 
     def begin() -> None:
         metrics.begun()
@@ -53,7 +49,6 @@ def install(app: Flask, *, allowed_origins: Sequence[str], max_body_bytes: int, 
     app.after_request(finish)  # what is registered first runs last
     app.after_request(_finish_headers)
     app.register_error_handler(ServiceError, _answer_service_error)
-    app.register_error_handler(RequestEntityTooLarge, _answer_too_large)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_unexpected)
     if allowed_origins:
@@ -113,23 +108,6 @@ def _answer_service_error(error: ServiceError) -> tuple[Response, int, dict[str,
     trace: Trace = g.trace
     trace.code = error.code
     return jsonify(error.body), error.status, error.headers
-
-
-def _answer_too_large(_: RequestEntityTooLarge) -> tuple[Response, int, dict[str, str]]:
-    """Read a bounded rest of the body first: a client in mid-send would see a reset, not the answer."""
-    _drain()
-    limit = request.max_content_length
-    return _answer_service_error(
-        RequestTooLargeError(f"The body is too large; at most {limit} bytes are accepted.")
-    )
-
-
-def _drain() -> None:
-    stream = request.environ["wsgi.input"]
-    left = _DRAIN_BYTES
-    with gevent.Timeout(_DRAIN_SECONDS, exception=False):
-        while left > 0 and (chunk := stream.read(min(left, 65_536))):
-            left -= len(chunk)
 
 
 def _answer_http_error(error: HTTPException) -> tuple[Response, int, dict[str, str]]:

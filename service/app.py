@@ -47,12 +47,11 @@ def create_app(settings: Settings) -> Flask:
         metrics=metrics,
         account=settings.account,
         public_url=settings.public_url,
+        max_body_bytes=settings.max_body_bytes,
         beta=settings.beta,
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
-    answers.install(
-        app, allowed_origins=settings.allowed_origins, max_body_bytes=settings.max_body_bytes, metrics=metrics
-    )
+    answers.install(app, allowed_origins=settings.allowed_origins, metrics=metrics)
     app.register_blueprint(token_routes(parts))
     app.register_blueprint(
         probe_routes(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, g, jsonify, request
 
 from service import wire
-from service.errors import InvalidRequestError, InvalidTokenError, ServiceError, UnsupportedMediaTypeError
+from service.body import read_json
+from service.errors import InvalidRequestError, InvalidTokenError, ServiceError
 from service.ratelimit.addresses import client_address
 from service.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 
@@ -42,6 +43,7 @@ class Parts:
     metrics: Metrics
     account: wire.Account
     public_url: str
+    max_body_bytes: int
     beta: bool = False
     trusted_proxy_hops: int = 0
 
@@ -105,7 +107,9 @@ def issue(parts: Parts, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
     trace: Trace = g.trace
     with audited(parts, trace):
         trace.caller = caller = authenticate(parts)
-        trace.grant = grant = parts.policy.decide(caller, parse_body(body, read_json()))
+        trace.grant = grant = parts.policy.decide(
+            caller, parse_body(body, read_json(request, max_bytes=parts.max_body_bytes))
+        )
         trace.quota = parts.limits.reserve(caller)
         secret = mint(parts.upstream, grant, caller, trace)
     parts.audit.minted(caller, grant, secret, request_id=trace.request_id)
@@ -135,13 +139,6 @@ def authenticate(parts: Parts) -> Caller:
         address = client_address(request.remote_addr, forwarded_for, parts.trusted_proxy_hops)
         parts.limits.refuse_failed_auth(address)
         raise
-
-
-def read_json() -> bytes:
-    """Read the body, declared as JSON and within ``MAX_BODY_BYTES``."""
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaTypeError("Send the body as 'Content-Type: application/json'.")
-    return request.get_data(cache=False)
 
 
 def mint(upstream: Upstream, grant: Grant, caller: Caller, trace: Trace) -> ClientSecret:

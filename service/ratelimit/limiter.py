@@ -15,9 +15,9 @@ from service.ratelimit.state import Standing
 _CROWD = "crowd"
 
 _MESSAGES = {
-    "user": "You have used up your limit of {amount} requests in {span}. Try again in {wait} s.",
-    "global": "The service has used up its limit for all users together. Try again in {wait} s.",
-    "address": "Too many requests with refused credentials came from your address. Try again in {wait} s.",
+    "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
+    "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
+    "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
 }
 
 
