@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.browser import running_chromium, write_speech
 from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +33,12 @@ def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Debian's Chromium, headless, with somebody humming into its microphone; Playwright runs once a process."""
+    speech = tmp_path_factory.mktemp("microphone") / "speech.wav"
+    write_speech(speech)
+    with running_chromium(speech) as browser:
+        yield browser
