@@ -48,7 +48,7 @@ class Cognito:
     def __call__(self, claims: Claims) -> None:
         """Refuse other uses, and access tokens bound to a resource by another app."""
         use = claims.get("token_use")
-        if use not in {"access", "id"}:
+        if use not in ("access", "id"):  # a tuple, since a set cannot look up a list
             raise Refusal("wrong_token_use", "token_use is neither access nor id", token_use=shown(use))
         if use == "access" and "aud" in claims and claims.get("client_id") != self.client_id:
             raise Refusal(

@@ -1,0 +1,456 @@
+"""Each preset against tokens as its provider signs them, header and claims as its documentation shows.
+
+The key sets come over real sockets, from a loopback address in place of the provider's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.auth.jwks import JwksKeys
+from service.auth.keys import StaticKeys, combined, secret_key
+from service.auth.providers import Provider, parse_provider
+from service.errors import IdentityProviderUnavailableError
+from service.outbound import Network
+from tests.support.authentication import NOW, Clock, Door, door
+from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
+
+AUTH0 = "auth0:my-domain.auth0.com"
+FIREBASE = "firebase:my-project"
+COGNITO = "cognito:us-east-1/us-east-1_EXAMPLE/1example23456789"
+SUPABASE = "supabase:abcdefghijklmnopqrst"
+CLERK = "clerk:clerk.example.com"
+PRESETS = [AUTH0, FIREBASE, COGNITO, SUPABASE, CLERK]
+API = "https://api.example.com"
+
+SIGNERS = {
+    AUTH0: Signer("RS256", key_id="RkJDMzQ1"),
+    FIREBASE: Signer("RS256", key_id="f90fb1ae048a548fb681ad6092b0b869ea467ac6"),
+    COGNITO: Signer("RS256", key_id="1234example="),
+    SUPABASE: Signer("ES256", key_id="b81269f1-21d8-4f2e-b719-c2240a840d90"),
+    CLERK: Signer("RS256", key_id="ins_2GIoQhbUpy0hX7B2cVkuTMinXoD"),
+}
+
+CLAIMS: dict[str, dict[str, Any]] = {
+    # https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles
+    AUTH0: {
+        "iss": "https://my-domain.auth0.com/",
+        "sub": "auth0|123456",
+        "aud": [API, "https://my-domain.auth0.com/userinfo"],
+        "azp": "my_client_id",
+        "exp": NOW + 86_400,
+        "iat": NOW,
+        "scope": "openid profile read:admin",
+    },
+    # https://firebase.google.com/docs/auth/admin/verify-id-tokens
+    FIREBASE: {
+        "iss": "https://securetoken.google.com/my-project",
+        "aud": "my-project",
+        "auth_time": NOW - 60,
+        "user_id": "xQ2bJ0sTq1",
+        "sub": "xQ2bJ0sTq1",
+        "iat": NOW,
+        "exp": NOW + 3600,
+        "email": "ada@example.com",
+        "email_verified": True,
+        "firebase": {"identities": {"email": ["ada@example.com"]}, "sign_in_provider": "password"},
+    },
+    # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
+    COGNITO: {
+        "sub": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "device_key": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "cognito:groups": ["admin"],
+        "iss": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE",
+        "version": 2,
+        "client_id": "1example23456789",
+        "origin_jti": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "event_id": "64f513be-32db-42b0-b78e-b02127b4f463",
+        "token_use": "access",
+        "scope": "phone openid profile email",
+        "auth_time": NOW - 60,
+        "exp": NOW + 3600,
+        "iat": NOW,
+        "jti": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "username": "my-test-user",
+    },
+    # https://supabase.com/docs/guides/auth/jwt-fields
+    SUPABASE: {
+        "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
+        "aud": "authenticated",
+        "exp": NOW + 3600,
+        "iat": NOW,
+        "sub": "123e4567-e89b-12d3-a456-426614174000",
+        "role": "authenticated",
+        "aal": "aal1",
+        "session_id": "c1b2a3d4-0000-4000-8000-123456789abc",
+        "email": "ada@example.com",
+        "phone": "",
+        "is_anonymous": False,
+        "app_metadata": {"provider": "email", "providers": ["email"]},
+        "user_metadata": {},
+        "amr": [{"method": "password", "timestamp": NOW}],
+    },
+    # https://clerk.com/docs/backend-requests/resources/session-tokens
+    CLERK: {
+        "azp": "https://example.com",
+        "exp": NOW + 60,
+        "fva": [0, -1],
+        "iat": NOW,
+        "iss": "https://clerk.example.com",
+        "jti": "a1b2c3d4e5f6",
+        "nbf": NOW - 10,
+        "sid": "sess_123",
+        "sts": "active",
+        "sub": "user_123",
+        "v": 2,
+    },
+}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    AUTH0: {"typ": "JWT"},
+    FIREBASE: {"typ": "JWT"},
+    COGNITO: {"typ": None},
+    SUPABASE: {"typ": "JWT"},
+    CLERK: {"typ": "JWT", "cat": "cl_B7d4PD111AAA"},
+}
+
+# A Cognito identity token: https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-id-token.html
+COGNITO_ID = {
+    **{name: CLAIMS[COGNITO][name] for name in ("iss", "sub", "iat", "exp", "auth_time", "cognito:groups")},
+    "aud": "1example23456789",
+    "token_use": "id",
+    "cognito:username": "my-test-user",
+    "email": "ada@example.com",
+}
+
+
+@pytest.fixture(scope="module")
+def publisher() -> Iterator[IdentityProvider]:
+    """One server that publishes every provider's key; the tests do not bend it."""
+    with identity_provider(*SIGNERS.values()) as publisher:
+        yield publisher
+
+
+class Preset:
+    """A preset, its keys served from loopback, and tokens as its provider signs them."""
+
+    def __init__(self, name: str, publisher: IdentityProvider, **rules: Any) -> None:
+        self.name = name
+        self.provider: Provider = parse_provider(name)
+        self.keys = JwksKeys(
+            publisher.url,
+            http=Network().session(publisher.url),
+            algorithms=self.provider.algorithms,
+            clock=Clock(),
+        )
+        self.door: Door = door(self.keys, provider=self.provider, **self._rules(rules))
+
+    def _rules(self, rules: dict[str, Any]) -> dict[str, Any]:
+        return {"audience": API, **rules} if self.provider.audience_required else rules
+
+    def token(self, _header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Sign as the provider does, wrong in just what is given; ``None`` takes a claim out."""
+        claims = {**CLAIMS[self.name], **changes}
+        kept = {name: value for name, value in claims.items() if value is not None}
+        return SIGNERS[self.name].sign(kept, **{**HEADERS[self.name], **(_header or {})})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_users_token_is_admitted(name: str, publisher: IdentityProvider) -> None:
+    """One variable connects the provider; for Auth0 the audience must be said too."""
+    preset = Preset(name, publisher)
+    caller = preset.door.admits(preset.token())
+    assert (caller.subject, caller.issuer) == (CLAIMS[name]["sub"], CLAIMS[name]["iss"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"iss": "https://issuer.test/"}, "wrong_issuer"),
+        ({"aud": "another-app"}, "wrong_audience"),
+        ({"exp": NOW - 3600, "iat": NOW - 7200}, "expired"),
+        ({"sub": ""}, "bad_subject"),
+        ({"iat": NOW - 1, "exp": NOW + 86_400}, "lives_too_long"),
+    ],
+)
+def test_the_common_rules_hold_for_every_preset(
+    name: str, changes: dict[str, Any], cause: str, publisher: IdentityProvider
+) -> None:
+    """A preset adds to the rules and takes none away."""
+    preset = Preset(name, publisher)
+    assert preset.door.cause(preset.token(**changes)) == cause
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_another_tenants_token_is_refused(name: str, publisher: IdentityProvider) -> None:
+    """Firebase signs every project's tokens with the same keys; only the claims tell them apart."""
+    others = {
+        AUTH0: "auth0:other.auth0.com",
+        FIREBASE: "firebase:other-project",
+        COGNITO: "cognito:us-east-1/us-east-1_OTHER/1example23456789",
+        SUPABASE: "supabase:other",
+        CLERK: "clerk:clerk.other.com",
+    }
+    stranger = Preset(others[name], publisher)
+    assert stranger.door.cause(Preset(name, publisher).token()) == "wrong_issuer"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_provider_signs_only_with_its_own_algorithms(name: str, publisher: IdentityProvider) -> None:
+    """A key of another kind in the set is not its own."""
+    preset = Preset(name, publisher)
+    stray = Signer("ES384", key_id="stray")
+    assert "ES384" not in preset.provider.algorithms
+    assert preset.door.cause(stray.sign(CLAIMS[name])) == "unknown_key"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_other_kinds_of_jwt_from_the_provider_are_refused(name: str, publisher: IdentityProvider) -> None:
+    """RFC 8725 §3.11."""
+    preset = Preset(name, publisher)
+    assert preset.door.cause(preset.token({"typ": "logout+jwt"})) == "wrong_type"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_provider_that_cannot_be_reached_signs_nobody_out(name: str) -> None:
+    """A 503 until the first key set, since a 401 would make apps throw their sessions away."""
+    with identity_provider() as gone:
+        pass
+    preset = Preset(name, gone)
+    with pytest.raises(IdentityProviderUnavailableError):
+        preset.door.admits(preset.token())
+
+
+def test_auth0s_issuer_ends_in_a_slash(publisher: IdentityProvider) -> None:
+    """And is compared with it."""
+    preset = Preset(AUTH0, publisher)
+    assert preset.provider.issuer == "https://my-domain.auth0.com/"
+    assert preset.door.cause(preset.token(iss="https://my-domain.auth0.com")) == "wrong_issuer"
+
+
+def test_auth0s_other_token_profile_is_admitted(publisher: IdentityProvider) -> None:
+    """RFC 9068 access tokens: ``at+jwt``, ``client_id`` in place of ``azp``, a ``jti``."""
+    preset = Preset(AUTH0, publisher)
+    preset.door.admits(
+        preset.token({"typ": "at+jwt"}, azp=None, client_id="my_client_id", jti="73WakrfVbNJB")
+    )
+
+
+def test_auth0_always_says_the_kind_of_token(publisher: IdentityProvider) -> None:
+    """Both profiles set ``typ``, so a token without one is not from either."""
+    preset = Preset(AUTH0, publisher)
+    assert preset.door.cause(preset.token({"typ": None})) == "wrong_type"
+
+
+def test_auth0s_identity_tokens_are_not_for_an_api(publisher: IdentityProvider) -> None:
+    """Their audience is the app, ours is the API."""
+    preset = Preset(AUTH0, publisher)
+    assert preset.door.cause(preset.token(aud="my_client_id", nonce="n")) == "wrong_audience"
+
+
+def test_auth0s_permissions_are_scopes(publisher: IdentityProvider) -> None:
+    """With role-based access control they stand in ``permissions``."""
+    preset = Preset(AUTH0, publisher, required_scope="realtime:mint")
+    preset.door.admits(preset.token(permissions=["realtime:mint"]))
+
+
+def test_firebases_anonymous_users_are_refused_unless_welcome(publisher: IdentityProvider) -> None:
+    """Anybody can become one without an account, as often as wanted."""
+    anonymous = {"provider_id": "anonymous", "firebase": {"identities": {}, "sign_in_provider": "anonymous"}}
+    preset = Preset(FIREBASE, publisher)
+    assert preset.door.cause(preset.token(**anonymous)) == "anonymous"
+    Preset(FIREBASE, publisher, allow_anonymous=True).door.admits(preset.token(**anonymous))
+
+
+@pytest.mark.parametrize(
+    "details", [None, {}, "password", {"sign_in_provider": None}, {"sign_in_provider": ["password"]}]
+)
+def test_a_firebase_token_says_how_its_user_signed_in(details: Any, publisher: IdentityProvider) -> None:
+    """Where it does not, anonymous cannot be ruled out."""
+    preset = Preset(FIREBASE, publisher)
+    assert preset.door.cause(preset.token(firebase=details)) == "unknown_sign_in"
+
+
+def test_firebases_header_may_leave_out_the_type(publisher: IdentityProvider) -> None:
+    """Its documentation asks of the header only ``alg`` and ``kid``."""
+    preset = Preset(FIREBASE, publisher)
+    preset.door.admits(preset.token({"typ": None}))
+
+
+def test_cognitos_access_token_names_its_app_in_client_id(publisher: IdentityProvider) -> None:
+    """It carries no ``aud``."""
+    preset = Preset(COGNITO, publisher)
+    assert preset.door.cause(preset.token(client_id="another")) == "wrong_audience"
+    assert preset.door.cause(preset.token(client_id=None)) == "missing_claim"
+    assert preset.door.cause(preset.token(client_id=7)) == "wrong_claim_type"
+
+
+def test_cognitos_identity_token_names_its_app_in_aud(publisher: IdentityProvider) -> None:
+    """And there a ``client_id`` counts for nothing."""
+    preset, signer = Preset(COGNITO, publisher), SIGNERS[COGNITO]
+    preset.door.admits(signer.sign(COGNITO_ID, typ=None))
+    stranger = {**COGNITO_ID, "aud": "another", "client_id": "1example23456789"}
+    assert preset.door.cause(signer.sign(stranger, typ=None)) == "wrong_audience"
+    without = {name: value for name, value in stranger.items() if name != "aud"}
+    assert preset.door.cause(signer.sign(without, typ=None)) == "missing_claim"
+
+
+@pytest.mark.parametrize("use", [None, "refresh", "", "ACCESS", ["access"]])
+def test_cognitos_tokens_say_their_use(use: Any, publisher: IdentityProvider) -> None:
+    """``access`` or ``id``, and nothing else."""
+    preset = Preset(COGNITO, publisher)
+    assert preset.door.cause(preset.token(token_use=use, aud="1example23456789")) == "wrong_token_use"
+
+
+def test_cognitos_resource_binding_is_honoured(publisher: IdentityProvider) -> None:
+    """A bound access token names the API in ``aud``: ours where ``JWT_AUDIENCE`` says so, by our app only."""
+    bound = Preset(COGNITO, publisher, audience=API)
+    bound.door.admits(bound.token(aud=API))
+    assert bound.door.cause(bound.token(aud=API, client_id="another")) == "wrong_client"
+    assert bound.door.cause(bound.token()) == "wrong_audience"
+    assert Preset(COGNITO, publisher).door.cause(bound.token(aud=API)) == "wrong_audience"
+
+
+@pytest.mark.parametrize("role", ["anon", "service_role", "supabase_admin", "", None, 1])
+def test_supabases_api_keys_are_no_users(role: Any, publisher: IdentityProvider) -> None:
+    """``anon`` is printed in every app, ``service_role`` bypasses every rule; both are JWTs."""
+    preset = Preset(SUPABASE, publisher)
+    assert preset.door.cause(preset.token(role=role)) == "wrong_role"
+
+
+@pytest.mark.parametrize("flag", [True, "true", 1, 0])
+def test_supabases_anonymous_users_are_refused_unless_welcome(flag: Any, publisher: IdentityProvider) -> None:
+    """Their role is ``authenticated`` too."""
+    preset = Preset(SUPABASE, publisher)
+    assert preset.door.cause(preset.token(is_anonymous=flag)) == "anonymous"
+    Preset(SUPABASE, publisher, allow_anonymous=True).door.admits(preset.token(is_anonymous=flag))
+    preset.door.admits(preset.token(is_anonymous=None))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
+def test_supabases_signing_keys_are_of_several_kinds(algorithm: str) -> None:
+    """A project chooses its key."""
+    signer = Signer(algorithm)
+    with identity_provider(signer) as publisher:
+        Preset(SUPABASE, publisher).door.admits(signer.sign(CLAIMS[SUPABASE]))
+
+
+def test_supabases_legacy_secret_stands_beside_its_preset(publisher: IdentityProvider) -> None:
+    """``JWT_SECRET``: users' HS256 tokens are admitted, and the legacy API keys under the same secret are not."""
+    secret, preset = "a-legacy-secret-of-a-supabase-project", Preset(SUPABASE, publisher)
+    keys = combined(StaticKeys((secret_key(secret),)), preset.keys)
+    both = door(keys, provider=preset.provider)
+    both.admits(preset.token())
+    both.admits(sign_hs256(CLAIMS[SUPABASE], secret))
+    assert both.cause(sign_hs256({**CLAIMS[SUPABASE], "role": "service_role"}, secret)) == "wrong_role"
+    legacy = {"iss": "supabase", "ref": "abcdefghijklmnopqrst", "role": "anon", "iat": NOW, "exp": NOW + 3600}
+    assert both.cause(sign_hs256(legacy, secret)) == "wrong_issuer"
+
+
+def test_clerks_authorized_parties_are_origins(publisher: IdentityProvider) -> None:
+    """``azp`` is the origin that signed in; a native app's token has none."""
+    preset = Preset(CLERK, publisher, authorized_parties=("https://example.com", "http://localhost:3000"))
+    preset.door.admits(preset.token())
+    preset.door.admits(preset.token(azp=None))
+    assert preset.door.cause(preset.token(azp="https://evil.example.com")) == "wrong_party"
+
+
+def test_clerks_audience_is_checked_where_there_is_one(publisher: IdentityProvider) -> None:
+    """By default there is none; a token for somebody else names that somebody (RFC 7519 §4.1.3)."""
+    preset = Preset(CLERK, publisher)
+    assert preset.door.cause(preset.token(aud="billing")) == "wrong_audience"
+    with_audience = Preset(CLERK, publisher, audience="realtime")
+    with_audience.door.admits(preset.token(aud="realtime"))
+    assert with_audience.door.cause(preset.token()) == "missing_claim"
+
+
+@pytest.mark.parametrize("status", ["pending", "", None, 1])
+def test_clerks_pending_sessions_are_refused(status: Any, publisher: IdentityProvider) -> None:
+    """Signed in, with a step left to do; tokens from before there was ``sts`` pass."""
+    preset = Preset(CLERK, publisher)
+    if status is None:
+        preset.door.admits(preset.token(sts=status))
+    else:
+        assert preset.door.cause(preset.token(sts=status)) == "pending_session"
+
+
+def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_providers(
+    publisher: IdentityProvider,
+) -> None:
+    """``JWT_ALLOW_MULTIPLE``: a development token has no ``token_use``; issuer and audience still hold."""
+    secret, preset = "an-admins-own-development-secret-", Preset(COGNITO, publisher)
+    both = door(combined(StaticKeys((secret_key(secret),)), preset.keys), provider=preset.provider)
+    own = {"iss": preset.provider.issuer, "aud": preset.provider.audience, "sub": "ada", "exp": NOW + 60}
+    both.admits(sign_hs256(own, secret))
+    assert both.cause(sign_hs256({**own, "iss": "https://issuer.test/"}, secret)) == "wrong_issuer"
+    assert both.cause(SIGNERS[COGNITO].sign(own)) == "wrong_token_use"
+
+
+def test_explicit_variables_override_a_preset(publisher: IdentityProvider) -> None:
+    """``JWT_ISSUER`` for a custom domain, ``JWT_AUDIENCE`` for another app; the traps stay."""
+    provider = parse_provider(SUPABASE)
+    custom = door(
+        Preset(SUPABASE, publisher).keys, provider=provider, issuer="https://auth.example.com", audience="app"
+    )
+    changed = {**CLAIMS[SUPABASE], "iss": "https://auth.example.com", "aud": "app"}
+    signer = replace(SIGNERS[SUPABASE])
+    assert custom.admits(signer.sign(changed)).issuer == "https://auth.example.com"
+    assert custom.cause(signer.sign({**changed, "role": "anon"})) == "wrong_role"
+
+
+@pytest.mark.parametrize(
+    ("text", "issuer", "jwks_url"),
+    [
+        (AUTH0, "https://my-domain.auth0.com/", "https://my-domain.auth0.com/.well-known/jwks.json"),
+        (
+            FIREBASE,
+            "https://securetoken.google.com/my-project",
+            "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+        ),
+        (
+            COGNITO,
+            "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE",
+            "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE/.well-known/jwks.json",
+        ),
+        (
+            SUPABASE,
+            "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
+            "https://abcdefghijklmnopqrst.supabase.co/auth/v1/.well-known/jwks.json",
+        ),
+        (CLERK, "https://clerk.example.com", "https://clerk.example.com/.well-known/jwks.json"),
+    ],
+)
+def test_a_preset_knows_issuer_and_key_set(text: str, issuer: str, jwks_url: str) -> None:
+    """As each provider documents them."""
+    provider = parse_provider(text)
+    assert (provider.issuer, provider.jwks_url) == (issuer, jwks_url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "okta:example.com",
+        "auth0",
+        "auth0:",
+        "auth0:https://my-domain.auth0.com",
+        "auth0:my-domain.auth0.com/",
+        "auth0:evil.com#my-domain.auth0.com",
+        "firebase:my project",
+        "firebase:a/b",
+        "cognito:us-east-1/pool",
+        "cognito:us-east-1/pool/client/more",
+        "supabase:abc.supabase.co",
+        "clerk:user@clerk.example.com",
+        "clerk:clerk.example.com/\n",
+    ],
+)
+def test_a_wrong_preset_says_its_right_form(text: str) -> None:
+    """A domain too many or a part too few would make an issuer that no token has."""
+    with pytest.raises(ValueError, match=r"must be one of|must have the form"):
+        parse_provider(text)
