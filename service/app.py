@@ -11,7 +11,7 @@ from service import answers, logs, openapi
 from service.audit import Audit
 from service.auth.authenticator import Authenticator, TokenRules
 from service.auth.jwks import JwksKeys
-from service.auth.keys import CombinedKeys, StaticKeys, public_key, secret_key
+from service.auth.keys import PUBLIC_KEY_ALGORITHMS, CombinedKeys, StaticKeys, public_key, secret_key
 from service.metrics import Metrics
 from service.outbound import Network
 from service.policy import Policy
@@ -77,8 +77,9 @@ def network_of(settings: UpstreamSettings) -> Network:
 
 def key_set_of(settings: AuthSettings, network: Network) -> JwksKeys | None:
     """Make the identity provider's key set, where there is a provider."""
-    url = settings.jwt_jwks_url
-    return JwksKeys(url, http=network.session(url)) if url else None
+    url, provider = settings.jwt_jwks_url, settings.auth_provider
+    algorithms = provider.algorithms if provider else PUBLIC_KEY_ALGORITHMS
+    return JwksKeys(url, http=network.session(url), algorithms=algorithms) if url else None
 
 
 def keys_of(settings: Settings, key_set: JwksKeys | None) -> KeySource:

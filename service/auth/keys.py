@@ -80,11 +80,6 @@ class CombinedKeys:
             yield from source.candidates(header)
 
 
-def combined(*sources: KeySource) -> KeySource:
-    """Combine sources, the static ones first; a single one stays as it is."""
-    return sources[0] if len(sources) == 1 else CombinedKeys(sources)
-
-
 def secret_key(secret: str) -> VerificationKey:
     """Make a shared secret a key.
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.auth.bearer import MAX_TOKEN_CHARACTERS
-from service.auth.keys import CombinedKeys, StaticKeys, combined, public_key, secret_key
+from service.auth.keys import CombinedKeys, StaticKeys, public_key, secret_key
 from service.errors import InsufficientScopeError, InvalidTokenError, MissingTokenError
 from service.identity import pseudonym
 from tests.support.authentication import ISSUER, NOW, PSEUDONYM_KEY, SECRET, Clock, claims, door
@@ -238,18 +238,11 @@ def test_a_later_source_of_keys_is_asked_last() -> None:
             return [Signer("RS256").verification_key]
 
     provider = Provider()
-    both = door(combined(StaticKeys((secret_key(SECRET),)), provider))
+    both = door(CombinedKeys((StaticKeys((secret_key(SECRET),)), provider)))
     both.admits(token())
     assert provider.asked == 0
     both.admits(Signer("RS256").sign(claims()))
     assert provider.asked == 1
-
-
-def test_one_source_needs_no_combining() -> None:
-    """A single source stays what it is."""
-    alone = StaticKeys(())
-    assert combined(alone) is alone
-    assert isinstance(combined(alone, alone), CombinedKeys)
 
 
 class Memory:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.auth.jwks import JwksKeys
-from service.auth.keys import StaticKeys, combined, secret_key
+from service.auth.keys import CombinedKeys, StaticKeys, secret_key
 from service.auth.providers import Provider, parse_provider
 from service.errors import IdentityProviderUnavailableError
 from service.outbound import Network
@@ -343,7 +343,7 @@ def test_supabases_signing_keys_are_of_several_kinds(algorithm: str) -> None:
 def test_supabases_legacy_secret_stands_beside_its_preset(publisher: IdentityProvider) -> None:
     """``JWT_SECRET``: users' HS256 tokens are admitted, and the legacy API keys under the same secret are not."""
     secret, preset = "a-legacy-secret-of-a-supabase-project", Preset(SUPABASE, publisher)
-    keys = combined(StaticKeys((secret_key(secret),)), preset.keys)
+    keys = CombinedKeys((StaticKeys((secret_key(secret),)), preset.keys))
     both = door(keys, provider=preset.provider)
     both.admits(preset.token())
     both.admits(sign_hs256(CLAIMS[SUPABASE], secret))
@@ -384,7 +384,7 @@ def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_provider
 ) -> None:
     """``JWT_ALLOW_MULTIPLE``: a development token has no ``token_use``; issuer and audience still hold."""
     secret, preset = "an-admins-own-development-secret-", Preset(COGNITO, publisher)
-    both = door(combined(StaticKeys((secret_key(secret),)), preset.keys), provider=preset.provider)
+    both = door(CombinedKeys((StaticKeys((secret_key(secret),)), preset.keys)), provider=preset.provider)
     own = {"iss": preset.provider.issuer, "aud": preset.provider.audience, "sub": "ada", "exp": NOW + 60}
     both.admits(sign_hs256(own, secret))
     assert both.cause(sign_hs256({**own, "iss": "https://issuer.test/"}, secret)) == "wrong_issuer"
