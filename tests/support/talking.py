@@ -45,7 +45,7 @@ class Clock:
 
 
 class Ids:
-    """``item_1``, ``item_2``, …"""
+    """Counts: ``item_1``, ``item_2`` and so on."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
