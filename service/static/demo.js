@@ -147,7 +147,7 @@ function render() {
   connectButton.textContent = active ? "Disconnect" : "Connect";
   connectButton.setAttribute("aria-disabled", String(trying || (waiting && !active)));
   text.disabled = send.disabled = !(ready && speaks);
-  text.placeholder = !ready ? "Connect first" : speaks ? "Type a message" : "This session listens: use the microphone";
+  text.placeholder = !ready ? "Connect first" : speaks ? "Type a message" : "Use the microphone";
   talk.disabled = sample.disabled = !ready;
   const listening = conversation?.listening ?? false;
   talk.setAttribute("aria-pressed", String(listening));
@@ -203,7 +203,7 @@ trials.addEventListener("click", async ({ target }) => {
   trying = true;
   render();
   try {
-    await experiment({ mint, open, jwt: () => jwt.value });
+    await experiment({ mint, open, spend: () => secret.spend(), jwt: () => jwt.value });
   } catch (error) {
     notice.show(describe(error));
   } finally {

@@ -10,6 +10,7 @@ import { tamper } from "./jwt.js";
  * @typedef {object} Bench
  * @property {(options?: { jwt?: string, expiresIn?: number }) => Promise<Token>} mint
  * @property {(source: TokenSource) => void} open shows a session, or why there is none
+ * @property {() => void} spend shows that the secret was used
  * @property {() => string} jwt
  */
 
@@ -26,10 +27,11 @@ export const experiments = {
     await mint({ jwt: tamper(jwt()) });
   },
 
-  async used({ mint, open }) {
+  async used({ mint, open, spend }) {
     const token = await mint();
     const first = connect(token);
     await first.ready;
+    spend();
     first.close();
     open(token);
   },

@@ -36,7 +36,7 @@ export class SecretCard {
 
   spend() {
     this.#card.dataset.state = "used";
-    this.#words.textContent = "It has opened its session, which goes on after the secret’s end.";
+    this.#words.textContent = "It has opened its one session, which goes on after the secret’s end.";
   }
 
   #expire() {

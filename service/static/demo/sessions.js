@@ -21,7 +21,10 @@ const CLOSING_SILENCE_SECONDS = 0.8;
 export function sessionConfig({ type, answers, voice, language }) {
   switch (type) {
     case "translation":
-      return { type, audio: { output: { language } } };
+      return {
+        type,
+        audio: { input: { transcription: { model: "gpt-realtime-whisper" } }, output: { language } },
+      };
     case "transcription":
       // The newest transcription models have no turn detection, and all of them take a commit.
       return { type, audio: { input: { turn_detection: null } } };
