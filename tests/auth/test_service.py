@@ -1,0 +1,125 @@
+"""The running service beside an identity provider: gunicorn, its gevent worker, and sockets all the way."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
+from tests.support.processes import wait_until
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import claims
+
+KNOWN = Signer(key_id="known")
+ROTATED = Signer(key_id="rotated", name="second")
+FOREIGN = Signer(key_id="foreign", name="third")
+
+
+@pytest.fixture
+def provider() -> Iterator[IdentityProvider]:
+    """A provider that publishes one key."""
+    with identity_provider(KNOWN) as provider:
+        yield provider
+
+
+@pytest.fixture
+def service(sandbox: Sandbox, provider: IdentityProvider) -> Iterator[TokenService]:
+    """A service that takes its keys from the provider alone."""
+    with running_service(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=provider.url) as service:
+        yield service
+
+
+def code_of(answer: requests.Response) -> str:
+    """Name the error that was answered."""
+    return str(answer.json()["error"]["code"])
+
+
+def test_a_key_set_connects_the_provider(service: TokenService, provider: IdentityProvider) -> None:
+    """Known keys mint, a rotated key mints at once, an unknown one is a 401 and not a 503."""
+    assert provider.fetches == 0
+    assert service.token(jwt=KNOWN.sign(claims())).status_code == 200
+    provider.publish(KNOWN, ROTATED)
+    assert service.token(jwt=ROTATED.sign(claims())).status_code == 200
+    assert provider.fetches == 2
+    refused = service.token(jwt=FOREIGN.sign(claims()))
+    assert (refused.status_code, code_of(refused)) == (401, "invalid_token")
+
+
+def test_the_log_tells_why_a_token_was_refused(service: TokenService) -> None:
+    """The cause, the kid, the algorithm, the issuer seen and the one expected; never the token, nor to the caller."""
+    token = KNOWN.sign(claims(iss="https://other.test"))
+    answer = service.token(jwt=token)
+    assert code_of(answer) == "invalid_token"
+    assert "iss" not in answer.json()["error"]["message"]
+    wait_until(lambda: "wrong_issuer" in service.run.output, seconds=5, what="the log line")
+    (line,) = [json.loads(line) for line in service.run.output.splitlines() if "wrong_issuer" in line]
+    told = json.dumps(line)
+    for word in ("wrong_issuer", "known", "RS256", "https://other.test", claims()["iss"]):
+        assert word in told
+    assert all(part not in service.run.output for part in token.split(".")[1:])
+
+
+def test_valid_requests_do_not_notice_a_storm_of_unknown_kids(
+    service: TokenService, provider: IdentityProvider
+) -> None:
+    """Not even while the provider, asked for those kids, drips its answer: under 50 ms over the normal time."""
+    valid, foreign = KNOWN.sign(claims()), FOREIGN.sign(claims())
+    session = requests.Session()
+
+    def seconds(count: int) -> list[float]:
+        taken = []
+        for _ in range(count):
+            answer = session.post(
+                f"{service.url}/token", json={}, headers={"Authorization": f"Bearer {valid}"}
+            )
+            assert answer.status_code == 200
+            taken.append(answer.elapsed.total_seconds())
+        return taken
+
+    seconds(10)
+    normal = statistics.median(seconds(60))
+    provider.drip(30, headers_too=True)
+    over, answers = threading.Event(), list[int]()
+
+    def storm() -> None:
+        while not over.wait(0.02):
+            answers.append(service.token(jwt=foreign).status_code)
+
+    threads = [threading.Thread(target=storm) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: provider.fetches == 2, seconds=5, what="the search for the unknown kid")
+    during = sorted(seconds(60))
+    over.set()
+    for thread in threads:
+        thread.join()
+    session.close()
+    # The 95th percentile: this machine has two cores, and others use them too.
+    assert during[-3] - normal < 0.05, f"normal {normal:.4f} s, in the storm {during[-10:]}"
+    assert set(answers) == {401}
+    assert provider.fetches <= 3
+
+
+def test_a_provider_that_drips_from_the_start_is_a_503_within_the_deadline(
+    service: TokenService, provider: IdentityProvider
+) -> None:
+    """Its every byte meets a timeout per read; the total deadline ends it, and the service recovers by itself."""
+    published = provider.answer
+    provider.drip(30, headers_too=True)
+    started = time.monotonic()
+    refused: Any = service.token(jwt=KNOWN.sign(claims()))
+    assert 4 < time.monotonic() - started < 7
+    assert (refused.status_code, code_of(refused)) == (503, "identity_provider_unavailable")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 5
+    provider.answer = published
+    wait_until(
+        lambda: service.token(jwt=KNOWN.sign(claims())).status_code == 200, seconds=10, what="the recovery"
+    )
+    assert provider.fetches == 2
