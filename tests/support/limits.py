@@ -1,0 +1,67 @@
+"""The limits part, built from an environment as the service builds it, and callers to limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from service.errors import RateLimitedError
+from service.identity import Caller, pseudonym
+from service.ratelimit.counting import failover_for
+from service.ratelimit.extension import attach
+from service.ratelimit.limiter import RateLimits
+from service.settings import LimitSettings
+
+STRATEGIES = ("sliding-window-counter", "moving-window", "fixed-window")
+_numbers = count()
+
+
+def limits(storage: str = "memory://", **variables: str) -> RateLimits:
+    """Make limits from ``RATE_LIMIT_…`` variables, named without their prefix and in lower case."""
+    environ = {f"RATE_LIMIT_{name.upper()}": value for name, value in variables.items()}
+    settings = LimitSettings.from_environ({"RATE_LIMIT_STORAGE_URL": storage, **environ})
+    strategy = attach(Flask(__name__), url=settings.storage_url, strategy=settings.rate_limit_strategy)
+    counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
+    return RateLimits(settings.limit_rules, counter)
+
+
+def caller(subject: str | None = None, **claims: Any) -> Caller:
+    """Make a caller: another one each time, unless a subject is given."""
+    subject = subject or f"user-{next(_numbers)}"
+    name = pseudonym(b"a key", "https://issuer.test", subject)
+    return Caller("https://issuer.test", subject, MappingProxyType(claims), name)
+
+
+@dataclass(frozen=True)
+class Client:
+    """One user of some limits."""
+
+    limits: RateLimits
+    caller: Caller
+
+    def is_admitted(self) -> bool:
+        try:
+            self.limits.reserve(self.caller)
+        except RateLimitedError:
+            return False
+        return True
+
+    def is_refused(self) -> RateLimitedError:
+        """Expect a refusal and return it."""
+        with pytest.raises(RateLimitedError) as refused:
+            self.limits.reserve(self.caller)
+        return refused.value
+
+    def uses_up(self, most: int = 1000) -> int:
+        """Ask until refused; return how often that went well."""
+        return next(number for number in range(most) if not self.is_admitted())
+
+
+def client(limits: RateLimits, **claims: Any) -> Client:
+    """Make a new user of some limits."""
+    return Client(limits, caller(**claims))
