@@ -14,16 +14,17 @@ from service.sandbox.state import State, attach
 from service.sandbox.vault import Vault
 
 
-def create_sandbox(*, beta: bool = False) -> Flask:
+def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
     """Build a sandbox with an empty memory.
 
     Args:
         beta: speak the retired beta too: its mint, its header and subprotocol, its events.
+        ping_seconds: how often a WebSocket is pinged; the vendor does it about every 20 s.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = sockets.OPTIONS
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
-    attach(app, State(Vault(time.time), beta))
+    attach(app, State(Vault(time.time), beta, ping_seconds))
     app.before_request(routes.before)
     app.before_request(sockets.before)
     app.after_request(routes.after)

@@ -83,9 +83,9 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
     settings: dict[str, Any] = {
         "bind": f"{host}:{options.port}",
         "workers": 1,
-        "worker_class": "gevent",
+        "worker_class": "service.sandbox.worker.SandboxWorker",
         "keepalive": 75,
-        "graceful_timeout": 0,
+        "graceful_timeout": 1,
         "control_socket_disable": True,
         "loglevel": "warning",
         "limit_request_field_size": 16_384,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
-from flask import request
+from flask import Flask, request
 from flask_sock import Sock
-from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
+from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 
 from service import wire
@@ -17,15 +18,14 @@ from service.sandbox.ids import new_id
 from service.sandbox.opening import Doorkeeper, Knock, Talk, close_code
 from service.sandbox.refusal import Refusal
 from service.sandbox.routes import BASE_PATH
-from service.sandbox.state import current
+from service.sandbox.state import current, of
 from service.sandbox.talk.server_events import Event
 
 OPTIONS = {"subprotocols": [wire.SUBPROTOCOL], "max_message_size": 24 * 1024 * 1024}
 """The vendor takes 15 MiB of audio in one event, which is 20 MiB of base64."""
 
-_PING_SECONDS = 20.0
 _FAREWELL_SECONDS = 2.0
-_NORMAL = 1000
+_NORMAL, _GOING_AWAY = 1000, 1001
 
 sock = Sock()
 
@@ -68,6 +68,14 @@ def translations(ws: Server) -> None:
     _serve(ws, translation=True)
 
 
+def farewell(app: Flask) -> None:
+    """Close every WebSocket of a sandbox that is about to end."""
+    for ws in tuple(of(app).sockets):
+        with suppress(ConnectionClosed, OSError):
+            ws.close(_GOING_AWAY, "the sandbox ends")
+        ws.event.set()  # wakes the pump, which then finds the socket closed
+
+
 def _serve(ws: Server, *, translation: bool) -> None:
     state = current()
     doorkeeper = Doorkeeper(state.vault, state.beta, time.time, time.monotonic, new_id)
@@ -77,7 +85,11 @@ def _serve(ws: Server, *, translation: bool) -> None:
         _send(ws, [_error(refusal)])
         _close(ws, close_code(refusal), refusal.close_reason)
         return
-    _pump(ws, talk)
+    state.sockets.add(ws)
+    try:
+        _pump(ws, talk, state.ping_seconds)
+    finally:
+        state.sockets.discard(ws)
     _close(ws, _NORMAL, "")
 
 
@@ -96,15 +108,15 @@ def _error(refusal: Refusal) -> Event:
     return {"type": "error", "event_id": new_id("event"), "error": {**refusal.error, "event_id": None}}
 
 
-def _pump(ws: Server, talk: Talk) -> None:
+def _pump(ws: Server, talk: Talk, ping_seconds: float) -> None:
     """Carry messages both ways until the session ends; a client that leaves raises ConnectionClosed."""
-    next_ping = time.monotonic() + _PING_SECONDS
+    next_ping = time.monotonic() + ping_seconds
     _send(ws, talk.open())
     while not talk.ended:
         until_ping = next_ping - time.monotonic()
         if until_ping <= 0:
             ws.sock.send(ws.ws.send(Ping()))
-            next_ping += _PING_SECONDS
+            next_ping += ping_seconds
             continue
         due_in = talk.due_in()
         message = ws.receive(timeout=until_ping if due_in is None else min(due_in, until_ping))

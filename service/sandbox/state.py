@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Flask, current_app
 
@@ -18,11 +19,15 @@ class State:
 
     Attributes:
         beta: whether the retired beta is spoken beside today's API.
+        ping_seconds: how often a WebSocket is pinged.
+        sockets: those that are open.
     """
 
     vault: Vault
     beta: bool
+    ping_seconds: float
     recorder: Recorder = field(default_factory=Recorder)
+    sockets: set[Any] = field(default_factory=set)
 
 
 def attach(app: Flask, state: State) -> None:
@@ -30,7 +35,12 @@ def attach(app: Flask, state: State) -> None:
     app.extensions[_NAME] = state
 
 
+def of(app: Flask) -> State:
+    """Find the memory of an application."""
+    state: State = app.extensions[_NAME]
+    return state
+
+
 def current() -> State:
     """Find the memory of the application at work."""
-    state: State = current_app.extensions[_NAME]
-    return state
+    return of(current_app)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -50,20 +49,20 @@ def check(shape: TypeAdapter[Any], data: Any, *, root: str = "") -> None:
         shape.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _refusal(first, _path(first["loc"], data, root=root)) from None
+        raise _refusal(first, _path(first, data, root=root)) from None
 
 
-def _path(loc: Iterable[int | str], data: Any, *, root: str) -> str:
-    """Spell a place as ``session.tools[2].name``; the tags that unions add to it are no members."""
-    spelled, here = root, data
-    steps = list(loc)
-    for index, step in enumerate(steps):
+def _path(error: ErrorDetails, data: Any, *, root: str) -> str:
+    """Spell an error's place as ``session.tools[2].name``; the tags that unions add to it are no members."""
+    place, spelled, here = error["loc"], root, data
+    is_missing = error["type"] == "missing"
+    for step in place[:-1] if is_missing else place:
         if isinstance(step, int) and isinstance(here, list):
             spelled, here = f"{spelled}[{step}]", here[step]
         elif isinstance(here, dict) and step in here:
             spelled, here = f"{spelled}.{step}", here[step]
-        elif isinstance(here, dict) and index == len(steps) - 1 and step not in here.values():
-            spelled = f"{spelled}.{step}"
+    if is_missing:
+        spelled = f"{spelled}.{place[-1]}"
     return spelled.lstrip(".")
 
 

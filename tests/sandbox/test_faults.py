@@ -1,0 +1,115 @@
+"""Failures on demand, each seen from the other end of a real connection."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.support.realtime import KEY
+from tests.support.service import Sandbox
+
+
+def _mint(sandbox: Sandbox, model: str, **options: Any) -> requests.Response:
+    body = {"session": {"type": "realtime", "model": model}}
+    return requests.post(f"{sandbox.base_url}/realtime/client_secrets", json=body, headers=KEY, **options)
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "code"),
+    [
+        ("fault-401", 401, "invalid_api_key"),
+        ("fault-429", 429, "rate_limit_exceeded"),
+        ("fault-500", 500, None),
+        ("fault-503", 503, "server_overloaded"),
+    ],
+)
+def test_a_fault_with_a_status_is_answered_in_the_vendors_shape(
+    sandbox: Sandbox, model: str, status: int, code: str | None
+) -> None:
+    """As if the vendor itself had the trouble."""
+    answer = _mint(sandbox, model, timeout=10)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_the_rate_limit_says_when_to_come_back(sandbox: Sandbox) -> None:
+    """In both of the vendor's headers."""
+    headers = _mint(sandbox, "fault-429", timeout=10).headers
+    assert int(headers["retry-after"]) * 1000 == int(headers["retry-after-ms"])
+
+
+@pytest.mark.parametrize("model", ["fault-html", "fault-truncated", "fault-empty"])
+def test_some_faults_look_like_success_and_hold_no_json(sandbox: Sandbox, model: str) -> None:
+    """These are what a careless client takes for a secret."""
+    answer = _mint(sandbox, model, timeout=10)
+    assert answer.status_code == 200
+    with pytest.raises(requests.JSONDecodeError):
+        answer.json()
+
+
+def test_a_hang_never_answers(sandbox: Sandbox) -> None:
+    """Only the client's patience ends it."""
+    with pytest.raises(requests.ReadTimeout):
+        _mint(sandbox, "fault-hang", timeout=0.5)
+
+
+def test_a_drip_outlasts_every_timeout_between_bytes(sandbox: Sandbox) -> None:
+    """A byte comes each time before the client's patience ends."""
+    with _mint(sandbox, "fault-drip", timeout=2, stream=True) as answer:
+        before = time.monotonic()
+        pieces = answer.iter_content(1)
+        assert [next(pieces) for _ in range(3)] == [b" "] * 3
+        assert time.monotonic() - before > 0.5
+
+
+def test_a_reset_is_one_before_any_answer(sandbox: Sandbox) -> None:
+    """RST, not an orderly end."""
+    with pytest.raises(requests.ConnectionError, match="reset"):
+        _mint(sandbox, "fault-reset", timeout=10)
+
+
+def test_every_attempt_is_counted_answered_or_not(sandbox: Sandbox) -> None:
+    """A test of retries counts these."""
+    sandbox.reset()
+    for model in ("fault-503", "fault-reset", "fault-503"):
+        try:
+            _mint(sandbox, model, timeout=10)
+        except requests.ConnectionError:
+            continue
+    assert [mint["status"] for mint in sandbox.mints()] == [503, None, 503]
+    assert not any(mint["minted"] for mint in sandbox.mints())
+
+
+@pytest.mark.parametrize(
+    ("path", "session"),
+    [
+        (
+            "/realtime/client_secrets",
+            {"type": "transcription", "audio": {"input": {"transcription": {"model": "fault-503"}}}},
+        ),
+        ("/realtime/translations/client_secrets", {"model": "fault-503"}),
+    ],
+)
+def test_the_model_is_found_where_the_session_keeps_it(
+    sandbox: Sandbox, path: str, session: dict[str, Any]
+) -> None:
+    """Further down for a transcription."""
+    answer = requests.post(sandbox.base_url + path, json={"session": session}, headers=KEY, timeout=10)
+    assert answer.status_code == 503
+
+
+def test_a_hanging_client_that_leaves_frees_the_sandbox(sandbox: Sandbox) -> None:
+    """Many may hang and go; the next is served."""
+    where = urlsplit(sandbox.base_url)
+    body = b'{"session": {"type": "realtime", "model": "fault-hang"}}'
+    for _ in range(30):
+        with socket.create_connection((where.hostname or "", where.port or 0)) as connection:
+            connection.sendall(
+                b"POST /v1/realtime/client_secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-x\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+    assert _mint(sandbox, "gpt-realtime-2.1", timeout=10).ok
