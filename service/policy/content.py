@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service.errors import SessionFieldNotAllowedError
 from service.policy.paths import MISSING, Path, dotted, get, overlap, same, within
 from service.policy.rules import Rule
-from service.policy.words import choice, listed, shown
+from service.policy.words import choice, listed, member, shown
 from service.wire import MCP_DESTINATIONS, PROMPT_PATH, TOOLS_PATH, TRACING_PATH
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def not_allowed(message: str, path: Path) -> SessionFieldNotAllowedError:
     """Refuse a member of the session."""
-    return SessionFieldNotAllowedError(message, param="session." + dotted(path))
+    return SessionFieldNotAllowedError(message, param=member(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class OnlyFields(Rule):
         """Refuse every other."""
         for change in draft.changes:
             if not any(within(change, path) for path in self.paths):
-                yield not_allowed(f"'session.{dotted(change)}' is not yours to set.", change)
+                yield not_allowed(f"'{member(change)}' is not yours to set.", change)
 
     def in_words(self) -> str:
         """Name them."""
@@ -54,7 +54,7 @@ class NotFields(Rule):
         """Refuse them."""
         for change in draft.changes:
             if any(overlap(change, path) for path in self.paths):
-                yield not_allowed(f"'session.{dotted(change)}' is not yours to set.", change)
+                yield not_allowed(f"'{member(change)}' is not yours to set.", change)
 
     def in_words(self) -> str:
         """Name them."""
@@ -73,7 +73,7 @@ class Locked(Rule):
         for path in self.paths:
             if draft.is_unset(path) or same(get(draft.session, path), get(draft.base, path)):
                 continue
-            yield not_allowed(f"'session.{dotted(path)}' is set by the service; leave it out.", path)
+            yield not_allowed(f"'{member(path)}' is set by the service; leave it out.", path)
         if self.expires_in and draft.asked_seconds not in {None, draft.prepared_seconds}:
             yield SessionFieldNotAllowedError(
                 "'expires_after' is set by the service; leave it out.", param="expires_after.seconds"

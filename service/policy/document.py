@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_va
 from service.identity import SessionType
 from service.policy.access import SCOPE
 from service.policy.limits import Conditions, DottedPath, Limits, Name, Names, Part, Seconds
-from service.policy.paths import MISSING, dotted, get
+from service.policy.paths import MISSING, dotted, get, put
 from service.policy.problems import PolicyError, describe, read_json
 from service.wire import model_path
 
@@ -56,8 +56,15 @@ class Preset(Part):
     def _one_model(self) -> Self:
         path = model_path(self.session_type)
         inner = get(self.session, path)
-        if self.model is not None and inner is not MISSING and inner != self.model:
+        if self.model is None or inner == self.model:
+            return self
+        if inner is not MISSING:
             raise ValueError(f'"model" and "session.{dotted(path)}" differ; leave one of them out')
+        try:
+            put(self.session, path, self.model)
+        except TypeError as error:
+            place = dotted(error.args[0])
+            raise ValueError(f'"session.{place}" must be an object, since the model goes into it') from None
         return self
 
 

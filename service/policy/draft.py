@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from service.errors import InvalidValueError
-from service.policy.paths import MISSING, Path, dotted, get, leaves, merge, overlap, put, same
+from service.policy.paths import MISSING, Path, get, leaves, merge, overlap, put, same
+from service.policy.words import member
 from service.wire import model_path
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Draft:
         if self.session_type == "transcription":
             for path, value in leaves(self.session):
                 if path[-1] == "model" and path != own:
-                    yield "session." + dotted(path), value
+                    yield member(path), value
 
 
 def resolve(caller: Caller, request: TokenRequest, foundation: Foundation, *, token_ttl: int) -> Draft:
@@ -82,7 +83,7 @@ def resolve(caller: Caller, request: TokenRequest, foundation: Foundation, *, to
     given = place_model(request, session_type)
     session = {"type": session_type, **merge(base, given)}
     path = model_path(session_type)
-    param = "model" if request.model is not None else "session." + dotted(path)
+    param = "model" if request.model is not None else member(path)
     if not isinstance(get(session, path), str):
         raise InvalidValueError(f"Name the model of a {session_type} session in '{param}'.", param=param)
     prepared = foundation.expires_in or token_ttl
@@ -112,11 +113,11 @@ def place_model(request: TokenRequest, session_type: SessionType) -> Mapping[str
     inner = get(request.session, path)
     if inner is not MISSING and inner != request.model:
         raise InvalidValueError(
-            f"'model' and 'session.{dotted(path)}' differ; give one of them, or the same twice.",
+            f"'model' and '{member(path)}' differ; give one of them, or the same twice.",
             param="model",
         )
     try:
         return put(request.session, path, request.model)
     except TypeError as error:
-        param = "session." + dotted(error.args[0])
+        param = member(error.args[0])
         raise InvalidValueError(f"Invalid value for '{param}': it must be an object.", param=param) from None

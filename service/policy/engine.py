@@ -85,14 +85,14 @@ class Policy:
         if self.beta:
             refuse_what_beta_has_not(request)
         foundation = self._foundation(request)
-        draft = resolve(caller, request, foundation, token_ttl=self.token_ttl)
+        draft = hold(resolve(caller, request, foundation, token_ttl=self.token_ttl), self.ceiling)
         rules = (*foundation.rules, *self._rules_for(caller))
+        findings: tuple[str, ...] = ()
         if self.rulebook.enforcing:
-            draft = hold(draft, (*self.ceiling, *rules))
-            findings: tuple[str, ...] = ()
+            draft = hold(draft, rules)
         else:
-            draft = hold(draft, self.ceiling)
-            findings = tuple(map(str, islice(refusals(draft, rules), MOST_FINDINGS)))
+            found = refusals(cap(draft, rules), rules)
+            findings = tuple(map(str, islice(found, MOST_FINDINGS)))
         return Grant(
             session_type=draft.session_type,
             model=draft.model,
@@ -155,14 +155,20 @@ class Policy:
         return profile
 
 
-def hold(draft: Draft, rules: Collection[Rule]) -> Draft:
-    """Cap a draft by the rules, and raise the first refusal that is left."""
+def cap(draft: Draft, rules: Iterable[Rule]) -> Draft:
+    """Lower what nobody asked for to what the rules grant."""
     for rule in rules:
         draft = rule.cap(draft)
-    for refusal in refusals(draft, rules):
+    return draft
+
+
+def hold(draft: Draft, rules: Collection[Rule]) -> Draft:
+    """Cap a draft by the rules, and raise the first refusal that is left."""
+    capped = cap(draft, rules)
+    for refusal in refusals(capped, rules):
         refusal.error.reason = str(refusal)
         raise refusal.error
-    return draft
+    return capped
 
 
 def refusals(draft: Draft, rules: Iterable[Rule]) -> Iterator[Refusal]:

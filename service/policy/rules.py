@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.errors import InvalidValueError, ModelNotAllowedError, SessionFieldNotAllowedError
 from service.policy.paths import MISSING, Path, dotted, get, put
-from service.policy.words import choice, listed, shown
+from service.policy.words import choice, listed, member, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +124,8 @@ class Bound(Rule):
         value = get(draft.session, self.path)
         if value is not MISSING and not self._holds(value):
             yield SessionFieldNotAllowedError(
-                f"'session.{dotted(self.path)}' must be {self._range()} here.",
-                param="session." + dotted(self.path),
+                f"'{member(self.path)}' must be {self._range()} here.",
+                param=member(self.path),
             )
 
     def cap(self, draft: Draft) -> Draft:

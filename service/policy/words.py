@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from service.policy.paths import dotted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.policy.paths import Path
+
 _MOST_CHARACTERS = 80
+_LONGEST_PATH = 200
 _MOST_NAMES = 20
 
 
@@ -16,6 +21,11 @@ def shown(value: Any) -> str:
     """Repeat a value as JSON on one line, cut where it is long: it may be anything a caller sent."""
     text = json.dumps(value, ensure_ascii=True)
     return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"
+
+
+def member(path: Path) -> str:
+    """Name a member of the session as a caller knows it, cut where the caller made it long."""
+    return f"session.{dotted(path)}"[:_LONGEST_PATH]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ settles only that the body is JSON, that its own members are known, and of which
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -82,7 +83,7 @@ class OptionalExpiresAfter(ExpiresAfter):
     seconds: Optional[Annotated[int, Field(ge=MIN_SECRET_TTL)]] = None  # type: ignore[assignment]  # wider
 
 
-class RequestBody(BaseModel):
+class RequestBody(BaseModel, ABC):
     """A body that asks for a client secret."""
 
     model_config = ConfigDict(
@@ -96,13 +97,13 @@ class RequestBody(BaseModel):
     session: Session = Field(default_factory=dict)
     profile: Optional[_Profile] = None
 
+    @abstractmethod
     def to_request(self) -> TokenRequest:
         """Say what the body asks for, in the service's own terms.
 
         Raises:
             InvalidValueError: where ``session.type`` is none that this route mints for.
         """
-        raise NotImplementedError
 
 
 class TokenBody(RequestBody):
