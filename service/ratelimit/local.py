@@ -42,6 +42,11 @@ class LocalStorage(MemoryStorage):
         self._next_sweep_time = 0.0
 
     @property
+    def base_exceptions(self) -> tuple[type[Exception], ...]:
+        """None: memory does not fail, and an error here is a bug that must not give anybody a fresh quota."""
+        return ()
+
+    @property
     def full(self) -> bool:
         """Whether so many keys are alive that strangers should no longer get one each."""
         return self._keys() >= MOST_KEYS

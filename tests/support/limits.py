@@ -7,7 +7,6 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
-import pytest
 from flask import Flask
 
 from service.errors import RateLimitedError
@@ -15,6 +14,7 @@ from service.identity import Caller, pseudonym
 from service.ratelimit.counting import failover_for
 from service.ratelimit.extension import attach
 from service.ratelimit.limiter import RateLimits
+from service.ratelimit.quota import Quota
 from service.settings import LimitSettings
 
 STRATEGIES = ("sliding-window-counter", "moving-window", "fixed-window")
@@ -44,18 +44,21 @@ class Client:
     limits: RateLimits
     caller: Caller
 
-    def is_admitted(self) -> bool:
+    def ask(self) -> Quota | RateLimitedError:
+        """Ask once; give what is left, or the refusal."""
         try:
-            self.limits.reserve(self.caller)
-        except RateLimitedError:
-            return False
-        return True
+            return self.limits.reserve(self.caller)
+        except RateLimitedError as error:
+            return error
+
+    def is_admitted(self) -> bool:
+        return isinstance(self.ask(), Quota)
 
     def is_refused(self) -> RateLimitedError:
         """Expect a refusal and return it."""
-        with pytest.raises(RateLimitedError) as refused:
-            self.limits.reserve(self.caller)
-        return refused.value
+        answer = self.ask()
+        assert isinstance(answer, RateLimitedError)
+        return answer
 
     def uses_up(self, most: int = 1000) -> int:
         """Ask until refused; return how often that went well."""
