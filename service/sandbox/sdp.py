@@ -44,7 +44,7 @@ def answer(offer: str) -> str:
         *([f"a=group:BUNDLE {' '.join(bundled)}"] if bundled else []),
         "a=msid-semantic: WMS *",
     ]
-    transport = _transport()
+    transport = _transport(setup="passive" if "a=setup:active" in lines else "active")
     body = [line for section, kept in answered for line in (*section, *(transport if kept else ()))]
     return "\r\n".join([*head, *body]) + "\r\n"
 
@@ -88,13 +88,13 @@ def _direction(section: list[str]) -> str:
     return next((back for way, back in _REVERSED.items() if f"a={way}" in section), "sendrecv")
 
 
-def _transport() -> list[str]:
+def _transport(*, setup: str) -> list[str]:
     fingerprint = ":".join(f"{byte:02X}" for byte in secrets.token_bytes(32))
     return [
         f"a=ice-ufrag:{random_token(8)}",
         f"a=ice-pwd:{random_token(24)}",
         f"a=fingerprint:sha-256 {fingerprint}",
-        "a=setup:active",
+        f"a=setup:{setup}",
         f"a=candidate:1 1 udp 2130706431 127.0.0.1 {_DISCARD_PORT} typ host",
         "a=end-of-candidates",
     ]

@@ -74,4 +74,4 @@ def line(base_url: str, query: str = "?model=gpt-realtime-2.1", **options: Any) 
         yield Line(ws)
     finally:
         ws.close(timeout=1)
-        ws.shutdown()
+        ws.shutdown()  # type: ignore[no-untyped-call] # it is untyped in an otherwise typed library

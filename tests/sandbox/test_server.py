@@ -1,0 +1,155 @@
+"""The sandbox as a command: what it prints, whom TLS convinces, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography import x509
+
+from service.sandbox.tls import write_certificate
+from tests.support.processes import PYTHON, Running, bare_environ, running
+from tests.support.realtime import CREATE, KEY, bearing, line
+
+_ALONE = (PYTHON, "-m", "service.sandbox")
+
+
+def _is_up(run: Running) -> bool:
+    return "sandbox: " in run.output
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[tuple[str, Path]]:
+    """A sandbox with TLS: its address, and the certificate to trust."""
+    command = (PYTHON, "-m", "service", "sandbox", "--tls", "--port", "0")
+    with running(command, environ=bare_environ(), ready=_is_up) as run:
+        certificate, address = run.output.splitlines()
+        yield address.removeprefix("sandbox: "), Path(certificate.removeprefix("certificate: "))
+
+
+def test_it_prints_one_line_once_it_serves() -> None:
+    """Port 0 becomes a free one, and whoever reads the line can connect at once."""
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        (address,) = run.output.splitlines()
+        assert address.startswith("sandbox: http://127.0.0.1:")
+        assert address.endswith("/v1")
+        assert requests.get(f"{address.removeprefix('sandbox: ')}/models", headers=KEY, timeout=10).ok
+
+
+def test_it_serves_ipv6() -> None:
+    """The address is printed as a URL wants it."""
+    with running((*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        url = run.output.split()[1]
+        assert url.startswith("http://[::1]:")
+        assert requests.get(f"{url}/models", headers=KEY, timeout=10).ok
+
+
+def test_the_environment_of_other_servers_does_not_bend_it() -> None:
+    """Its memory is in one process: two of them would each know half of the secrets."""
+    environ = bare_environ(WEB_CONCURRENCY="4", GUNICORN_CMD_ARGS="--workers 4 --bind 127.0.0.1:1")
+    with running((*_ALONE, "--port", "0"), environ=environ, ready=_is_up) as run:
+        workers = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        assert len(workers) == 1
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_soon_and_says_farewell_to_open_sockets(sent: signal.Signals) -> None:
+    """A person who presses Ctrl-C should not wait, and their page should know."""
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        with line(run.output.split()[1], **bearing("sk-test")) as client:
+            client.until("session.created")
+            before = time.monotonic()
+            os.kill(run.pid, sent)
+            client.listen()
+            assert client.closed == (1001, "the sandbox ends")
+        assert run.wait() == 0
+        assert time.monotonic() - before < 5
+        assert "Traceback" not in run.output
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """And nothing is printed that looks like success."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            (*_ALONE, "--port", port),
+            env=bare_environ(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode != 0
+    assert "in use" in ended.stderr
+    assert "sandbox:" not in ended.stdout
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_requests_and_websockets_trust_the_certificate(secure: tuple[str, Path], host: str) -> None:
+    """By both names, once told; a whole conversation runs over it."""
+    url, authority = secure[0].replace("127.0.0.1", host), secure[1]
+    assert requests.get(f"{url}/models", headers=KEY, verify=str(authority), timeout=10).ok
+    with line(url, sslopt={"ca_certs": str(authority)}, **bearing("sk-test")) as client:
+        client.send(CREATE)
+        assert client.until("response.done")["response"]["status"] == "completed"
+
+
+def test_who_was_not_told_does_not_trust_it(secure: tuple[str, Path]) -> None:
+    """It is nobody's certificate but this run's."""
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{secure[0]}/models", headers=KEY, timeout=10)
+
+
+@pytest.mark.parametrize("client", ["node", "curl"])
+def test_other_clients_trust_the_certificate(secure: tuple[str, Path], client: str) -> None:
+    """Node by its environment, curl by its option."""
+    url, authority = secure
+    commands = {
+        "node": ("node", "-e", f"fetch('{url}/models').then(answer => console.log(answer.status))"),
+        "curl": (
+            "curl",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--cacert",
+            str(authority),
+            f"{url}/models",
+        ),
+    }
+    environ = bare_environ(NODE_EXTRA_CA_CERTS=str(authority))
+    done = subprocess.run(
+        commands[client], env=environ, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "401"
+
+
+def test_the_key_is_private_and_gone_afterwards() -> None:
+    """Only its owner reads it while the sandbox runs, and nobody later."""
+    with running((*_ALONE, "--tls", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        authority = Path(run.output.split()[1])
+        assert authority.parent.stat().st_mode & 0o077 == 0
+        assert (authority.parent / "server.key").stat().st_mode & 0o077 == 0
+    assert not authority.parent.exists()
+
+
+def test_the_authority_can_vouch_for_loopback_alone(tmp_path: Path) -> None:
+    """Its key was never written, and its constraints name three places."""
+    files = write_certificate(tmp_path)
+    authority = x509.load_pem_x509_certificate(files.authority.read_bytes())
+    constraints = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    assert len(constraints.value.permitted_subtrees or ()) == 3
+    assert [path.name for path in tmp_path.iterdir() if "PRIVATE" in path.read_text()] == ["server.key"]
+    context = ssl.create_default_context(cafile=str(files.authority))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    assert context.cert_store_stats()["x509_ca"] == 1
