@@ -186,8 +186,9 @@ class RealtimeSession:
             yield event
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, and the socket too: the library leaves it open where the server closed first."""
         self._socket.close()
+        self._socket.shutdown()
 
     def _receive(self) -> dict[str, Any] | None:
         try:
@@ -275,6 +276,6 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
     try:
         session._await_start()  # noqa: SLF001 - the other half of opening
     except BaseException:
-        socket.close()
+        session.close()
         raise
     return session

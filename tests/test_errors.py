@@ -38,7 +38,11 @@ def faulty(sandbox: Sandbox) -> Iterator[TokenService]:
 @pytest.fixture(scope="module")
 def strict(sandbox: Sandbox) -> Iterator[TokenService]:
     """A service with limits that are soon used up, and a scope to have."""
-    limits = {"RATE_LIMIT_PER_USER": "2/hour", "RATE_LIMIT_GLOBAL": "5/hour", "RATE_LIMIT_FAILED_AUTH": "3/hour"}
+    limits = {
+        "RATE_LIMIT_PER_USER": "2/hour",
+        "RATE_LIMIT_GLOBAL": "5/hour",
+        "RATE_LIMIT_FAILED_AUTH": "3/hour",
+    }
     with running_service(sandbox.base_url, JWT_REQUIRED_SCOPE="realtime", **limits) as service:
         yield service
 
@@ -61,7 +65,11 @@ def error_of(answer: requests.Response, status: int, code: str) -> dict[str, Any
     ("body", "code", "param"),
     [
         ({"modle": "x"}, "unknown_parameter", "modle"),
-        ({"expires_after": {"seconds": 60, "anchr": "created_at"}}, "unknown_parameter", "expires_after.anchr"),
+        (
+            {"expires_after": {"seconds": 60, "anchr": "created_at"}},
+            "unknown_parameter",
+            "expires_after.anchr",
+        ),
         ({"expires_after": {"seconds": 601}}, "invalid_value", "expires_after.seconds"),
         ({"expires_after": {"seconds": 9}}, "invalid_value", "expires_after.seconds"),
         ({"expires_after": {"seconds": "60"}}, "invalid_value", "expires_after.seconds"),
@@ -79,7 +87,9 @@ def test_a_wrong_member_is_a_400_that_names_it(
     assert error_of(service.token(body), 400, code)["param"] == param
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}']
+)
 def test_a_body_that_is_not_a_json_object_is_a_400(service: TokenService, data: bytes) -> None:
     answer = service.token(data=data, headers={"Content-Type": "application/json"})
 
@@ -120,7 +130,18 @@ def test_a_missing_token_is_a_401_whose_challenge_names_no_error(
         sign(sub=" "),
         sign(key=None, algorithm="none"),
     ],
-    ids=["junk", "dots", "large", "signature", "expired", "no exp", "issuer", "audience", "blank sub", "alg none"],
+    ids=[
+        "junk",
+        "dots",
+        "large",
+        "signature",
+        "expired",
+        "no exp",
+        "issuer",
+        "audience",
+        "blank sub",
+        "alg none",
+    ],
 )
 def test_a_bad_token_is_a_401_and_its_sender_never_learns_why(service: TokenService, jwt: str) -> None:
     answer = service.token(jwt=jwt)
@@ -143,12 +164,19 @@ def test_a_token_without_the_scope_is_a_403_with_a_challenge(strict: TokenServic
         ({"model": "gpt-4o"}, "model"),
         ({"session": {"model": "gpt-4o"}}, "session.model"),
         (
-            {"session": {"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}},
+            {
+                "session": {
+                    "type": "transcription",
+                    "audio": {"input": {"transcription": {"model": "whisper-1"}}},
+                }
+            },
             "session.audio.input.transcription.model",
         ),
     ],
 )
-def test_a_model_that_is_not_allowed_is_a_403(service: TokenService, body: dict[str, Any], param: str) -> None:
+def test_a_model_that_is_not_allowed_is_a_403(
+    service: TokenService, body: dict[str, Any], param: str
+) -> None:
     assert error_of(service.token(body), 403, "model_not_allowed")["param"] == param
 
 
@@ -196,7 +224,9 @@ def test_headers_that_are_too_large_are_refused_in_json(service: TokenService) -
     assert answer.json()["error"]["code"] == "request_header_fields_too_large"
 
 
-def test_used_up_limits_are_429s_that_say_whose_limit_it_was_and_when_to_come_back(strict: TokenService) -> None:
+def test_used_up_limits_are_429s_that_say_whose_limit_it_was_and_when_to_come_back(
+    strict: TokenService,
+) -> None:
     def limited(name: str, jwt: str) -> str:
         answer = strict.token(jwt=jwt)
         message: str = error_of(answer, 429, "rate_limit_exceeded")["message"]

@@ -164,7 +164,12 @@ def test_a_preset_without_an_audience_of_its_own_asks_for_one() -> None:
 
 def test_no_representation_of_settings_shows_a_secret() -> None:
     settings = Settings.from_environ(
-        {**GOOD, "METRICS_TOKEN": "canary", "REDIS_URL": "redis://:canary@h", "HTTPS_PROXY": "http://u:canary@p"}
+        {
+            **GOOD,
+            "METRICS_TOKEN": "canary",
+            "REDIS_URL": "redis://:canary@h",
+            "HTTPS_PROXY": "http://u:canary@p",
+        }
     )
 
     assert "canary" not in repr(settings) + str(settings) + settings.model_dump_json()

@@ -32,6 +32,7 @@ class Vendor:
     base_url: str
     script: list[Answer]
     requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    connections: int = 0
 
     def will(self, *answers: Answer) -> None:
         """Begin a new script."""
@@ -46,9 +47,15 @@ def scripted_vendor() -> Iterator[Vendor]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            vendor.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            vendor.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(body)))
+            vendor.requests.append(
+                (self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(body))
+            )
             answer = vendor.script.pop(0) if len(vendor.script) > 1 else vendor.script[0]
             if answer.status is None:
                 self.close_connection = True

@@ -1,0 +1,133 @@
+"""What every answer carries, whichever route gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import sign
+
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture(scope="module")
+def service(sandbox: Sandbox) -> Iterator[TokenService]:
+    """A service that one browser app may call, three times an hour."""
+    with running_service(
+        sandbox.base_url, ALLOWED_ORIGINS=f"{ORIGIN},http://localhost:3000", RATE_LIMIT_PER_USER="3/hour"
+    ) as service:
+        yield service
+
+
+def preflight(service: TokenService, origin: str, headers: str) -> requests.Response:
+    """Ask as a browser does before it sends a POST with these headers."""
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": headers,
+    }
+    return requests.options(f"{service.url}/token", headers=asked, timeout=10)
+
+
+def test_an_answer_is_not_to_be_stored_and_names_its_request(service: TokenService) -> None:
+    answer = service.token(jwt=sign(sub="ada"))
+
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert len(answer.headers["X-Request-Id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("router-id_1.2", True), ("a" * 128, True), ("a" * 129, False), ("x y", False), ("ä", False)],
+)
+def test_the_routers_request_id_is_kept_where_it_is_a_plain_word(
+    service: TokenService, given: str, kept: bool
+) -> None:
+    answer = service.get("/healthz", headers={"X-Request-Id": given.encode()})
+
+    assert (answer.headers["X-Request-Id"] == given) is kept
+
+
+def test_a_caller_is_told_how_the_own_limit_stands(service: TokenService) -> None:
+    user = sign(sub="bob")
+
+    first, second, third, refused = (service.token(jwt=user) for _ in range(4))
+    assert first.headers["RateLimit-Policy"] == '"user";q=3;w=3600'
+    assert [a.headers["RateLimit"].partition(";t=")[0] for a in (first, second, third, refused)] == [
+        '"user";r=2',
+        '"user";r=1',
+        '"user";r=0',
+        '"user";r=0',
+    ]
+    assert "Retry-After" not in third.headers
+    assert refused.status_code == 429
+
+
+def test_an_allowed_origin_may_read_every_answer_errors_included(service: TokenService) -> None:
+    for answer in (
+        service.token(jwt=sign(sub="eve"), headers={"Origin": ORIGIN}),
+        service.token(jwt="junk", headers={"Origin": ORIGIN}),
+        service.get("/nowhere", headers={"Origin": ORIGIN}),
+    ):
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Origin" in answer.headers["Vary"]
+        exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
+        assert exposed == {"Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "https://app.example.com.evil.io",
+        "http://app.example.com",
+        "https://xapp.example.com",
+        "null",
+    ],
+)
+def test_another_origin_gets_no_permission_and_no_shared_cache_entry(
+    service: TokenService, origin: str
+) -> None:
+    answer = service.token(jwt="junk", headers={"Origin": origin})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "Origin" in answer.headers["Vary"]
+
+
+def test_a_preflight_needs_no_token_costs_no_quota_and_allows_what_the_sdks_send(
+    service: TokenService,
+) -> None:
+    sent = "authorization,content-type,x-request-id,x-stainless-lang,x-stainless-retry-count"
+
+    for _ in range(5):
+        answer = preflight(service, ORIGIN, sent)
+        assert answer.status_code in {200, 204}
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
+        assert allowed >= set(sent.split(","))
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert service.token(jwt=sign(sub="fay")).headers["RateLimit"].startswith('"user";r=2')
+
+
+def test_without_allowed_origins_there_is_no_cors_at_all(sandbox: Sandbox) -> None:
+    with running_service(sandbox.base_url) as service:
+        answer = service.token(headers={"Origin": ORIGIN})
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+def test_the_browser_companion_is_served_as_a_module(service: TokenService) -> None:
+    answer = service.get("/static/realtime.js", headers={"Origin": ORIGIN})
+
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_the_demo_page_is_not_there_outside_the_demo(service: TokenService) -> None:
+    assert service.get("/demo").status_code == 404
+
+
+def test_a_service_says_that_it_lives(service: TokenService) -> None:
+    assert service.get("/healthz").json() == {"status": "ok"}

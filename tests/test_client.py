@@ -1,0 +1,122 @@
+"""The companion: from a user's JWT to a talking session, with every refusal told."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import requests
+
+from service.client import SessionRefusedError, Token, TokenRefusedError, connect, request_token, subprotocols
+from tests.support.processes import PYTHON, ROOT
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import sign
+
+ASK = {"type": "response.create", "response": {"output_modalities": ["text"]}}
+
+
+def test_subprotocols_carry_the_secret_and_what_else_is_given_beta_last() -> None:
+    assert subprotocols("ek_1") == ["realtime", "openai-insecure-api-key.ek_1"]
+    assert subprotocols("ek_1", organization="o", project="p", beta=True) == [
+        "realtime",
+        "openai-insecure-api-key.ek_1",
+        "openai-organization.o",
+        "openai-project.p",
+        "openai-beta.realtime-v1",
+    ]
+
+
+def test_a_token_opens_a_session_that_answers(service: TokenService) -> None:
+    token = request_token(
+        f"{service.url}/token", sign(), session={"instructions": "Be brief."}, expires_in=30
+    )
+
+    assert token.session["instructions"] == "Be brief."
+    with connect(token) as session:
+        session.send(ASK)
+        events = [event["type"] for event in until_done(session)]
+    assert events[0] == "session.created"
+    assert events[-1] == "response.done"
+    assert "response.output_text.delta" in events
+
+
+def test_a_used_secret_is_replaced_once_by_a_fresh_one(service: TokenService, sandbox: Sandbox) -> None:
+    token = request_token(f"{service.url}/token", sign())
+    with connect(token):
+        pass
+    before = len(sandbox.mints())
+
+    with connect(token) as session:
+        assert next(iter(session))["type"] == "session.created"
+    assert len(sandbox.mints()) == before + 1
+
+
+def test_a_used_secret_that_cannot_be_renewed_is_refused_with_the_vendors_code(service: TokenService) -> None:
+    token = request_token(f"{service.url}/token", sign())
+    with connect(token):
+        pass
+
+    with pytest.raises(SessionRefusedError) as refused, connect(without_renewal(token)):
+        pass
+    assert refused.value.code == "ephemeral_token_already_used"
+    assert refused.value.close_code == 3000
+    assert token.value not in str(refused.value)
+
+
+def test_a_wrong_secret_is_refused_with_the_vendors_code(service: TokenService) -> None:
+    token = request_token(f"{service.url}/token", sign())
+    forged = Token("ek_x", 0, {}, token.url, subprotocols("ek_forged"), token.calls_url)
+
+    with pytest.raises(SessionRefusedError) as refused, connect(forged):
+        pass
+    assert refused.value.code == "invalid_api_key"
+
+
+def test_a_refused_token_says_why_and_when_to_come_back(sandbox: Sandbox) -> None:
+    with running_service(sandbox.base_url, RATE_LIMIT_PER_USER="1/hour") as service:
+        url = f"{service.url}/token"
+        with pytest.raises(TokenRefusedError) as refused:
+            request_token(url, "junk")
+        assert (refused.value.status, refused.value.code) == (401, "invalid_token")
+        with pytest.raises(TokenRefusedError) as refused:
+            request_token(url, sign(), model="gpt-4o")
+        assert (refused.value.status, refused.value.param) == (403, "model")
+        request_token(url, sign())
+        with pytest.raises(TokenRefusedError) as refused:
+            request_token(url, sign())
+        assert refused.value.code == "rate_limit_exceeded"
+        assert refused.value.retry_after is not None
+        assert refused.value.retry_after >= 1
+
+
+def test_a_token_shows_no_secret(service: TokenService) -> None:
+    token = request_token(f"{service.url}/token", sign())
+
+    assert token.value not in repr(token)
+
+
+def test_a_service_that_is_not_there_is_a_connection_error() -> None:
+    with pytest.raises(requests.ConnectionError):
+        request_token("http://127.0.0.1:9/token", sign())
+
+
+def test_the_companion_imports_nothing_of_the_server() -> None:
+    program = (
+        "import sys, service.client; print([m for m in ('flask', 'gevent', 'pydantic') if m in sys.modules])"
+    )
+
+    done = subprocess.run([PYTHON, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def until_done(session):  # type: ignore[no-untyped-def]
+    """Yield events up to ``response.done``."""
+    for event in session:
+        yield event
+        if event["type"] == "response.done":
+            return
+
+
+def without_renewal(token: Token) -> Token:
+    """Forget how the token was had."""
+    return Token(token.value, token.expires_at, token.session, token.url, token.protocols, token.calls_url)

@@ -1,0 +1,230 @@
+"""One exchange within one deadline: what the vendor is sent, and what becomes of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.service import API_KEY, TokenService, running_service
+from tests.support.tokens import sign
+from tests.support.vendor import SECRET, Answer, Vendor, scripted_vendor
+
+ACCOUNT = {"OPENAI_ORG_ID": "org-acme", "OPENAI_PROJECT_ID": "proj_acme"}
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Vendor]:
+    """A vendor that does what a test tells it to."""
+    with scripted_vendor() as vendor:
+        yield vendor
+
+
+@pytest.fixture(scope="module")
+def service(vendor: Vendor) -> Iterator[TokenService]:
+    """A service of an account with an organisation and a project."""
+    with running_service(vendor.base_url, **ACCOUNT) as service:
+        yield service
+
+
+def test_the_vendor_is_sent_the_session_the_anchor_and_who_asks(
+    vendor: Vendor, service: TokenService
+) -> None:
+    vendor.will(Answer())
+
+    assert service.token({"expires_after": {"seconds": 30}}).status_code == 200
+    [(path, headers, body)] = vendor.requests
+    assert path == "/v1/realtime/client_secrets"
+    assert headers["authorization"] == f"Bearer {API_KEY}"
+    assert headers["openai-organization"] == "org-acme"
+    assert headers["openai-project"] == "proj_acme"
+    assert "openai-beta" not in headers
+    assert body == {
+        "expires_after": {"anchor": "created_at", "seconds": 30},
+        "session": {"type": "realtime", "model": "gpt-realtime-2.1"},
+    }
+
+
+def test_the_safety_identifier_is_stable_for_a_user_short_and_no_plain_hash(
+    vendor: Vendor, service: TokenService
+) -> None:
+    vendor.will(Answer())
+
+    for user in ("ada@example.com", "ada@example.com", "bob@example.com"):
+        service.token(jwt=sign(sub=user))
+    first, again, other = (headers["openai-safety-identifier"] for _, headers, _ in vendor.requests)
+    assert first == again != other
+    assert len(first) == 64
+    assert "ada" not in first
+
+
+def test_the_callers_answer_is_the_vendors_with_a_connection(vendor: Vendor, service: TokenService) -> None:
+    vendor.will(Answer())
+
+    answer = service.token().json()
+    connection = answer.pop("connection")
+    assert answer == {
+        "value": SECRET,
+        "expires_at": 4_102_444_800,
+        "session": {"type": "realtime", "id": "sess_scripted"},
+    }
+    socket = vendor.base_url.replace("http", "ws", 1)
+    assert connection == {
+        "url": f"{socket}/realtime?model=gpt-realtime-2.1",
+        "protocols": [
+            "realtime",
+            f"openai-insecure-api-key.{SECRET}",
+            "openai-organization.org-acme",
+            "openai-project.proj_acme",
+        ],
+        "calls_url": f"{vendor.base_url}/realtime/calls",
+    }
+
+
+@pytest.mark.parametrize("failure", [Answer(502), Answer(503), Answer(504), Answer(None)])
+def test_a_failure_that_passes_is_tried_once_more(
+    vendor: Vendor, service: TokenService, failure: Answer
+) -> None:
+    vendor.will(failure, Answer())
+
+    assert service.token().status_code == 200
+    assert len(vendor.requests) == 2
+
+
+@pytest.mark.parametrize("failure", [Answer(502), Answer(503), Answer(504), Answer(None)])
+def test_a_failure_that_stays_is_given_up_after_the_second_try(
+    vendor: Vendor, service: TokenService, failure: Answer
+) -> None:
+    vendor.will(failure)
+
+    answer = service.token()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "upstream_unavailable")
+    assert len(vendor.requests) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500])
+def test_a_refusal_is_not_tried_again(vendor: Vendor, service: TokenService, status: int) -> None:
+    vendor.will(Answer(status, b"{}"))
+
+    assert service.token().status_code in {502, 503}
+    assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_with_our_key(vendor: Vendor, service: TokenService, status: int) -> None:
+    with scripted_vendor() as elsewhere:
+        vendor.will(Answer(status, headers={"Location": f"{elsewhere.base_url}/realtime/client_secrets"}))
+
+        answer = service.token()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+        assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_vendor_that_refuses_our_key_alarms_the_log_and_tells_the_caller_nothing(
+    vendor: Vendor, service: TokenService, status: int
+) -> None:
+    body = f'{{"error": {{"message": "Incorrect API key: {API_KEY}", "code": "invalid_api_key"}}}}'
+    vendor.will(Answer(status, body.encode()))
+
+    answer = service.token()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_rejected_credentials")
+    assert "Incorrect" not in answer.text
+    alarm = next(line for line in reversed(service.run.output.splitlines()) if '"level":"error"' in line)
+    assert answer.headers["X-Request-Id"] in alarm
+    assert API_KEY not in service.run.output
+
+
+def test_a_key_in_the_vendors_words_does_not_reach_the_caller(vendor: Vendor, service: TokenService) -> None:
+    body = f'{{"error": {{"message": "Bad session for {API_KEY}.", "param": "session", "code": "bad"}}}}'
+    vendor.will(Answer(400, body.encode()))
+
+    error = service.token().json()["error"]
+    assert error == {
+        "message": "Bad session for ***.",
+        "type": "invalid_request_error",
+        "param": "session",
+        "code": "bad",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, "7"),
+        ({"retry-after-ms": "1500"}, "2"),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_vendors_wait_is_passed_on_where_it_names_one(
+    vendor: Vendor, service: TokenService, headers: dict[str, str], seconds: str | None
+) -> None:
+    vendor.will(Answer(429, b"{}", headers))
+
+    answer = service.token()
+    assert answer.json()["error"]["code"] == "upstream_rate_limited"
+    assert answer.headers.get("Retry-After") == seconds
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"value": ""}', b'{"value": "ek_x", "session": {}}', b"[" * 100_000, b"\xff"],
+    ids=["empty", "list", "no members", "empty value", "no expiry", "deep", "not UTF-8"],
+)
+def test_an_answer_without_a_usable_secret_is_a_502(
+    vendor: Vendor, service: TokenService, body: bytes
+) -> None:
+    vendor.will(Answer(200, body))
+
+    answer = service.token()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+def test_a_netrc_does_not_replace_our_key(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("home")
+    netrc = home / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login eve password canary\n")
+    netrc.chmod(0o600)
+    vendor.will(Answer())
+
+    with running_service(vendor.base_url, HOME=str(home)) as service:
+        assert service.token().status_code == 200
+    [(_, headers, _)] = vendor.requests
+    assert headers["authorization"] == f"Bearer {API_KEY}"
+
+
+def test_one_connection_serves_many_mints(vendor: Vendor, service: TokenService) -> None:
+    vendor.will(Answer())
+    service.token()
+    before = vendor.connections
+
+    assert [service.token().status_code for _ in range(20)] == [200] * 20
+    assert len(vendor.requests) == 21
+    assert vendor.connections == before
+
+
+def test_the_beta_dialect_is_flat_and_its_answer_has_todays_shape(vendor: Vendor) -> None:
+    flat = b'{"id": "sess_b", "model": "m", "voice": "ash", "client_secret": {"value": "ek_beta", "expires_at": 9}}'
+    vendor.will(Answer(200, flat))
+
+    with running_service(vendor.base_url, REALTIME_API="beta") as service:
+        answer = service.token({"session": {"voice": "ash"}})
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert (body["value"], body["expires_at"]) == ("ek_beta", 9)
+        assert body["session"] == {"id": "sess_b", "model": "m", "voice": "ash"}
+        assert body["connection"]["protocols"][-1] == "openai-beta.realtime-v1"
+        [(path, headers, sent)] = vendor.requests
+        assert path == "/v1/realtime/sessions"
+        assert headers["openai-beta"] == "realtime=v1"
+        assert sent == {"voice": "ash", "model": "gpt-realtime-2.1"}
+        for path, asked in {
+            "/token": {"expires_after": {"seconds": 60}},
+            "/v1/realtime/client_secrets": {},
+            "/v1/realtime/translations/client_secrets": {},
+        }.items():
+            refused = service.post(path, asked)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+        transcription = service.token({"session": {"type": "transcription"}})
+        assert (transcription.status_code, transcription.json()["error"]["code"]) == (400, "invalid_request")
