@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
 
-from service.client import SessionRefusedError, Token, TokenRefusedError, connect, request_token, subprotocols
+from service.client import (
+    RealtimeSession,
+    SessionRefusedError,
+    Token,
+    TokenRefusedError,
+    connect,
+    request_token,
+    subprotocols,
+)
 from tests.support.processes import PYTHON, ROOT
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -109,7 +119,7 @@ def test_the_companion_imports_nothing_of_the_server() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def until_done(session):  # type: ignore[no-untyped-def]
+def until_done(session: RealtimeSession) -> Iterator[dict[str, Any]]:
     """Yield events up to ``response.done``."""
     for event in session:
         yield event

@@ -23,7 +23,7 @@ def environment_table() -> dict[str, str]:
 def stated(default: object) -> str:
     """Spell a default as the table does."""
     if default is None or default == ():
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(default, bool):
         return f"`{int(default)}`"
     if isinstance(default, float):
