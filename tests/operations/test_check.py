@@ -180,7 +180,7 @@ def test_a_key_set_without_a_usable_key_is_ill(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("seconds_off", "is_well"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
 )
-def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_well: bool) -> None:  # noqa: FBT001
+def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_well: bool) -> None:
     """Tokens are judged by this clock; a few seconds are JWT_LEEWAY's affair."""
     date = formatdate(NOW - seconds_off, usegmt=True)
     assert judged(answer(date=date), "clock").well is is_well
@@ -194,7 +194,7 @@ def test_a_slow_answer_is_no_skew() -> None:
 @pytest.mark.parametrize(
     ("today", "is_well"), [("2026-09-21", True), ("2027-01-02", False), ("2027-02-01", False)]
 )
-def test_an_announced_shutdown_is_told_and_close_to_its_date_is_ill(today: str, is_well: bool) -> None:  # noqa: FBT001
+def test_an_announced_shutdown_is_told_and_close_to_its_date_is_ill(today: str, is_well: bool) -> None:
     """A month before its end, a model's announcement becomes a problem."""
     from datetime import UTC, datetime  # noqa: PLC0415 - for this test alone
 

@@ -181,7 +181,7 @@ def test_a_worker_killed_under_load_costs_its_own_requests_only(sandbox: Sandbox
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
-def test_a_stop_in_mid_mint_answers_every_request_in_flight(whole_group: bool, redis: RedisServer) -> None:  # noqa: FBT001
+def test_a_stop_in_mid_mint_answers_every_request_in_flight(whole_group: bool, redis: RedisServer) -> None:
     """A platform sends SIGTERM to all processes or to the first; each request that came before is answered."""
     with (
         holding_vendor() as vendor,
