@@ -42,6 +42,8 @@ __all__ = ["Authenticator", "ReplayGuard", "TokenRules"]
 VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm)
 """What PyJWT and the cryptography below it raise for a signature or key that is not right."""
 
+_JWS = PyJWS()  # holds no state between tokens
+
 
 class ReplayGuard(Protocol):
     """Remembers which tokens were used, for all workers together."""
@@ -173,7 +175,7 @@ def verified_payload(token: str, key: VerificationKey) -> bytes:
     Raises:
         PyJWTError, ValueError, TypeError, UnsupportedAlgorithm: where it does not verify.
     """
-    verified = PyJWS().decode_complete(
+    verified = _JWS.decode_complete(
         token,
         key.key,
         # By the kind of key, never by the token: that is what alg confusion needs (RFC 8725 §3.1).

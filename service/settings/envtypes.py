@@ -57,17 +57,24 @@ def split_url(text: str) -> SplitResult:
 
 
 def secure_url(text: str) -> str:
+    """Accept a base that paths are appended to: as ``secure_address``, with neither query nor fragment."""
+    text = secure_address(text)
+    if "?" in text or "#" in text:
+        raise ValueError("must hold no query and no fragment")
+    return text.rstrip("/")
+
+
+def secure_address(text: str) -> str:
     """Accept https anywhere and http to this machine only, so that no key or token travels in the clear."""
-    parts = split_url(text.strip())
+    text = text.strip()
+    parts = split_url(text)
     if not parts.hostname:
         raise ValueError("must be a whole URL, such as https://api.openai.com/v1")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https:// (http:// is for loopback addresses only)")
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise ValueError("must hold no query and no fragment")
-    return text.strip().rstrip("/")
+    return text
 
 
 def header_value(secret: SecretStr) -> SecretStr:

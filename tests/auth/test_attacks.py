@@ -170,6 +170,17 @@ def test_a_key_verifies_only_what_it_is_for(algorithm: str, claimed: str) -> Non
     door(PublishedKeys(Signer(algorithm).jwk())).refuses(forged)
 
 
+def test_a_careless_source_of_keys_cannot_widen_a_keys_algorithms() -> None:
+    """The key's own list is given to PyJWT too, so a source that offers a key for anything opens nothing."""
+
+    class Careless:
+        def candidates(self, _header: Any) -> list[VerificationKey]:
+            return [VerificationKey(private_key("RSA").public_key(), ("RS256",))]
+
+    door(Careless()).admits(good_token("RS256"))
+    assert door(Careless()).cause(good_token("PS256")) == "bad_signature"
+
+
 def test_a_jwk_is_bound_to_the_algorithm_it_names() -> None:
     """RFC 8725 §3.1: one key, one algorithm; an RS256 key of the set does not verify PS256."""
     rs256_only = PublishedKeys(Signer("RS256").jwk())
@@ -265,6 +276,8 @@ def test_rsa_signatures_have_one_padding() -> None:
         private.sign(signed, padding.PKCS1v15(), hashes.SHA512()),
         private.sign(signed, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
     ]
+    right = private.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    door_for("RS256").admits(f"{header}.{payload}.{base64url(right)}")
     for signature in others:
         assert door_for("RS256").cause(f"{header}.{payload}.{base64url(signature)}") == "bad_signature"
 

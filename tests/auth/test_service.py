@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
+from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
 from tests.support.processes import wait_until
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import claims
@@ -101,8 +101,9 @@ def test_valid_requests_do_not_notice_a_storm_of_unknown_kids(
     for thread in threads:
         thread.join()
     session.close()
-    # The 95th percentile: this machine has two cores, and others use them too.
-    assert during[-3] - normal < 0.05, f"normal {normal:.4f} s, in the storm {during[-10:]}"
+    # The median, so that a busy machine's own stumbles do not count; none of them may be a wait for the fetch.
+    assert statistics.median(during) - normal < 0.05, f"normal {normal:.4f} s, in the storm {during}"
+    assert during[-1] < 1
     assert set(answers) == {401}
     assert provider.fetches <= 3
 
@@ -123,3 +124,32 @@ def test_a_provider_that_drips_from_the_start_is_a_503_within_the_deadline(
         lambda: service.token(jwt=KNOWN.sign(claims())).status_code == 200, seconds=10, what="the recovery"
     )
     assert provider.fetches == 2
+
+
+def test_a_preset_is_wired_whole(sandbox: Sandbox, provider: IdentityProvider) -> None:
+    """``AUTH_PROVIDER`` with its key set, its legacy secret, its algorithms and its traps; each token once."""
+    secret = "a-legacy-secret-of-a-supabase-project"
+    variables = {
+        "AUTH_PROVIDER": "supabase:ref",
+        "JWT_JWKS_URL": provider.url,
+        "JWT_SECRET": secret,
+        "JWT_ISSUER": "",
+        "JWT_AUDIENCE": "",
+        "JWT_SINGLE_USE": "1",
+    }
+    user = claims(iss="https://ref.supabase.co/auth/v1", aud="authenticated", role="authenticated", jti="1")
+    strange = Signer("PS256", key_id="strange")
+    provider.publish(KNOWN, strange)
+    with running_service(sandbox.base_url, **variables) as service:
+
+        def status(token: str) -> int:
+            return service.token(jwt=token).status_code
+
+        assert status(KNOWN.sign(user)) == 200
+        assert status(KNOWN.sign(user)) == 401, "used before"
+        assert status(KNOWN.sign({**user, "exp": user["exp"] - 1})) == 401, "the id was used before"
+        assert status(KNOWN.sign({**user, "jti": "2"})) == 200
+        assert status(sign_hs256({**user, "jti": "3"}, secret)) == 200
+        assert status(sign_hs256({**user, "jti": "4", "role": "anon"}, secret)) == 401
+        assert status(KNOWN.sign({**user, "jti": "5", "is_anonymous": True})) == 401
+        assert status(strange.sign({**user, "jti": "6"})) == 401, "Supabase does not sign PS256"

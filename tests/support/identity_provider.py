@@ -30,9 +30,16 @@ def as_bytes(part: Mapping[str, Any] | bytes) -> bytes:
     return part if isinstance(part, bytes) else json.dumps(part).encode()
 
 
+def private_key(kind: str, name: str = "first") -> Any:
+    """Give a key of this kind: ``RSA``, ``RSA-1024``, ``P-256``, ``P-384``, ``P-521`` or ``Ed25519``.
+
+    The same for the same name, since generating one takes its time.
+    """
+    return _generated(kind, name)
+
+
 @cache
-def private_key(kind: str, name: str = "first") -> Any:  # noqa: ARG001 - another name is another key
-    """Make a private key once for all tests: ``RSA``, ``RSA-1024``, ``P-256``, ``P-384``, ``P-521`` or ``Ed25519``."""
+def _generated(kind: str, _name: str) -> Any:
     curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
     if kind in curves:
         return ec.generate_private_key(curves[kind])
