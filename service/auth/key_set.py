@@ -77,11 +77,12 @@ def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
 def _usable_key(entry: Mapping[str, Any], allowed: Sequence[str]) -> VerificationKey | None:
     """Make a JWK a key, bound to the algorithms of its kind and, where it names one, to that."""
     key_id = entry.get("kid")
-    if "d" in entry or not isinstance(key_id, str | None):
-        return None  # a private key that everybody can read signs for everybody
+    if not isinstance(key_id, str | None):
+        return None
     try:
         # The kind of key decides; PyJWK would let the entry's own "alg" decide.
         key = PyJWK({name: value for name, value in entry.items() if name != "alg"}).key
+        # A private key is left out: one that everybody can read signs for everybody.
         algorithms = algorithms_of(key) if isinstance(key, PublicKey) else ()
     except (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
         return None  # an unknown kind, or too weak

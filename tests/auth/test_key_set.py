@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448
-from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import OKPAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from service.auth.key_set import KeySet, KeySetError, parse_key_set
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS
@@ -16,6 +16,12 @@ from tests.support.identity_provider import KINDS, Signer, base64url, private_ke
 RSA = Signer("RS256", key_id="rsa")
 WEAK = json.loads(RSAAlgorithm.to_jwk(private_key("RSA-1024").public_key()))
 ED448 = json.loads(OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key()))
+
+
+def private_jwk(signer: Signer) -> dict[str, Any]:
+    """Publish what should never be."""
+    algorithm = get_default_algorithms()[signer.algorithm]
+    return {**json.loads(algorithm.to_jwk(signer.private)), "kid": "private", "key_ops": ["verify"]}
 
 
 def parse(*entries: Any, algorithms: tuple[str, ...] = PUBLIC_KEY_ALGORITHMS) -> KeySet:
@@ -49,6 +55,7 @@ def test_a_key_that_names_none_is_good_for_its_kinds() -> None:
         RSA.jwk(alg="ES256"),
         RSA.jwk(alg=1),
         RSA.jwk(d="AQAB"),
+        *(private_jwk(signer) for signer in (RSA, Signer("ES256"), Signer("EdDSA"))),
         RSA.jwk(kid=7),
         RSA.jwk(n=None),
         RSA.jwk(n="!"),
