@@ -49,7 +49,12 @@ Number = Annotated[float, AfterValidator(lambda number: int(number) if number.is
 """Whole where it can be, as people write it and as the vendor wants its token counts."""
 
 Scalar = str | int | bool
-ClaimValues = Annotated[tuple[Scalar, ...], BeforeValidator(_claim_values)]
+ClaimValues = Annotated[
+    tuple[Scalar, ...],
+    BeforeValidator(
+        _claim_values, json_schema_input_type=Scalar | Annotated[list[Scalar], Field(min_length=1)]
+    ),
+]
 Conditions = dict[Name, ClaimValues]
 
 
@@ -108,7 +113,8 @@ class Limits(Part):
     profile_required: bool = Field(default=False, description="Whether a caller must name a profile.")
     fields: Fields | None = None
     bounds: dict[DottedPath, Range] = Field(
-        default_factory=dict, description="Ranges of numbers in what is sent, by path: `max_output_tokens`."
+        default_factory=dict,
+        json_schema_extra={"additionalProperties": False}, description="Ranges of numbers in what is sent, by path: `max_output_tokens`."
     )
     voices: Names | None = Field(None, description="Voices that a caller may choose.")
     tools: Names | None = Field(None, description="Functions that a caller may bring, by name.")
