@@ -59,7 +59,11 @@ def create_app(settings: Settings) -> Flask:
             key_set=key_set,
             metrics=metrics,
             metrics_token=metrics_token.get_secret_value() if metrics_token else None,
-            description=openapi.describe(beta=settings.beta),
+            description=openapi.describe(
+                longest_life=settings.token_max_ttl,
+                profiles=bool(settings.session_policy and settings.session_policy.profiles),
+                beta=settings.beta,
+            ),
         )
     )
     return app

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import errors, schemas, wire
+from service.openapi import sessions
 
 _REF = "#/components/schemas/{model}"
 
@@ -36,8 +37,21 @@ _ANSWER_HEADERS = {
 }
 
 
-def describe(*, beta: bool = False) -> dict[str, Any]:
-    """Write the description. With ``beta`` there are no drop-in routes."""
+def describe(*, longest_life: int, profiles: bool = False, beta: bool = False) -> dict[str, Any]:
+    """Write the description of a service as it is configured.
+
+    ``longest_life`` is ``TOKEN_MAX_TTL`` in seconds; ``profiles`` says that the admin defined some. With
+    ``beta`` there are neither drop-in routes nor lives to choose.
+    """
+    definitions = _definitions()
+    for body in _BODIES:
+        members = definitions[body.__name__]["properties"]
+        if not profiles:
+            del members["profile"]
+        if beta:
+            del members["expires_after"]
+    for life in ("ExpiresAfter", "OptionalExpiresAfter"):
+        definitions[life]["properties"]["seconds"]["maximum"] = longest_life
     paths: dict[str, Any] = {
         "/token": _mint(
             "Mint a client secret, with all that a client needs to open the socket.",
@@ -64,7 +78,7 @@ def describe(*, beta: bool = False) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": definitions,
             "securitySchemes": {
                 "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "metricsToken": {"type": "http", "scheme": "bearer"},
@@ -73,18 +87,25 @@ def describe(*, beta: bool = False) -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, Any]:
-    bodies = (schemas.TokenBody, schemas.ClientSecretBody, schemas.TranslationSecretBody)
-    answers = (
-        schemas.TokenAnswer,
-        schemas.ClientSecretAnswer,
-        schemas.ErrorAnswer,
-        schemas.HealthAnswer,
-        schemas.ReadyAnswer,
-    )
-    wanted = [(body, "validation") for body in bodies] + [(answer, "serialization") for answer in answers]
+_BODIES = (schemas.TokenBody, schemas.ClientSecretBody, schemas.TranslationSecretBody)
+_ANSWERS = (
+    schemas.TokenAnswer,
+    schemas.ClientSecretAnswer,
+    schemas.ErrorAnswer,
+    schemas.HealthAnswer,
+    schemas.ReadyAnswer,
+)
+
+
+def _definitions() -> dict[str, Any]:
+    wanted = [(body, "validation") for body in _BODIES] + [(answer, "serialization") for answer in _ANSWERS]
     _, together = models_json_schema(wanted, ref_template=_REF)  # type: ignore[arg-type]  # literals in a list
     definitions: dict[str, Any] = together["$defs"]
+    definitions["TokenBody"] = sessions.token_body(definitions["TokenBody"])
+    definitions["ClientSecretBody"] = sessions.client_secret_body(definitions["ClientSecretBody"])
+    definitions["TranslationSecretBody"] = sessions.translation_secret_body(
+        definitions["TranslationSecretBody"]
+    )
     return definitions
 
 

@@ -1,0 +1,34 @@
+"""Keeps schemathesis to what our description speaks of.
+
+A session's further members are the vendor's affair: our description says that they are passed on, and the
+vendor refuses what it does not know with a 400 that no schema of ours can foretell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+OURS = ("type", "model", "audio")
+
+
+@schemathesis.hook
+def map_body(_context: Any, body: Any) -> Any:
+    """Leave out of a session what only the vendor can judge."""
+    session = body.get("session") if isinstance(body, dict) else None
+    if not isinstance(session, dict):
+        return body
+    kept = {name: session[name] for name in OURS if name in session}
+    if isinstance(kept.get("audio"), dict):
+        kept["audio"] = _only_the_model(kept["audio"])
+    return {**body, "session": kept}
+
+
+def _only_the_model(audio: dict[str, Any]) -> dict[str, Any]:
+    inner: Any = audio
+    for name in ("input", "transcription"):
+        inner = inner.get(name) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict) or "model" not in inner:
+        return audio
+    return {"input": {"transcription": {"model": inner["model"]}}}
