@@ -188,7 +188,7 @@ class RealtimeSession:
     def close(self) -> None:
         """Close the session, and the socket too: the library leaves it open where the server closed first."""
         self._socket.close()
-        self._socket.shutdown()
+        self._socket.shutdown()  # type: ignore[no-untyped-call]  # the library types most of itself
 
     def _receive(self) -> dict[str, Any] | None:
         try:
