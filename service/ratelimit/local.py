@@ -84,7 +84,8 @@ class LocalStorage(MemoryStorage):
                 self.clear(key)
 
     def _make_room(self) -> None:
-        if self._keys() < min(self._next_sweep_size, MOST_KEYS) or time.monotonic() < self._next_sweep_time:
+        doubled = self._keys() >= self._next_sweep_size
+        if not doubled and not (self.full and time.monotonic() >= self._next_sweep_time):
             return
         self.remove_expired()
         self._next_sweep_size = max(_SMALL, 2 * self._keys())

@@ -46,5 +46,5 @@ def rate_limit_policy(quota: Quota) -> str:
 
 
 def rate_limit(quota: Quota) -> str:
-    """Write ``"user";r=9;t=33``."""
-    return f'"user";r={quota.remaining};t={ceil(quota.renews_in)}'
+    """Write ``"user";r=9;t=33``. Storages count in milliseconds: what is beyond is noise."""
+    return f'"user";r={quota.remaining};t={ceil(round(quota.renews_in, 3))}'

@@ -1,0 +1,84 @@
+"""What a client is told of its limits is enough to keep to them, and true."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+import time_machine
+
+from tests.support.limits import STRATEGIES, caller, client, limits
+from tests.support.redis import RedisServer
+from tests.support.service import Sandbox, running_service
+from tests.support.tokens import sign
+
+
+def test_the_headers_are_those_of_the_draft() -> None:
+    """draft-ietf-httpapi-ratelimit-headers-10: quota and window, then what remains and until when."""
+    with time_machine.travel(1_800_000_000 + 27, tick=False):
+        quota = limits(per_user="10/minute").reserve(caller())
+    assert quota.headers == {"RateLimit-Policy": '"user";q=10;w=60', "RateLimit": '"user";r=9;t=33'}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_tightest_window_is_shown(strategy: str) -> None:
+    """The one that the client will run into first, be it the short or the long one."""
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        user = client(limits(per_user="3/minute;5/hour", strategy=strategy))
+        minute, hour = '"user";q=3;w=60', '"user";q=5;w=3600'
+        for policy in (minute, hour):
+            for _ in range(2):
+                assert user.limits.reserve(user.caller).headers["RateLimit-Policy"] == policy
+            clock.shift(130)
+
+
+def test_a_refusal_names_the_window_that_takes_longest() -> None:
+    """A client that waits for the shortest only to be refused by the next was lied to."""
+    with time_machine.travel(1_800_000_000 + 1, tick=False):
+        user = client(limits(per_user="3/minute;3/hour"))
+        user.uses_up()
+        refused = user.is_refused()
+    assert refused.headers["RateLimit-Policy"] == '"user";q=3;w=3600'
+    assert int(refused.headers["Retry-After"]) > 3500
+    assert "3 requests in 1 hour" in refused.message
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_client_that_waits_gets_through(storage: str, strategy: str) -> None:
+    """In real time, for as many whole seconds as ``Retry-After`` says."""
+    user = client(limits(storage, per_user="2/second", strategy=strategy))
+    user.uses_up()
+    time.sleep(int(user.is_refused().headers["Retry-After"]))  # what a client does
+    assert user.is_admitted()
+
+
+def test_answers_carry_the_callers_own_limit_and_nothing_of_everybodys(
+    sandbox: Sandbox, redis: RedisServer
+) -> None:
+    """On 200 and 429, for the caller's tier; ``Retry-After`` on 429 only; nothing where nobody is known."""
+    redis.client.flushall()
+    with running_service(
+        sandbox.base_url,
+        REDIS_URL=redis.url,
+        RATE_LIMIT_PER_USER="2/day",
+        RATE_LIMIT_GLOBAL="4/day",
+        RATE_LIMIT_TIERS='{"pro": "50/hour"}',
+    ) as service:
+        headers = [dict(service.token().headers) for _ in range(3)]
+        assert [answer["RateLimit"].split(";t=")[0] for answer in headers] == [
+            '"user";r=1',
+            '"user";r=0',
+            '"user";r=0',
+        ]
+        assert {answer["RateLimit-Policy"] for answer in headers} == {'"user";q=2;w=86400'}
+        assert ["Retry-After" in answer for answer in headers] == [False, False, True]
+
+        pro = sign(sub="pro", tier="pro")
+        assert re.fullmatch(r'"user";r=49;t=3600', service.token(jwt=pro).headers["RateLimit"])
+        service.token(jwt=pro)
+        everybody = service.token(jwt=pro)
+        assert (everybody.status_code, everybody.json()["error"]["type"]) == (429, "rate_limit_error")
+        assert everybody.headers["RateLimit"].startswith('"user";r=48;')
+        assert "RateLimit" not in service.token(jwt="junk").headers
+        everybody.close()
