@@ -109,6 +109,9 @@ class Doorkeeper:
             message = "The Realtime Beta API is no longer supported. Please use the GA API."
             raise Refusal(message, code="beta_api_shape_disabled")
         session = self._session(knock, secret)
+        if knock.beta and session["type"] != "realtime":
+            message = "The sandbox speaks the beta in conversations only."
+            raise Refusal(message, code="invalid_value")
         if secret:
             self.vault.use(secret)
         expires_at = int(self.now()) + sessions.SESSION_SECONDS

@@ -17,6 +17,7 @@ _EXPECTED = {
     "bool_type": "a boolean",
     "int_type": "an integer",
     "float_type": "a decimal",
+    "finite_number": "a finite number",
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
@@ -24,6 +25,7 @@ _EXPECTED = {
 }
 
 _BOUNDS = {
+    "greater_than": ("below_min_value", "below minimum value", ">", "gt"),
     "greater_than_equal": ("below_min_value", "below minimum value", ">=", "ge"),
     "less_than_equal": ("above_max_value", "above maximum value", "<=", "le"),
 }

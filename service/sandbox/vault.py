@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from service import wire
 from service.sandbox.ids import random_token
@@ -38,6 +39,7 @@ class Vault:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._secrets: dict[str, Secret] = {}
+        self._by_expiry: list[tuple[int, str]] = []
         self._used: set[str] = set()
 
     def mint(self, session: Config, seconds: int) -> Secret:
@@ -46,6 +48,7 @@ class Vault:
         value = SECRET_PREFIX + random_token(_SECRET_LENGTH)
         secret = Secret(value, int(self._now()) + seconds, session)
         self._secrets[value] = secret
+        heapq.heappush(self._by_expiry, (secret.expires_at, value))
         return secret
 
     def find(self, value: str) -> Secret:
@@ -70,10 +73,13 @@ class Vault:
         self._used.add(secret.value)
 
     def expire_all(self) -> None:
-        """Let every secret have expired a moment ago."""
-        just_now = int(self._now())
-        self._secrets = {value: replace(s, expires_at=just_now) for value, s in self._secrets.items()}
+        """Let every secret have expired: an expired one and an unknown one are refused alike."""
+        self._secrets.clear()
+        self._used.clear()
+        self._by_expiry.clear()
 
     def _forget_expired(self) -> None:
-        self._secrets = {value: s for value, s in self._secrets.items() if s.expires_at > self._now()}
-        self._used &= self._secrets.keys()
+        while self._by_expiry and self._by_expiry[0][0] <= self._now():
+            _, value = heapq.heappop(self._by_expiry)
+            self._secrets.pop(value, None)
+            self._used.discard(value)

@@ -13,6 +13,7 @@ from service.sandbox.talk.arguments import arguments_for
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "nothing": {},
+    "anything": {"type": "object", "properties": {"q": True}, "required": ["q", "r"]},
     "no properties": {"type": "object", "additionalProperties": False},
     "text": {
         "type": "object",
@@ -65,6 +66,12 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
         },
     },
 }
+
+
+def test_a_schema_without_end_is_given_up() -> None:
+    """No arguments could fit it, and the sandbox goes on."""
+    endless = {"type": "array", "minItems": 1, "items": {"$ref": "#"}}
+    assert str(arguments_for(endless, "")).count("[") < 20
 
 
 @pytest.mark.parametrize("name", _SCHEMAS)

@@ -276,7 +276,7 @@ def test_a_tool_that_the_user_names_is_called_and_its_answer_spoken_of() -> None
         ({"type": "function", "name": "unknown"}, "How are you?", False),
     ],
 )
-def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said: str, called: bool) -> None:  # noqa: FBT001
+def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said: str, called: bool) -> None:
     """Anything else would surprise whoever only wants to talk."""
     talker = Talker({"tools": [_WEATHER], "tool_choice": choice})
     talker.say(said)

@@ -82,6 +82,12 @@ def test_a_mint_answers_a_secret_and_a_complete_session(sandbox: Sandbox) -> Non
             "missing_required_parameter",
             "session.tools[0].name",
         ),
+        (
+            _MINT,
+            _session(tools=[{"type": "function", "name": "x", "parameters": {"properties": 7}}]),
+            "invalid_type",
+            "session.tools[0].parameters.properties",
+        ),
         (_MINT, _session(tool_choice="always"), "invalid_value", "session.tool_choice"),
         (
             _MINT,

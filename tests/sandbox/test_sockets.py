@@ -197,6 +197,15 @@ def test_secrets_of_the_beta_sandbox_open_either_shape(
         assert ("modalities" in session) is bool(more)
 
 
+def test_the_beta_is_for_conversations(beta_sandbox: Sandbox) -> None:
+    """Its transcriptions were another API again."""
+    header = ["Authorization: Bearer sk-test", "OpenAI-Beta: realtime=v1"]
+    assert _refused(beta_sandbox, "?intent=transcription", {"header": header})[1:] == (
+        4000,
+        "invalid_request_error.invalid_value",
+    )
+
+
 def test_bad_messages_leave_the_socket_open(sandbox: Sandbox) -> None:
     """Text that is no JSON, bytes, and a type that nobody knows."""
     with line(sandbox.base_url, **bearing("sk-test")) as client:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from service.sandbox.shapes.base import Shape, by_kind
+from service.sandbox.shapes.json_schema import JsonSchema
 
 
 class FunctionTool(Shape):
@@ -15,7 +16,7 @@ class FunctionTool(Shape):
     type: Literal["function"]
     name: Annotated[str, Field(min_length=1, max_length=64)]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JsonSchema | None = None
 
 
 class McpTool(BaseModel):

@@ -22,14 +22,17 @@ _FORMATS = {
 }
 
 _DEEPEST = 8
-"""A schema that refers to itself ends here."""
+"""A schema that refers to itself ends here, or where it insists on going on, at twice the depth."""
+
+_MOST_ITEMS, _MOST_CHARACTERS = 100, 10_000
+"""A schema that asks for more is not served."""
 
 
 def arguments_for(schema: Schema | None, said: str) -> Any:
     """Make up arguments.
 
     Args:
-        schema: the tool's ``parameters``.
+        schema: the tool's ``parameters``, which `shapes.json_schema` has found to be well-formed.
         said: what the user said behind the tool's name; it fills strings that are free.
     """
     return _Filler(schema or {}, said).fill(schema or {}, "value", 0)
@@ -49,8 +52,12 @@ class _Filler:
             "null": lambda _schema, _name, _depth: None,
         }
 
-    def fill(self, schema: Schema, name: str, depth: int) -> Any:
+    def fill(self, schema: Schema | bool, name: str, depth: int) -> Any:  # noqa: FBT001 - true is a schema
         """Make up one value; ``name`` is the property it is for."""
+        if depth > 2 * _DEEPEST:
+            return None
+        if isinstance(schema, bool):
+            return self._said or name
         schema = self._resolved(schema)
         for given in ("const", "default"):
             if given in schema:
@@ -58,36 +65,29 @@ class _Filler:
         for listed in ("enum", "examples"):
             if schema.get(listed):
                 return self._mentioned(schema[listed])
-        make = self._by_type.get(self._type_of(schema), self._by_type["object"])
+        make = self._by_type.get(_type_of(schema), self._by_type["object"])
         return make(schema, name, depth)
 
     def _resolved(self, schema: Schema) -> Schema:
         """Follow references and choices until a plain schema is left."""
         for _ in range(_DEEPEST):
-            reference = schema.get("$ref")
-            if isinstance(reference, str) and reference.startswith("#"):
-                schema = self._look_up(reference)
-                continue
             choice = next((schema[word] for word in ("anyOf", "oneOf") if schema.get(word)), None)
-            if choice:
-                schema = {**{k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}, **choice[0]}
-                continue
-            if schema.get("allOf"):
+            if "$ref" in schema:
+                schema = self._look_up(schema["$ref"])
+            elif choice:
+                rest = {name: value for name, value in schema.items() if name not in {"anyOf", "oneOf"}}
+                schema = rest | _as_object(choice[0])
+            elif schema.get("allOf"):
                 schema = _merged(schema)
-                continue
-            break
+            else:
+                break
         return schema
 
     def _look_up(self, reference: str) -> Schema:
         found: Any = self._root
-        for step in reference.lstrip("#/").split("/"):
+        for step in reference.removeprefix("#").split("/"):
             found = found.get(step, {}) if step and isinstance(found, dict) else found
-        return found if isinstance(found, dict) else {}
-
-    @staticmethod
-    def _type_of(schema: Schema) -> str:
-        kind = schema.get("type", "array" if "items" in schema else "object")
-        return str(kind[0] if isinstance(kind, list) and kind else kind)
+        return _as_object(found)
 
     def _mentioned(self, values: list[Any]) -> Any:
         """Prefer the value that the user spoke of."""
@@ -95,19 +95,18 @@ class _Filler:
         return next((v for v in values if isinstance(v, str) and v and v.lower() in said), values[0])
 
     def _object(self, schema: Schema, _name: str, depth: int) -> dict[str, Any]:
-        properties = schema.get("properties") or {}
-        wanted = schema.get("required")
-        if wanted is None:
-            wanted = [] if depth >= _DEEPEST else list(properties)
-        return {name: self.fill(properties.get(name) or {}, name, depth + 1) for name in wanted}
+        properties = schema.get("properties", {})
+        wanted = schema.get("required", list(properties)) if depth < _DEEPEST else schema.get("required", [])
+        return {name: self.fill(properties.get(name, True), name, depth + 1) for name in wanted}
 
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         length = max(schema.get("minItems", 0), 0 if depth >= _DEEPEST else 1)
-        return [self.fill(schema.get("items") or {"type": "string"}, name, depth + 1) for _ in range(length)]
+        item = schema.get("items", True)
+        return [self.fill(item, name, depth + 1) for _ in range(min(length, _MOST_ITEMS))]
 
     def _string(self, schema: Schema, name: str, _depth: int) -> str:
         text = str(_FORMATS.get(schema.get("format", ""), self._said or name))
-        text = text.ljust(schema.get("minLength", 0), ".")
+        text = text.ljust(min(schema.get("minLength", 0), _MOST_CHARACTERS), ".")
         return text[: schema.get("maxLength", len(text))]
 
     def _integer(self, schema: Schema, _name: str, _depth: int) -> int:
@@ -117,6 +116,15 @@ class _Filler:
         return _lowest(schema, step=0.5)
 
 
+def _type_of(schema: Schema) -> str:
+    kind = schema.get("type", "array" if "items" in schema else "object")
+    return kind if isinstance(kind, str) else next(iter(kind), "object")
+
+
+def _as_object(schema: Any) -> Schema:
+    return schema if isinstance(schema, dict) else {}
+
+
 def _lowest(schema: Schema, *, step: float) -> float:
     """The lowest number that the bounds allow, or 1 where they do not speak against it."""
     low = schema.get("minimum", -math.inf)
@@ -124,14 +132,15 @@ def _lowest(schema: Schema, *, step: float) -> float:
         low = max(low, schema["exclusiveMinimum"] + step)
     high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
     value: float = min(max(1, low), high)
-    factor = schema.get("multipleOf")
-    return math.ceil(value / factor) * factor if factor else value
+    factor = schema.get("multipleOf", 0)
+    steps = value / factor if factor else math.inf
+    return math.ceil(steps) * factor if math.isfinite(steps) else value
 
 
 def _merged(schema: Schema) -> Schema:
     """Flatten ``allOf``, as far as its branches are objects."""
-    merged = {k: v for k, v in schema.items() if k != "allOf"}
-    for branch in schema["allOf"]:
+    merged = {name: value for name, value in schema.items() if name != "allOf"}
+    for branch in map(_as_object, schema["allOf"]):
         properties = {**merged.get("properties", {}), **branch.get("properties", {})}
         required = [*merged.get("required", []), *branch.get("required", [])]
         merged = {**merged, **branch, "properties": properties, "required": required}
