@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -64,6 +65,14 @@ Session = Annotated[
     Field(description="The session's configuration, in the vendor's own shape."),
 ]
 
+
+def _whole(value: Any) -> Any:
+    """Take 60.0 for 60: JSON has one kind of number, and JSON Schema calls both an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Seconds = Annotated[int, Field(ge=MIN_SECRET_TTL), BeforeValidator(_whole)]
+
 _Model = Annotated[Name, Field(description="The model; the same as the one in `session`, if both are given.")]
 _Profile = Annotated[Name, Field(description="A session profile that the service's admin has defined.")]
 
@@ -73,14 +82,14 @@ class ExpiresAfter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_drop_null_defaults)
 
-    seconds: int = Field(ge=MIN_SECRET_TTL, description="Seconds from now; at most `TOKEN_MAX_TTL`.")
+    seconds: Seconds = Field(description="Seconds from now; at most `TOKEN_MAX_TTL`.")
     anchor: Literal["created_at"] = "created_at"
 
 
 class OptionalExpiresAfter(ExpiresAfter):
     """The vendor's own form, which may leave the seconds to the server."""
 
-    seconds: Optional[Annotated[int, Field(ge=MIN_SECRET_TTL)]] = None  # type: ignore[assignment]  # wider
+    seconds: Optional[Seconds] = None  # type: ignore[assignment]  # wider
 
 
 class RequestBody(BaseModel, ABC):

@@ -56,7 +56,7 @@ REFUSED: list[tuple[type[RequestBody], Any, str, str]] = [
     (TokenBody, {"modell": "m"}, "unknown_parameter", "modell"),
     (TokenBody, {"expires_after": {"seconds": 60, "anchr": "x"}}, "unknown_parameter", "expires_after.anchr"),
     (TokenBody, {"expires_after": {"seconds": "60"}}, "invalid_value", "expires_after.seconds"),
-    (TokenBody, {"expires_after": {"seconds": 60.0}}, "invalid_value", "expires_after.seconds"),
+    (TokenBody, {"expires_after": {"seconds": 60.5}}, "invalid_value", "expires_after.seconds"),
     (TokenBody, {"expires_after": {"seconds": True}}, "invalid_value", "expires_after.seconds"),
     (TokenBody, {"expires_after": {"seconds": 9}}, "invalid_value", "expires_after.seconds"),
     (TokenBody, {"expires_after": {"seconds": -60}}, "invalid_value", "expires_after.seconds"),

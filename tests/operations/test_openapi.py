@@ -1,0 +1,120 @@
+"""The description holds: schemathesis asks whatever it allows, and whatever it forbids, with every check on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import PYTHON, ROOT, bare_environ
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import sign
+
+METRICS_TOKEN = "a-token-for-prometheus"
+EXAMPLES = "100" if os.environ.get("CI") else "25"
+METRICS_CONFIG = f"""
+[[operations]]
+include-path = "/metrics"
+headers = {{ Authorization = "Bearer {METRICS_TOKEN}" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def described(sandbox: Sandbox) -> Iterator[TokenService]:
+    """A service with numbers to show and a bound on lives that is not the default."""
+    with running_service(sandbox.base_url, METRICS_TOKEN=METRICS_TOKEN, TOKEN_MAX_TTL="900") as service:
+        yield service
+
+
+def description(service: TokenService) -> dict[str, Any]:
+    """Fetch it."""
+    answer: dict[str, Any] = service.get("/openapi.json").json()
+    return answer
+
+
+def test_schemathesis_finds_nothing(described: TokenService, tmp_path: Path) -> None:
+    """Whatever the description allows is accepted, whatever it forbids refused, all in the shapes it tells."""
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(METRICS_CONFIG)
+    command = [
+        PYTHON,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(config),
+        "run",
+        f"{described.url}/openapi.json",
+    ]
+    options = [
+        "--checks",
+        "all",
+        "--max-examples",
+        EXAMPLES,
+        "--continue-on-failure",
+        "--no-color",
+        "--generation-deterministic",
+    ]
+    result = subprocess.run(
+        [*command, *options, "--header", f"Authorization: Bearer {sign()}"],
+        check=False,
+        cwd=tmp_path,
+        env=bare_environ(
+            PYTHONPATH=str(ROOT),
+            SCHEMATHESIS_HOOKS="tests.operations.schemathesis_hooks",
+            PYTHONWARNINGS="ignore",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    others = len(description(described)["paths"]) - 1  # it leaves out the description itself
+    assert f"Tested: {others}" in result.stdout, result.stdout[-2000:]
+
+
+def test_every_route_described_exists(described: TokenService) -> None:
+    """And knows the method it is described with."""
+    for path, methods in description(described)["paths"].items():
+        for method in methods:
+            answer = described.post(path) if method == "post" else described.get(path)
+            assert answer.status_code not in {404, 405}, path
+
+
+def test_the_description_is_of_this_very_service(described: TokenService, service: TokenService) -> None:
+    """The longest life is the admin's, and members that nothing here knows are not offered."""
+    longest = [
+        description(each)["components"]["schemas"]["ExpiresAfter"]["properties"]["seconds"]["maximum"]
+        for each in (described, service)
+    ]
+    assert longest == [900, 600]
+    assert "profile" not in description(service)["components"]["schemas"]["TokenBody"]["properties"]
+
+
+def test_profiles_are_offered_where_the_admin_defined_some(sandbox: Sandbox) -> None:
+    """Not by name: that is between the admin and the apps."""
+    policy = '{"profiles": {"kiosk-secret-name": {"session": {"instructions": "Be brief."}}}}'
+    with running_service(sandbox.base_url, SESSION_POLICY=policy) as service:
+        text = service.get("/openapi.json").text
+        assert "profile" in description(service)["components"]["schemas"]["TokenBody"]["properties"]
+        assert "kiosk-secret-name" not in text
+
+
+def test_the_beta_dialect_is_described_without_what_it_has_not(beta_sandbox: Sandbox) -> None:
+    """No drop-in routes, and no lives to choose."""
+    with running_service(beta_sandbox.base_url, REALTIME_API="beta") as service:
+        document = description(service)
+    assert not [path for path in document["paths"] if path.startswith("/v1/")]
+    assert "expires_after" not in document["components"]["schemas"]["TokenBody"]["properties"]
+
+
+def test_every_error_a_mint_may_end_with_is_described(described: TokenService) -> None:
+    """One answer for each status of the contract's table, with its codes."""
+    answers = description(described)["paths"]["/token"]["post"]["responses"]
+    assert set(answers) == {"200", "400", "401", "403", "413", "415", "429", "500", "502", "503", "504"}
+    for code in ("upstream_rejected_credentials", "upstream_error"):
+        assert code in answers["502"]["description"]
+    assert answers["429"]["headers"]["Retry-After"]["required"] is True
