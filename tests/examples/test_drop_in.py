@@ -187,8 +187,9 @@ def test_a_rate_limit_is_a_rate_limit_error(sandbox: Sandbox) -> None:
 
 def test_the_sdk_gets_in_by_its_own_retry(sandbox: Sandbox) -> None:
     """It waits for as long as ``Retry-After`` says, which is then long enough."""
+    limit = {"RATE_LIMIT_PER_USER": "1/2seconds", "RATE_LIMIT_STRATEGY": "moving-window"}
     with (
-        running_service(sandbox.base_url, RATE_LIMIT_PER_USER="1/2seconds") as service,
+        running_service(sandbox.base_url, **limit) as service,
         OpenAI(base_url=f"{service.url}/v1", api_key=sign(), max_retries=1) as client,
     ):
         client.realtime.client_secrets.create(session=SESSION)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 README = ROOT / "README.md"
 PROGRAMS = ROOT / "tests" / "examples"
-# Node 22 has the browsers' WebSocket of itself; 20 has it behind this flag, which 22 still knows.
-NODE = ("node", "--experimental-websocket", "--no-warnings", "--input-type=module", "-")
+NODE = ("node", "--import", "./websocket.mjs", "--input-type=module", "-")
 _RUN_SECONDS = 60.0
 _EXAMPLE = re.compile(r"<!-- example: ([\w-]+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
