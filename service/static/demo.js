@@ -164,10 +164,12 @@ function heard(bytes) {
   return bytes ? `${bytes.toLocaleString("en")} bytes of audio, ${seconds} s` : "No audio yet";
 }
 
-/** Offers the models and settings that the chosen session type has. */
+/** Offers the settings that what is chosen has; the models too, where another session type was chosen. */
 function offer() {
   const { type, answers } = choice();
-  model.replaceChildren(...(page.models[type] ?? []).map((name) => new Option(name)));
+  if (type !== form.dataset.type) {
+    model.replaceChildren(...(page.models[type] ?? []).map((name) => new Option(name)));
+  }
   form.dataset.type = type;
   form.dataset.answers = answers;
 }
@@ -189,10 +191,7 @@ form.addEventListener("submit", (event) => {
   open(({ signal }) => mint({ signal }));
 });
 
-form.addEventListener("change", (event) => {
-  const { name } = /** @type {HTMLInputElement} */ (event.target);
-  if (name === "type" || name === "answers") offer();
-});
+form.addEventListener("change", offer);
 
 jwt.addEventListener("input", showClaims);
 

@@ -56,6 +56,20 @@ def test_the_answer_may_be_written_instead(demo: DemoPage) -> None:
     assert demo.audio_bytes == 0
 
 
+def test_the_chosen_model_and_voice_are_the_sessions(demo: DemoPage) -> None:
+    """A choice of model outlives a choice of how to be answered; both reach the session."""
+    demo.page.get_by_label("Model").select_option("gpt-realtime-2.1-mini")
+    demo.choose("Written")
+    demo.choose("Spoken")
+    demo.page.get_by_label("Voice").select_option("cedar")
+    with demo.page.expect_response("**/token") as minted:
+        demo.connect()
+
+    session = minted.value.json()["session"]
+    assert session["model"] == "gpt-realtime-2.1-mini"
+    assert session["audio"]["output"]["voice"] == "cedar"
+
+
 def test_the_answer_can_be_stopped(demo: DemoPage) -> None:
     """The vendor is told to stop, and how much of its answer was heard."""
     demo.connect()
