@@ -202,4 +202,4 @@ class JwksKeys:
     def _failed(self, error: str) -> _Snapshot:
         log.warning("The key set %s could not be refreshed: %s", self._url, error)
         until = self._clock() + self._timing.failure_cooldown
-        return replace(self._now, error=error, failing_until=until, next_refresh=until)
+        return replace(self._now, error=error, failing_until=until)

@@ -29,6 +29,5 @@ def shown(value: Any) -> str:
     must not reach the log as they are.
     """
     text = value if isinstance(value, str) else type(value).__name__
-    cut = text[:MAX_SHOWN]
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
-    return line[:MAX_SHOWN] + ("…" if len(text) > MAX_SHOWN or len(line) > MAX_SHOWN else "")
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return line if len(line) <= MAX_SHOWN else line[:MAX_SHOWN] + "…"

@@ -305,6 +305,21 @@ def test_nobody_there_is_a_503() -> None:
     assert "cannot be reached (ConnectionError)" in failing(gone)
 
 
+def test_an_unforeseen_failure_is_a_failure_like_another(caplog: pytest.LogCaptureFixture) -> None:
+    """Those who wait are let go at once, the next fetch cools down, and the log has the traceback."""
+
+    class BrokenSession:
+        def get(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("unforeseen")
+
+    keys = JwksKeys("https://issuer.test/keys", http=BrokenSession(), clock=Clock())  # type: ignore[arg-type]
+    with pytest.raises(IdentityProviderUnavailableError) as refused:
+        keys.candidates(KNOWN)
+    assert str(refused.value.reason).endswith("RuntimeError")
+    assert refused.value.headers["Retry-After"] == "5"
+    assert any(record.exc_info for record in caplog.records)
+
+
 def test_the_log_tells_of_a_failed_refresh(
     provider: IdentityProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
