@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.errors import ServiceError
+from service.errors import RateLimitedError, ServiceError
 from service.identity import Grant, Served
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -59,6 +59,12 @@ class Metrics:
         self._refusals = Counter(
             "token_service_refusals", "Mints refused, by code.", ["code"], registry=registry
         )
+        self._limited = Counter(
+            "token_service_rate_limited",
+            "Requests over a limit, by whose it was: user, address or global.",
+            ["limit"],
+            registry=registry,
+        )
         self._storage = Gauge(
             "token_service_limit_storage",
             "1 beside each state that the limit storage has in some process.",
@@ -89,6 +95,8 @@ class Metrics:
     def refused(self, error: ServiceError) -> None:
         """Count a mint that was refused."""
         self._refusals.labels(_bounded(error.code)).inc()
+        if isinstance(error, RateLimitedError):
+            self._limited.labels(error.limit).inc()
 
     def limit_storage(self, state: StorageState) -> None:
         """Note how the limit storage is, as this process sees it."""
