@@ -16,7 +16,10 @@ from tests.support.tokens import sign
 BOTH = ["tls_demo", "plain_demo"]
 PYTHON_RUNS = [*product(["openai-python", "python-companion", "python-websocket-client"], BOTH)]
 # The vendor's SDK for Node opens no socket but wss:.
-NODE_RUNS = [("openai-node", "tls_demo"), ("openai-websocket", "tls_demo"), *product(["ws"], BOTH)]
+NODE_RUNS = [
+    *product(["openai-node", "openai-websocket"], ["tls_demo"]),
+    *product(["openai-agents", "ws"], BOTH),
+]
 BROWSER_EXAMPLES = ["browser-module", "browser-websocket"]
 BROWSER_RUNS = [*product(BROWSER_EXAMPLES, BOTH)]
 
