@@ -114,7 +114,8 @@ class Limits(Part):
     fields: Fields | None = None
     bounds: dict[DottedPath, Range] = Field(
         default_factory=dict,
-        json_schema_extra={"additionalProperties": False}, description="Ranges of numbers in what is sent, by path: `max_output_tokens`."
+        json_schema_extra={"additionalProperties": False},
+        description="Ranges of numbers in what is sent, by path: `max_output_tokens`.",
     )
     voices: Names | None = Field(None, description="Voices that a caller may choose.")
     tools: Names | None = Field(None, description="Functions that a caller may bring, by name.")

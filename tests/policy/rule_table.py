@@ -101,6 +101,7 @@ TABLE = [
     Row("a locked model is not", {"profiles": {"p": {"model": BIG, "locked": ["model"]}}}, {}, {"profile": "p", "model": SMALL}, Refused("session.model", "profiles.p.locked")),
     Row("wherever its type keeps it", {"profiles": {"p": {"model": TRANSCRIBE, "session": {"type": "transcription"}, "locked": ["model"]}}}, {}, {"profile": "p", "model": SMALL}, Refused("session.audio.input.transcription.model", "profiles.p.locked")),
     Row("a profile says the type", {"profiles": {"p": {"model": TRANSCRIBE, "session": {"type": "transcription"}}}}, {}, {"profile": "p"}, {"type": "transcription", "audio": {"input": {"transcription": {"model": TRANSCRIBE}}}}),
+    Row("a profile of another type takes no default model", {"profiles": {"p": {"session": {"type": "translation"}}}}, {}, {"profile": "p"}, Refused("session.model", "", "invalid_value")),
     Row("a caller cannot make it another", {"profiles": {"p": {"model": TRANSCRIBE, "session": {"type": "transcription"}}}}, {}, {"profile": "p", "session": {"type": "realtime"}}, Refused("session.type", "", "invalid_value")),
     Row("an unknown profile", LOCKED, {}, {"profile": "q"}, Refused("profile", "", "invalid_value")),
     Row("a profile may require a claim", {"profiles": {"p": {"requires": {"plan": "pro"}}}}, {"plan": "free"}, {"profile": "p"}, Refused("profile", "profiles.p.requires")),
@@ -124,6 +125,7 @@ TABLE = [
     Row("inf is above every bound", {"bounds": {"max_output_tokens": 1024}}, {}, session(max_output_tokens="inf"), Refused("session.max_output_tokens", "bounds.max_output_tokens")),
     Row("true is no number", {"bounds": {"max_output_tokens": 1024}}, {}, session(max_output_tokens=True), Refused("session.max_output_tokens", "bounds.max_output_tokens")),
     Row("no limit would be none, so it is sent", {"bounds": {"max_output_tokens": 1024}}, {}, {}, {"max_output_tokens": 1024}),
+    Row("a lock on what nobody sets does not hinder that", {"bounds": {"max_output_tokens": 9}, "profiles": {"p": {"locked": ["max_output_tokens"]}}}, {}, {"profile": "p"}, {"max_output_tokens": 9}),
     Row("other absent numbers are the vendor's", {"bounds": {"audio.output.speed": 1}}, {}, {}, {"model": BIG}),
     Row("a number below", {"bounds": {"audio.output.speed": {"min": 0.5, "max": 1}}}, {}, session(audio={"output": {"speed": 0.4}}), Refused("session.audio.output.speed", "bounds.audio.output.speed")),
     # limits on what the caller brings

@@ -191,6 +191,12 @@ def test_a_profile_that_a_caller_must_complete_is_no_conflict() -> None:
     assert settings(document).session_policy is not None
 
 
+def test_defaults_that_nobody_uses_are_no_conflict() -> None:
+    """They are warned of: the admin may be about to make profiles voluntary again."""
+    document = {"profile_required": True, "defaults": {}, "profiles": {"a": {}}}
+    assert settings(document).session_policy is not None
+
+
 def test_a_broken_variable_does_not_hide_behind_the_policy() -> None:
     """Both are reported."""
     with pytest.raises(ConfigurationError) as caught:

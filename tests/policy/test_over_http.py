@@ -23,7 +23,7 @@ DOCUMENT: dict[str, Any] = {
     },
     "bounds": {"max_output_tokens": 1024},
 }
-AGENT = {"scope": "realtime:support", "given_name": "Ada"}
+AGENT: dict[str, Any] = {"scope": "realtime:support", "given_name": "Ada"}
 
 
 @pytest.fixture(scope="module")
