@@ -11,7 +11,7 @@ _COMMANDS = {
     "sandbox": "service.commands.sandbox:sandbox",
     "check": "service.check.command:check",
     "limits": "service.ratelimit.command:limits",
-    "policy": "service.policy.command:policy",
+    "policy": "service.commands.policy:policy",
     "issue-jwt": "service.commands.issue_jwt:issue_jwt",
     "connect": "service.commands.connect:connect",
 }

@@ -24,11 +24,11 @@ from service.auth.claims import (
     check_issuer,
     check_times,
     check_type,
-    has_scope,
     subject_of,
 )
 from service.auth.refusal import Refusal, shown
 from service.auth.strict_json import parse_object
+from service.claims import has_scope
 from service.errors import InsufficientScopeError, InvalidTokenError
 from service.identity import Caller, pseudonym
 

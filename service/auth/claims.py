@@ -144,13 +144,3 @@ def subject_of(claims: Claims) -> str:
     if not subject.strip() or not subject.isprintable() or len(subject) > MAX_SUBJECT_CHARACTERS:
         raise Refusal("bad_subject", "sub is blank, unprintable or too long")
     return subject
-
-
-def has_scope(claims: Claims, scope: str) -> bool:
-    """Look for a scope in ``scope`` (RFC 8693 §4.2, a string), ``scp`` and ``permissions`` (lists)."""
-    for name in ("scope", "scp", "permissions"):
-        granted = claims.get(name)
-        scopes = granted.split(" ") if isinstance(granted, str) else granted
-        if isinstance(scopes, list) and scope in scopes:
-            return True
-    return False

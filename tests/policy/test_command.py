@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from service.policy.command import policy as command
+from service.commands.policy import policy as command
 from service.policy.explain import HONEST_WORDS
 from tests.support.processes import PYTHON, bare_environ
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 from service.errors import ServiceError
@@ -16,7 +17,8 @@ MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-4o-transcribe", "gpt
 def caller(**claims: Any) -> Caller:
     """Make a caller whose JWT says this."""
     subject = str(claims.get("sub", "ada"))
-    return Caller(issuer="https://issuer.test", subject=subject, claims=claims, pseudonym="pseudonym")
+    read_only = MappingProxyType(claims)  # as the authenticator hands them on
+    return Caller(issuer="https://issuer.test", subject=subject, claims=read_only, pseudonym="pseudonym")
 
 
 def document(members: dict[str, Any]) -> PolicyDocument:
