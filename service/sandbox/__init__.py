@@ -1,16 +1,16 @@
 """An offline stand-in for the vendor's Realtime API: its own small server, free of charge.
 
-    app       the Flask application: HTTP routes and sockets meet here
-    server    gunicorn in the foreground, with or without TLS
+    __main__   python -m service.sandbox: patches gevent, then runs the server
+    server     gunicorn in the foreground, with or without TLS     worker     its worker, which says farewell
+    app        the Flask application: routes and sockets meet here
+    routes     minting and models                                  sockets    WebSockets, and the pump behind them
+    calls      WebRTC offers and answers                           faults     failures on demand, by model name
+    state      what one sandbox remembers: recorder (what was minted), vault (secrets, one session each)
 
-    routes    minting and the small HTTP routes         sockets   WebSockets: who may open one, and the pump
-    calls     WebRTC offers and answers                 faults    failures on demand, by model name
+    opening    who may open a socket                               minting    what a mint checks and answers
+    shapes/    what clients may send                               validation says what is wrong with it
+    talk/      the sessions, as state machines                     sound/     audio in and out
 
-    vault     secrets, each good for one session        recorder  what was minted, for tests to read
-
-    conversation, transcription, translation, beta      the sessions: client event in, server events out
-    answer, responder, arguments, speech, hearing …     what they are made of; no input or output
-
-Everything from ``conversation`` downwards is a pure state machine over a clock and a source of ids
-that are passed in. The package imports nothing of the token service but ``service.wire``.
+The three folders, ``opening`` and ``minting`` do no input or output: clock and ids are passed in.
+The package imports nothing of the token service but ``service.wire``.
 """

@@ -13,6 +13,8 @@ from service.sandbox.refusal import Refusal
 from service.sandbox.state import State, attach
 from service.sandbox.vault import Vault
 
+_MAX_BODY_BYTES = 1024 * 1024
+
 
 def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
     """Build a sandbox with an empty memory.
@@ -23,6 +25,7 @@ def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = sockets.OPTIONS
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
     attach(app, State(Vault(time.time), beta, ping_seconds))
     app.before_request(routes.before)

@@ -71,7 +71,8 @@ def _path(error: ErrorDetails, data: Any, *, root: str) -> str:
 def _refusal(error: ErrorDetails, path: str) -> Refusal:
     """Say what pydantic found in the vendor's words."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    tag_path = f"{path}.{str(context.get('discriminator', 'type')).strip(chr(39))}".lstrip(".")
+    tag = str(context.get("discriminator", "type")).strip("'")
+    tag_path = f"{path}.{tag}".lstrip(".")
     match kind:
         case "missing":
             refusal = missing(path)

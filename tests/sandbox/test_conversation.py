@@ -286,8 +286,6 @@ def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said:
 @pytest.mark.parametrize(
     ("said", "heard"),
     [
-        ("Say: walrus", "walrus"),
-        ("Repeat after me: “one two”", "one two"),
         ("Good morning!", "Hello to you too!"),
         ("Is it raining?", "Good question!"),
         ("It rains.", "You said: “It rains.”"),
@@ -298,6 +296,17 @@ def test_answers_reflect_what_was_said(said: str, heard: str) -> None:
     talker = Talker({"output_modalities": ["text"]})
     talker.say(said)
     assert heard in one(talker.ask(), "response.output_text.done")["text"]
+
+
+@pytest.mark.parametrize(
+    ("said", "repeated"),
+    [("Say: walrus", "walrus"), ("Please say “one two”", "one two"), ("Repeat after me: hello.", "hello.")],
+)
+def test_what_is_to_be_said_is_said_and_nothing_else(said: str, repeated: str) -> None:
+    """Whoever tests a client wants to choose the words."""
+    talker = Talker({"output_modalities": ["text"]})
+    talker.say(said)
+    assert one(talker.ask(), "response.output_text.done")["text"] == repeated
 
 
 def test_the_first_answer_reflects_the_instructions() -> None:
