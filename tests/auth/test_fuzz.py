@@ -19,8 +19,8 @@ from service.errors import InvalidTokenError, MissingTokenError
 from tests.support.authentication import SECRET, claims, door
 from tests.support.identity_provider import KINDS, Signer, base64url, sign_hs256
 
-EXAMPLES = 5_000 if "CI" in os.environ else 250
-"""For each of the six tests below, so 30,000 tokens in CI."""
+EXAMPLES = 4_200 if "CI" in os.environ else 250
+"""For each of the five tests whose every token is wrong, so 21,000 of them in CI."""
 
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -135,7 +135,7 @@ provider_claims = st.sampled_from(
 )
 
 
-@fuzz
+@settings(fuzz, max_examples=EXAMPLES // 4)
 @given(st.sampled_from(PRESETS), st.dictionaries(provider_claims, json_values, min_size=1))
 def test_a_providers_token_with_any_claims(provider: Provider, members: dict[str, Any]) -> None:
     """The providers' own claims may hold anything too; refused or, where nothing is wrong, admitted."""
