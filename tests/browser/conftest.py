@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import DemoPage, listen_for_problems
+from tests.support.browser import PATIENCE_MS, DemoPage, listen_for_problems
 from tests.support.processes import PYTHON, bare_environ, free_port, running
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def demo_url() -> Iterator[str]:
 def demo(chromium: Browser, demo_url: str, request: pytest.FixtureRequest) -> Iterator[DemoPage]:
     """The demo page, just opened; the test fails where the browser complains of anything but a refusal."""
     context = chromium.new_context(color_scheme=request.param, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     visit = DemoPage(page, listen_for_problems(page))
     page.goto(demo_url)

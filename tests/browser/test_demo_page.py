@@ -182,8 +182,8 @@ def test_an_expired_secret_is_told_in_words(demo: DemoPage) -> None:
     """The vendor says only that it does not know the secret; the page knows that its time is over."""
     demo.provoke("Let a secret expire")
 
-    expect(demo.page.locator("#secret")).to_contain_text("It has expired", timeout=15_000)
-    expect(demo.notice).to_contain_text("This secret has expired", timeout=5_000)
+    expect(demo.page.locator("#secret")).to_contain_text("It has expired")
+    expect(demo.notice).to_contain_text("This secret has expired")
 
 
 def test_a_rate_limit_is_told_in_words_and_counted_down(demo: DemoPage) -> None:

@@ -31,6 +31,11 @@ _EXPECTED_ON_THE_CONSOLE = re.compile(
 )
 
 
+# Playwright's own 5 s are short for two cores that also run the servers.
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
 @contextmanager
 def running_chromium(microphone: Path) -> Iterator[Browser]:
     """Run a headless Chromium with a fresh profile, that hears a WAV file over and over as its microphone."""
