@@ -42,6 +42,11 @@ class Condition:
         return f"{self.claim} is {' or '.join(str(value) for value in self.values)}"
 
 
+def conditions_of(claims: Mapping[str, tuple[Any, ...]]) -> tuple[Condition, ...]:
+    """Make the claims that a document names conditions."""
+    return tuple(Condition(claim, values) for claim, values in claims.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Requires(Rule):
     """What a caller's claims must say."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from service.identity import Caller, SessionType, TokenRequest
-    from service.policy.compilation import Foundation
+    from service.policy.foundation import Foundation
 
 
 @dataclass(frozen=True)

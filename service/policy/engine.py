@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, get_args
 from service.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
 from service.identity import Caller, Grant, SessionType, TokenRequest
 from service.policy.access import ProfileRequired
-from service.policy.compilation import Rulebook, bare_foundation, compile_document
+from service.policy.compilation import Rulebook, compile_document
 from service.policy.draft import resolve
+from service.policy.foundation import bare_foundation
 from service.policy.review import review
 from service.policy.rules import AllowedModels, LongestLife
 from service.policy.words import shown
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from service.errors import ServiceError
-    from service.policy.compilation import Foundation
     from service.policy.document import PolicyDocument
     from service.policy.draft import Draft
+    from service.policy.foundation import Foundation
     from service.policy.rules import Rule
 
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from service.policy.access import Condition
-    from service.policy.compilation import ClaimRules, Foundation
+    from service.policy.compilation import ClaimRules
     from service.policy.engine import Policy
+    from service.policy.foundation import Foundation
 
 HONEST_WORDS = """\
 What this does not do: the service decides when a secret is minted. The vendor takes the configuration

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,9 @@ def read_json(text_or_path: str) -> Any:
     if not text.startswith("{"):
         text = _read_file(text)
     try:
-        return json.loads(text, object_pairs_hook=_unique_members, parse_constant=_no_number)
+        return json.loads(
+            text, object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_number
+        )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         message = f"is not valid JSON at {where}: {error.msg[:1].lower()}{error.msg[1:]}"
@@ -79,8 +82,12 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_number(name: str) -> Any:
-    raise PolicyError([f"holds {name}, which is no JSON number"])
+def _finite(text: str) -> float:
+    return float(text) if isfinite(float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise PolicyError([f"holds {text[:20]}, which is no number that JSON can carry"])
 
 
 def describe(error: ValidationError, schema: Mapping[str, Any]) -> list[str]:

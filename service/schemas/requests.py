@@ -19,17 +19,15 @@ from pydantic import (
     JsonValue,
     ValidationError,
 )
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import from_json
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
-from service.errors import InvalidJSONError, InvalidRequestError, InvalidValueError, UnknownParameterError
+from service.errors import InvalidJSONError, InvalidValueError, UnknownParameterError
 from service.identity import SessionType, TokenRequest
+from service.schemas.refusals import refusal_of
 from service.wire import MIN_SECRET_TTL
 
 T = TypeVar("T")
-
-_MAX_ECHO = 200
-"""How much of a caller's own member name an error repeats, in characters."""
 
 
 class _Given:
@@ -202,32 +200,6 @@ def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
     try:
         return model.model_validate(body).to_request()
     except ValidationError as error:
-        raise _refusal(error.errors(include_url=False, include_context=False, include_input=False)) from None
-
-
-def _refusal(problems: list[ErrorDetails]) -> InvalidRequestError:
-    """Put the first problem into words, without the value that caused it."""
-    problem = problems[0]
-    kind = problem["type"]
-    param = ".".join(str(part) for part in problem["loc"])[:_MAX_ECHO]
-    if kind == "extra_forbidden":
-        return UnknownParameterError(f"Unknown parameter: '{param}'.", param=param)
-    if kind == "missing":
-        return InvalidValueError(f"Missing required parameter: '{param}'.", param=param)
-    if kind == "finite_number":
-        return InvalidValueError("A number in 'session' is too large.", param="session")
-    return InvalidValueError(f"Invalid value for '{param}': {_WORDS.get(kind, problem['msg'])}.", param=param)
-
-
-_WORDS = {
-    "dict_type": "it must be an object",
-    "model_type": "it must be an object",
-    "string_type": "it must be a string",
-    "int_type": "it must be a whole number",
-    "string_too_short": "it must not be empty",
-    "string_too_long": "it is too long",
-    "greater_than_equal": f"it must be at least {MIN_SECRET_TTL}",
-    "literal_error": "it must be 'created_at'",
-    "value_error": "leave it out rather than giving null",
-}
-"""Pydantic's error types as API users know them; the bound and the literal are those of ``expires_after``."""
+        raise refusal_of(
+            error.errors(include_url=False, include_context=False, include_input=False)
+        ) from None

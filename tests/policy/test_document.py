@@ -98,7 +98,16 @@ def test_a_member_given_twice_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ['{"bounds": {"speed": NaN}}', "{" * 10 + "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"bounds": {"speed": NaN}}',
+        '{"defaults": {"session": {"a": 1e999}}}',
+        '{"defaults": {"session": {"a": "\\ud800"}}}',
+        '{"defaults": {"session": {"a": ' + "[" * 300 + "]" * 300 + "}}}",
+        '{"a": ' + "[" * 100_000,
+    ],
+)
 def test_json_that_is_none_is_refused(text: str) -> None:
     """And never with a traceback."""
     assert problems(text)
