@@ -7,18 +7,16 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeVar
 
-import gevent
-from gevent.monkey import is_module_patched
-
 from service.errors import RateLimitStorageUnavailableError
 from service.ratelimit.counter import Counter
+from service.ratelimit.deadline import deadline
 from service.ratelimit.state import Taken
 from service.ratelimit.window import PROBE, Bucket
 
 StorageState = Literal["ok", "degraded", "unavailable"]
 
-DEADLINE: Final = 0.6
-"""Seconds one request may spend on the storage, name lookup included."""
+DEADLINE: Final = 0.7
+"""Seconds one request may spend on the storage."""
 
 PROBE_EVERY: Final = 1.0
 """Seconds between two looks whether the storage is back."""
@@ -62,7 +60,8 @@ class Failover:
         """Ask the storage now, unless it is known to be away, and say how things are."""
         if not self._open:
             try:
-                _within_deadline(lambda: self._primary.take([PROBE]))
+                with deadline(DEADLINE):
+                    self._primary.take([PROBE])
             except self._failures as error:
                 self._give_up(error)
         return self.state
@@ -86,7 +85,8 @@ class Failover:
     def _ask(self, question: Callable[[Counter], T]) -> T:
         if not self._open:
             try:
-                return _within_deadline(lambda: question(self._primary))
+                with deadline(DEADLINE):
+                    return question(self._primary)
             except self._failures as error:
                 self._give_up(error)
         if self._fallback is None:
@@ -110,17 +110,10 @@ class Failover:
         while True:
             pause.wait(PROBE_EVERY)
             try:
-                _within_deadline(lambda: self._primary.take([PROBE]))
+                with deadline(DEADLINE):
+                    self._primary.take([PROBE])
             except Exception:  # noqa: BLE001, S112 - whatever it is, the storage does not count yet
                 continue
             self._open = False
             _log.warning("rate limit storage is back")
             return
-
-
-def _within_deadline(call: Callable[[], T]) -> T:
-    """Bound the whole call where gevent drives the sockets; elsewhere their own timeouts bound each step."""
-    if not is_module_patched("socket"):
-        return call()
-    with gevent.Timeout(DEADLINE, TimeoutError("the rate limit storage took too long")):
-        return call()
