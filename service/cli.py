@@ -10,7 +10,7 @@ _COMMANDS = {
     "demo": "service.demo.command:demo",
     "sandbox": "service.commands.sandbox:sandbox",
     "check": "service.check.command:check",
-    "limits": "service.ratelimit.command:limits",
+    "limits": "service.commands.limits:limits",
     "policy": "service.commands.policy:policy",
     "issue-jwt": "service.commands.issue_jwt:issue_jwt",
     "connect": "service.commands.connect:connect",
