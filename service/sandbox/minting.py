@@ -13,7 +13,7 @@ from service.sandbox.refusal import Refusal
 from service.sandbox.shapes.base import Shape
 from service.sandbox.shapes.beta import SESSION
 from service.sandbox.shapes.session import Session, TranslationSession
-from service.sandbox.talk import beta, sessions
+from service.sandbox.talk import flat, sessions
 from service.sandbox.validation import check, named
 from service.sandbox.vault import Secret, Vault
 
@@ -85,11 +85,11 @@ class Minter:
             Refusal: where the body is not as it should be.
         """
         check(SESSION, _object(body))
-        config = {"type": "realtime", **beta.session_to_ga(body)}
+        config = {"type": "realtime", **flat.session_to_ga(body)}
         session = sessions.realtime(config, session_id=self.new_id("sess"), expires_at=0)
         secret = self.vault.mint(session, _BETA_SECONDS)
         return {
-            **beta.session_from_ga(session, temperature=body.get("temperature")),
+            **flat.session_from_ga(session, temperature=body.get("temperature")),
             "client_secret": {"value": secret.value, "expires_at": secret.expires_at},
         }
 

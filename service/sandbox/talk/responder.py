@@ -111,11 +111,15 @@ def _words(question: Question, said: str) -> str:
     sentences = [_opening(last, said)]
     if question.asked:
         sentences.append(f"For this answer you asked me: “{_excerpt(question.asked)}”")
-    is_first = not any(item.get("role") == "assistant" for item in question.context)
+    is_first = not any(_is_of_the_model(item) for item in question.context)
     if is_first and question.instructions:
         sentences.append(f"My instructions are: “{_excerpt(question.instructions)}”")
     sentences.append("What shall we try next?")
     return " ".join(sentences)
+
+
+def _is_of_the_model(item: Item) -> bool:
+    return item.get("role") == "assistant" or item.get("type") == "function_call"
 
 
 def _opening(last: Item, said: str) -> str:

@@ -115,10 +115,3 @@ def _completed(name: str, value: Any) -> Any:
     if name == "voice" and isinstance(value, dict):
         return value["id"]
     return deepcopy(value)
-
-
-def model_of(session: Config) -> str | None:
-    """The model that a session is for; a transcription session keeps it further down."""
-    if session["type"] == "transcription":
-        return (session["audio"]["input"].get("transcription") or {}).get("model")
-    return session.get("model")
