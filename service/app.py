@@ -160,4 +160,5 @@ def warnings_of(settings: Settings) -> tuple[str, ...]:
         "since limits are counted in memory; set RATE_LIMIT_STORAGE_URL to share them"
     )
     processes = (held_back,) if settings.processes < settings.web_concurrency else ()
-    return (*processes, *settings.limit_rules.warnings(), *policy_of(settings).warnings())
+    policy = (f"SESSION_POLICY: {warning}" for warning in policy_of(settings).warnings())
+    return (*processes, *settings.limit_rules.warnings(), *policy)

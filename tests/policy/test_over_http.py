@@ -12,6 +12,7 @@ import pytest
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
 
+AUDITED_RULE = {"unless": {"user_metadata.tier": "paid"}, "models": ["gpt-realtime-2.1"]}
 DOCUMENT: dict[str, Any] = {
     "profiles": {
         "support": {
@@ -38,9 +39,8 @@ def guarded(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="module")
 def audited(sandbox: Sandbox) -> Iterator[TokenService]:
     """The service with its policy inline, in audit mode."""
-    with running_service(
-        sandbox.base_url, SESSION_POLICY=json.dumps({**DOCUMENT, "mode": "audit"})
-    ) as service:
+    document = {**DOCUMENT, "mode": "audit", "rules": [AUDITED_RULE]}
+    with running_service(sandbox.base_url, SESSION_POLICY=json.dumps(document)) as service:
         yield service
 
 
@@ -87,6 +87,11 @@ def test_audit_mode_mints_and_logs_what_would_have_been_refused(
     assert sandbox.mints()[0]["body"]["session"]["tracing"] == "auto"
     assert "would_refuse" in audited.run.output
     assert "tracing: 'session.tracing' is not yours to set." in audited.run.output
+
+
+def test_the_start_logs_what_the_admin_should_look_at(audited: TokenService) -> None:
+    """Foremost a rule that turns on what users write themselves."""
+    assert "SESSION_POLICY: rules[0].unless: users can often write the claim" in audited.run.output
 
 
 def test_a_wrong_policy_ends_the_start_with_its_problems(sandbox: Sandbox) -> None:
