@@ -71,7 +71,7 @@ def _service_redis(port: int, around: Surroundings) -> Candidate:
 def _service_two(port: int, around: Surroundings) -> Candidate:
     shared = _service_redis(port, around)
     environment = {**shared.environment, "WEB_CONCURRENCY": "2"}
-    return replace(shared, name=SERVICE_TWO, environment=environment, loads=(*STANDARD, HELD))
+    return replace(shared, name=SERVICE_TWO, processes=2, environment=environment, loads=(*STANDARD, HELD))
 
 
 def _floor(port: int, around: Surroundings) -> Candidate:

@@ -98,16 +98,10 @@ def take(target: Target, load: Load, seconds: float) -> Sample:
 
 def run_wrk(target: Target, load: Load, seconds: float) -> dict[str, int]:
     """Run wrk and return what its script counted."""
-    command = [
-        "wrk",
-        "--threads",
-        "1",
-        "--connections",
-        str(load.connections),
-        "--duration",
-        f"{seconds:.0f}s",
-    ]
-    command += ["--timeout", "10s", "--script", str(_SCRIPT), target.url, "--", str(target.tokens), BODY]
+    command = (
+        f"wrk --threads 1 --connections {load.connections} --duration {seconds:.0f}s --timeout 10s".split()
+    )
+    command += ["--script", str(_SCRIPT), target.url, "--", str(target.tokens), BODY]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     lines = finished.stdout.splitlines()
     if finished.returncode or not lines:

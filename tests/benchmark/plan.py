@@ -42,6 +42,7 @@ class Candidate:
     environment: Mapping[str, str] = field(repr=False)
     tokens: Sequence[str] = field(repr=False)
     path: str = "/token"
+    processes: int = 1
     loads: Sequence[Load] = STANDARD
     authenticates: bool = True
 

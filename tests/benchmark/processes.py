@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 15.0
+_CORES = sorted(os.sched_getaffinity(0))
 
 
 def free_port() -> int:
@@ -24,9 +25,17 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, directory: Path, environment: Mapping[str, str], log: Path
+    command: Sequence[str],
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    cores: Collection[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in a session of its own, printing to `log`; yield it, and end its tree after."""
+    """Run a server in a session of its own, printing to `log`; yield it, and end its tree after.
+
+    It is held to `cores`, or, where none are given, to those of this process.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -38,6 +47,8 @@ def running(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    if cores:
+        os.sched_setaffinity(process.pid, cores)
     try:
         yield process
     finally:
@@ -47,6 +58,21 @@ def running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what outlived its parent is in the parent's session
         process.wait()
+
+
+def first_cores(number: int) -> list[int]:
+    """Return so many of the machine's cores, for a candidate; fewer where it has fewer."""
+    return _CORES[:number]
+
+
+@contextmanager
+def on_other_cores() -> Iterator[None]:
+    """Hold this process, and what it starts, to all cores but the first one, where there are others."""
+    os.sched_setaffinity(0, _CORES[1:] or _CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, _CORES)
 
 
 def await_port(port: int) -> None:

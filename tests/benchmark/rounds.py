@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from . import load, processes
 from .candidates import Surroundings, candidate
@@ -34,12 +33,13 @@ def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[
 
 @contextmanager
 def surroundings(cache: Path) -> Iterator[Surroundings]:
-    """Keep the stand-in and a Redis that writes nothing to disk running."""
+    """Keep the stand-in and a Redis that writes nothing to disk running, apart from the candidates' core."""
     around = Surroundings(cache, upstream_port=processes.free_port(), redis_port=processes.free_port())
     here = Path(__file__).parent
     upstream = (sys.executable, str(here / "upstream.py"), str(around.upstream_port))
     redis = ("redis-server", "--port", str(around.redis_port), "--bind", "127.0.0.1", "--save", "")
     with (
+        processes.on_other_cores(),
         processes.running(upstream, directory=here, environment={}, log=_log(cache, "upstream")),
         processes.running(redis, directory=cache, environment={}, log=_log(cache, "redis")),
     ):
@@ -58,7 +58,11 @@ def started(who: Candidate, around: Surroundings) -> Iterator[tuple[Target, floa
     log = _log(around.cache, who.name)
     begun = time.monotonic()
     with processes.running(
-        who.command, directory=who.directory, environment=who.environment, log=log
+        who.command,
+        directory=who.directory,
+        environment=who.environment,
+        log=log,
+        cores=processes.first_cores(who.processes),
     ) as process:
         _await_mint(who, process)
         cold_start = time.monotonic() - begun
@@ -84,7 +88,7 @@ def _await_mint(who: Candidate, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):  # nothing listens yet
             status, body = _post(who, who.tokens[0])
-            if status == http.client.OK and body.get("value") and body.get("session"):
+            if status == http.client.OK and {"value", "session"} <= json.loads(body).keys():
                 return
             raise BenchmarkError(f"{who.name} answered {status} to a mint")
         time.sleep(0.01)
@@ -97,13 +101,13 @@ def _expect_refusal(who: Candidate) -> None:
         raise BenchmarkError(f"{who.name} answered {status} to a stranger")
 
 
-def _post(who: Candidate, token: str) -> tuple[int, dict[str, Any]]:
+def _post(who: Candidate, token: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", who.port, timeout=_START_PATIENCE)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     with closing(connection):
         connection.request("POST", who.path, load.BODY, headers)
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        return answer.status, answer.read()
 
 
 def _log(cache: Path, name: str) -> Path:
