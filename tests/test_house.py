@@ -54,7 +54,7 @@ def test_the_top_level_holds_what_it_should_and_nothing_else() -> None:
 def test_every_requirement_is_pinned(path: str) -> None:
     for line in (ROOT / path).read_text().splitlines():
         if line and not line.startswith(("#", "-r ")):
-            assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9.]+(\s+# .+)?", line), line
+            assert re.fullmatch(r"[A-Za-z0-9._\-\[\]]+==[0-9.]+(\s+# .+)?", line), line
 
 
 def test_no_lock_file_names_a_registry() -> None:
