@@ -21,11 +21,16 @@ STRATEGIES = ("sliding-window-counter", "moving-window", "fixed-window")
 _numbers = count()
 
 
-def limits(storage: str = "memory://", **variables: str) -> RateLimits:
+def limits(storage: str = "memory://", *, on_heroku: bool = False, **variables: str) -> RateLimits:
     """Make limits from ``RATE_LIMIT_…`` variables, named without their prefix and in lower case."""
     environ = {f"RATE_LIMIT_{name.upper()}": value for name, value in variables.items()}
     settings = LimitSettings.from_environ({"RATE_LIMIT_STORAGE_URL": storage, **environ})
-    strategy = attach(Flask(__name__), url=settings.storage_url, strategy=settings.rate_limit_strategy)
+    strategy = attach(
+        Flask(__name__),
+        url=settings.storage_url,
+        strategy=settings.rate_limit_strategy,
+        on_heroku=on_heroku,
+    )
     counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
     return RateLimits(settings.limit_rules, counter)
 
