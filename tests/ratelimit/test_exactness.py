@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -32,6 +34,16 @@ def statuses_at_once(service: TokenService, requests: int, **options: str) -> Co
         return Counter(answers)
 
 
+@pytest.fixture
+def _hasty_threads() -> Iterator[None]:
+    """Let the interpreter change threads as often as it can, so that they get into each other's way."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_threads_get_exactly_the_limit(storage: str, strategy: str) -> None:
     """Of a user's limit, in the memory of one process and in Redis."""

@@ -14,9 +14,10 @@ from tests.support.service import Sandbox, running_service
 from tests.support.tokens import sign
 
 
-def test_the_headers_are_those_of_the_draft() -> None:
-    """draft-ietf-httpapi-ratelimit-headers-10: quota and window, then what remains and until when."""
-    with time_machine.travel(1_800_000_000 + 27, tick=False):
+@pytest.mark.parametrize("seconds", [27, 27.7])
+def test_the_headers_are_those_of_the_draft(seconds: float) -> None:
+    """draft-ietf-httpapi-ratelimit-headers-10: quota and window, then what remains and, rounded up, until when."""
+    with time_machine.travel(1_800_000_000 + seconds, tick=False):
         quota = limits(per_user="10/minute").reserve(caller())
     assert quota.headers == {"RateLimit-Policy": '"user";q=10;w=60', "RateLimit": '"user";r=9;t=33'}
 

@@ -22,7 +22,14 @@ def encrypted_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     certificate = write_certificate(tmp_path_factory.mktemp("certificate"))
     port = free_port()
     with running_redis(
-        *("--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate.authority)),
+        *(
+            "--tls-port",
+            str(port),
+            "--tls-auth-clients",
+            "no",
+            "--tls-ca-cert-file",
+            str(certificate.authority),
+        ),
         *("--tls-cert-file", str(certificate.chain), "--tls-key-file", str(certificate.key)),
     ):
         yield f"rediss://127.0.0.1:{port}"
