@@ -36,4 +36,4 @@ def failover_for(strategy: RateLimiter, *, on_failure: Literal["local", "deny"])
     fallback = counter_for(type(strategy)(LocalStorage())) if on_failure == "local" else None
     known = storage.base_exceptions
     failures = known if isinstance(known, tuple) else (known,)
-    return Failover(counter_for(strategy), fallback, failures=(*failures, OSError))
+    return Failover(counter_for(strategy), fallback, failures=(*failures, OSError) if failures else ())

@@ -31,7 +31,7 @@ class Failover:
     While it is away requests count in ``fallback``, in this process alone; without one (the ``deny``
     policy) they are refused. One background thread asks the storage once a second and returns to it when it
     counts again. Only failures of the storage, ``failures``, open the circuit: a bug elsewhere never
-    gives anybody a fresh quota.
+    gives anybody a fresh quota. Memory knows none, and is asked without further ado.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Failover:
         return self._ask(lambda counter: counter.first_use(key, seconds))
 
     def _ask(self, question: Callable[[Counter], T]) -> T:
+        if not self._failures:
+            return question(self._primary)
         if not self._open:
             try:
                 with deadline(DEADLINE):

@@ -9,7 +9,7 @@ The strategies are those of the ``limits`` library: https://limits.readthedocs.i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import floor
 from typing import Final, Protocol, Self
 
@@ -92,7 +92,7 @@ class SlidingState:
     def one_more(self, window: Window) -> SlidingState:
         """The first request begins the window."""
         ends_in = self.current_ends_in if self.current_ends_in > 0 else 2 * window.seconds
-        return replace(self, current=self.current + 1, current_ends_in=ends_in)
+        return SlidingState(self.previous, self.previous_ends_in, self.current + 1, ends_in)
 
     def until_below(self, level: int, window: Window) -> float:
         """The weighted count only falls, first as the previous window leaves, then as the current one does."""

@@ -28,7 +28,7 @@ class Window(RateLimitItemPerSecond):
     @property
     def seconds(self) -> int:
         """How long the window is."""
-        return self.get_expiry()
+        return self.multiples
 
     @property
     def span(self) -> str:
