@@ -1,0 +1,126 @@
+"""gunicorn is set up so that the traps of its defaults are out of reach."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, running
+from tests.support.redis import running_redis
+from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
+
+
+def procfile_environ(upstream: str, port: int, **variables: str) -> dict[str, str]:
+    """Make an environment in which ``gunicorn`` is found, as on a host."""
+    environ = service_environ(upstream, PORT=str(port), **variables)
+    return {**environ, "PATH": f"{Path(PYTHON).parent}:{environ['PATH']}"}
+
+
+@pytest.mark.parametrize("concurrency", ["", "1"])
+def test_the_procfiles_line_serves_with_an_empty_web_concurrency(sandbox: Sandbox, concurrency: str) -> None:
+    """The server itself reads that variable before any of our code, and ends where it is no number."""
+    port = free_port()
+    line = (ROOT / "Procfile").read_text().removeprefix("web: ").strip()
+    environ = procfile_environ(sandbox.base_url, port) | {"WEB_CONCURRENCY": concurrency}
+    command = ("sh", "-c", re.sub(r"(gunicorn .*)", r"exec \1", line))
+    with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
+        assert "Listening at" in run.output
+
+
+def test_a_wrong_environment_ends_the_start_before_any_worker() -> None:
+    """Once, non-zero, with every problem; a refusal in a worker would have it started again for ever."""
+    environ = service_environ(
+        "http://api.example/v1", JWT_SECRET="short", TOKEN_TTL="5", PORT=str(free_port())
+    )
+    began = time.monotonic()
+    result = subprocess.run(
+        [*GUNICORN, "wsgi:app"],
+        check=False,
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode != 0
+    assert time.monotonic() - began < 15
+    for variable in ("OPENAI_BASE_URL", "JWT_SECRET", "TOKEN_TTL"):
+        assert result.stderr.count(f"  {variable}: ") == 1
+    assert "Booting worker" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_configuration_is_what_the_platforms_ask_for(sandbox: Sandbox) -> None:
+    """As gunicorn itself understood it."""
+    command = [*GUNICORN, "--print-config", "wsgi:app"]
+    environ = service_environ(sandbox.base_url, WEB_CONNECTIONS="123")
+    result = subprocess.run(
+        command, check=True, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30
+    )
+    config = dict(re.findall(r"^(\w+)\s+= (.*)$", result.stdout, re.MULTILINE))
+    assert int(config["keepalive"]) > 90
+    assert 20 <= int(config["graceful_timeout"]) <= 25
+    assert config["accesslog"] == "None"
+    assert config["control_socket_disable"] == "True"
+    assert config["forwarder_headers"] in {"[]", "['']", ""}
+    assert config["preload_app"] == "False"
+    assert int(config["worker_connections"]) == 123
+
+
+def sockets_of(pid: int) -> list[str]:
+    """List the sockets a process holds open, as Linux tells."""
+    opened = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return [target for target in opened if target.startswith("socket:")]
+
+
+def test_the_master_holds_no_socket_but_the_one_it_listens_on(sandbox: Sandbox) -> None:
+    """So no connection crosses a fork, where two workers would mix up its answers; nor is there a control socket."""
+    with running_redis() as redis, running_service(sandbox.base_url, REDIS_URL=redis.url) as service:
+        assert service.token().ok
+        assert len(sockets_of(service.run.pid)) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["SCRIPT_NAME", "Script-Name", "PATH_INFO", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"]
+)
+def test_headers_that_a_proxy_might_set_change_nothing(service: TokenService, name: str) -> None:
+    """A client can send them, too."""
+    answer = service.get("/healthz", headers={name: "/elsewhere"})
+    assert answer.status_code in {200, 400}
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_a_home_that_cannot_be_written_to_is_no_problem(sandbox: Sandbox) -> None:
+    """The server's control socket would be put there."""
+    with running_service(sandbox.base_url, HOME="/proc") as service:
+        assert service.token().ok
+        assert '"level":"error"' not in service.run.output
+
+
+def test_a_process_may_open_as_many_files_as_the_host_allows(sandbox: Sandbox) -> None:
+    """Many hosts start processes with 1,024, and a request in flight holds two."""
+    port = free_port()
+    environ = service_environ(sandbox.base_url, PORT=str(port))
+    command = ("sh", "-c", f"ulimit -S -n 256; exec {' '.join(GUNICORN)} wsgi:app")
+    with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
+        limits = Path(f"/proc/{run.pid}/limits").read_text()
+        soft, hard = re.findall(r"Max open files\s+(\d+)\s+(\d+)", limits)[0]
+        assert int(soft) == int(hard) > 256
+
+
+def test_what_the_admin_should_look_at_is_said_once_at_start(sandbox: Sandbox) -> None:
+    """Processes that memory holds back, and a tier that users may be able to choose."""
+    with running_service(
+        sandbox.base_url,
+        WEB_CONCURRENCY="4",
+        RATE_LIMIT_TIERS='{"pro": "60/minute"}',
+        RATE_LIMIT_TIER_CLAIM="user_metadata.plan",
+    ) as service:
+        assert service.token().ok
+        warnings = [line for line in service.run.output.splitlines() if '"level":"warning"' in line]
+    assert len([line for line in warnings if "WEB_CONCURRENCY" in line]) == 1
+    assert len([line for line in warnings if "RATE_LIMIT_TIER_CLAIM" in line]) == 1
