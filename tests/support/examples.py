@@ -62,12 +62,12 @@ def node(text: str, environ: Mapping[str, str]) -> str:
     return run(NODE, text, environ, cwd=PROGRAMS)
 
 
-def install_node_packages() -> None:
+def install_node_packages(folder: Path = PROGRAMS) -> None:
     """Run ``npm ci`` where the packages are missing or older than the lock file."""
-    lock = PROGRAMS / "package-lock.json"
-    installed = PROGRAMS / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
+    installed = folder / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(("npm", "ci", "--no-audit", "--no-fund"), cwd=PROGRAMS, check=True)
+        subprocess.run(("npm", "ci", "--no-audit", "--no-fund"), cwd=folder, check=True)
 
 
 @dataclass(frozen=True)
