@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from service.claims import find_claim, has_scope
-from service.errors import InsufficientScopeError, InvalidValueError, SessionFieldNotAllowedError
-from service.policy.paths import same
+from service.errors import (
+    InsufficientScopeError,
+    InvalidValueError,
+    ServiceError,
+    SessionFieldNotAllowedError,
+)
+from service.policy.conditions import SCOPE, Condition
+from service.policy.draft import Draft
 from service.policy.rules import Rule
 from service.policy.templates import text_of
 from service.policy.words import choice, listed, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from service.errors import ServiceError
-    from service.policy.draft import Draft
-
-SCOPE = "scope"
-"""The one claim that is looked up as scopes are, and not by its value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A claim is one of some values, or a list that holds one of them. Exact: there are no patterns."""
-
-    claim: str
-    values: tuple[str | int | bool, ...]
-
-    def holds(self, claims: Mapping[str, Any]) -> bool:
-        """Tell whether verified claims meet it; an absent claim meets nothing."""
-        if self.claim == SCOPE:
-            return any(has_scope(claims, str(value)) for value in self.values)
-        found = find_claim(claims, self.claim)
-        candidates = found if isinstance(found, list) else [found]
-        return any(same(candidate, value) for candidate in candidates for value in self.values)
-
-    def in_words(self) -> str:
-        """Say it as a clause."""
-        return f"{self.claim} is {' or '.join(str(value) for value in self.values)}"
-
-
-def conditions_of(claims: Mapping[str, tuple[Any, ...]]) -> tuple[Condition, ...]:
-    """Make the claims that a document names conditions."""
-    return tuple(Condition(claim, values) for claim, values in claims.items())
 
 
 @dataclass(frozen=True, slots=True)

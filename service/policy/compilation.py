@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from service.policy.access import (
-    AllowedProfiles,
-    Condition,
-    ProfileRequired,
-    conditions_of,
-)
+from service.policy.access import AllowedProfiles, ProfileRequired
+from service.policy.conditions import Condition, conditions_of
 from service.policy.content import AllowedVoices, NotFields, OnlyFields
+from service.policy.document import ClaimRule, PolicyDocument
 from service.policy.foundation import Foundation, compile_preset
+from service.policy.limits import Limits
 from service.policy.paths import Path
 from service.policy.reach import AllowedPrompts, AllowedServers, AllowedTools, NoTracing
-from service.policy.rules import AllowedModels, AllowedTypes, Bound, LongestLife
+from service.policy.rules import AllowedModels, AllowedTypes, Bound, LongestLife, Rule
 from service.wire import output_limit_path, voice_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from service.policy.document import ClaimRule, PolicyDocument
-    from service.policy.limits import Limits
-    from service.policy.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)

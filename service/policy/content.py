@@ -6,19 +6,14 @@ bring nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from service.errors import SessionFieldNotAllowedError
+from service.errors import ServiceError, SessionFieldNotAllowedError
+from service.policy.draft import Draft
 from service.policy.paths import MISSING, Path, dotted, get, overlap, same, within
 from service.policy.rules import Rule
 from service.policy.words import choice, listed, member, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.errors import ServiceError
-    from service.policy.draft import Draft
 
 
 def not_allowed(message: str, path: Path) -> SessionFieldNotAllowedError:

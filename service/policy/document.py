@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
 from service.identity import SessionType
-from service.policy.access import SCOPE
+from service.policy.conditions import SCOPE
 from service.policy.limits import Conditions, DottedPath, Limits, Name, Names, Part, Seconds
 from service.policy.paths import MISSING, dotted, get, put
 from service.policy.problems import PolicyError, describe, read_json

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-from service.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
+from service.errors import InvalidRequestError, InvalidValueError, ServiceError, UnknownParameterError
 from service.identity import Caller, Grant, SessionType, TokenRequest
 from service.policy.access import ProfileRequired
 from service.policy.compilation import Rulebook, compile_document
-from service.policy.draft import resolve
-from service.policy.foundation import bare_foundation
+from service.policy.document import PolicyDocument
+from service.policy.draft import Draft
+from service.policy.foundation import Foundation, bare_foundation
+from service.policy.resolution import resolve
 from service.policy.review import review
-from service.policy.rules import AllowedModels, LongestLife
+from service.policy.rules import AllowedModels, LongestLife, Rule
 from service.policy.words import shown
 from service.wire import MIN_SECRET_TTL
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from service.errors import ServiceError
-    from service.policy.document import PolicyDocument
-    from service.policy.draft import Draft
-    from service.policy.foundation import Foundation
-    from service.policy.rules import Rule
-
 
 MOST_FINDINGS = 20
 """How many findings a grant carries: a request of many members must not fill the log."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
+from service.policy.compilation import ClaimRules
+from service.policy.conditions import Condition
+from service.policy.engine import Policy
+from service.policy.foundation import Foundation
 from service.policy.words import listed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from service.policy.access import Condition
-    from service.policy.compilation import ClaimRules
-    from service.policy.engine import Policy
-    from service.policy.foundation import Foundation
 
 HONEST_WORDS = """\
 What this does not do: the service decides when a secret is minted. The vendor takes the configuration
@@ -83,11 +79,7 @@ def _who(claim_rules: ClaimRules) -> str:
     if claim_rules.when:
         who += f" whose {_all(claim_rules.when)}"
     if claim_rules.unless:
-        who += (
-            f", unless {_all(claim_rules.unless)}"
-            if claim_rules.when
-            else f" unless {_all(claim_rules.unless)}"
-        )
+        who += f"{',' if claim_rules.when else ''} unless {_all(claim_rules.unless)}"
     return f"{who} [{claim_rules.source}]"
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from service.policy.access import NeedsClaims, Requires, conditions_of
+from service.identity import Caller, SessionType
+from service.policy.access import NeedsClaims, Requires
+from service.policy.conditions import conditions_of
 from service.policy.content import Locked
-from service.policy.document import Profile
-from service.policy.paths import MISSING, get, put
+from service.policy.document import Preset, Profile
+from service.policy.paths import MISSING, Path, get, put
+from service.policy.rules import Rule
 from service.policy.templates import claims_in, is_template, render
 from service.wire import model_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from service.identity import Caller, SessionType
-    from service.policy.document import Preset
-    from service.policy.paths import Path
-    from service.policy.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)

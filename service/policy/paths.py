@@ -6,10 +6,8 @@ Objects are never changed in place: whatever differs is a new object.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 Path = tuple[str, ...]
 """A tuple, so that a member whose name holds a dot is never taken for two."""

@@ -6,20 +6,17 @@ write on the company's account, so a document closes them unless it lists them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from service.errors import ServiceError
 from service.policy.content import not_allowed
+from service.policy.draft import Draft
 from service.policy.paths import MISSING, get, same
 from service.policy.rules import Rule
 from service.policy.words import choice, listed, shown
 from service.wire import MCP_DESTINATIONS, PROMPT_PATH, TOOLS_PATH, TRACING_PATH
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.errors import ServiceError
-    from service.policy.draft import Draft
 
 
 def brought_tools(draft: Draft) -> Iterator[Any]:

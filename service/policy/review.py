@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from service.claims import is_user_editable
+from service.policy.document import PolicyDocument, Preset
+from service.policy.limits import Limits
 from service.wire import BETA_SESSION_MEMBERS, SESSION_MEMBERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from service.policy.document import PolicyDocument, Preset
-    from service.policy.limits import Limits
 
 
 def review(document: PolicyDocument, *, beta: bool) -> list[str]:

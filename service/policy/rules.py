@@ -8,19 +8,15 @@ The rules here are about cost and look at what would be sent, whoever put it the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from service.errors import InvalidValueError, ModelNotAllowedError, SessionFieldNotAllowedError
+from service.errors import InvalidValueError, ModelNotAllowedError, ServiceError, SessionFieldNotAllowedError
+from service.identity import SessionType
+from service.policy.draft import Draft
 from service.policy.paths import MISSING, Path, dotted, get, put
 from service.policy.words import choice, listed, member, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.errors import ServiceError
-    from service.identity import SessionType
-    from service.policy.draft import Draft
 
 
 @dataclass(frozen=True, slots=True)

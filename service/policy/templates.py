@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from service.claims import find_claim
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.identity import Caller
+from service.identity import Caller
 
 MAX_VALUE = 200
 """How much of a claim is used, in characters before escaping."""

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from service.policy.paths import dotted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from service.policy.paths import Path
+from service.policy.paths import Path, dotted
 
 _MOST_CHARACTERS = 80
 _LONGEST_PATH = 200
