@@ -65,9 +65,10 @@ class StrategyCounter:
         """Count one request in every bucket, or in none."""
         with self._lock:
             states = [(bucket, self._state(bucket)) for bucket in buckets]
-            before = tuple(Standing.of(bucket, state) for bucket, state in states)
-            if not all(standing.remaining for standing in before):
-                return Taken(admitted=False, standings=before)
+            if any(state.used(bucket.window) >= bucket.window.amount for bucket, state in states):
+                return Taken(
+                    admitted=False, standings=tuple(Standing.of(bucket, state) for bucket, state in states)
+                )
             if not all(self._strategy.hit(bucket.window, *bucket.identifiers) for bucket in buckets):
                 return Taken(admitted=False, standings=self.peek(buckets).standings)
             after = tuple(Standing.of(bucket, state.one_more(bucket.window)) for bucket, state in states)

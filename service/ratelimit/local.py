@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
+from math import floor
 from typing import Final
 
 from limits.storage import MemoryStorage
@@ -55,6 +56,29 @@ class LocalStorage(MemoryStorage):
         """Count, making room first."""
         self._make_room()
         return super().incr(key, expiry, amount)
+
+    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count unless that were too many. In one step, since the caller holds the lock."""
+        now = time.time()
+        previous_key, current_key = self.sliding_window_keys(key, expiry, now)
+        previous, previous_left, current, _ = self._get_sliding_window_info(
+            previous_key, current_key, expiry, now
+        )
+        if floor(previous * previous_left / expiry) + current + amount > limit:
+            return False
+        self._make_room()
+        self.storage[current_key] = current + amount
+        # It counts in this window and, fading, in the next.
+        self.expirations.setdefault(current_key, now + 2 * expiry)
+        return True
+
+    def _get_sliding_window_info(
+        self, previous_key: str, current_key: str, expiry: int, now: float
+    ) -> tuple[int, float, int, float]:
+        """Read both counts. A key names its window, so one whose time is over is never asked for."""
+        previous = self.storage.get(previous_key, 0)
+        left = expiry - now % expiry
+        return previous, left if previous else 0.0, self.storage.get(current_key, 0), left + expiry
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Log a request, making room first, and keep no more of the log than decides anything."""

@@ -53,6 +53,8 @@ def mask_url(url: str) -> str:
     """Show a storage URL without what may be secret: user, password and options."""
     scheme, _, rest = url.partition("://")
     place, _, options = rest.partition("?")
+    if "@" in options:  # somebody's password holds a question mark, so nothing here is where it seems
+        return f"{scheme}://***"
     credentials, at, host = place.rpartition("@")
     return f"{scheme}://{'***' if credentials else ''}{at}{host}{'?***' if options else ''}"
 
@@ -111,7 +113,7 @@ def open_storage(url: str, strategy: str, *, on_heroku: bool = False) -> Storage
     if counts_in_process(url):
         return LocalStorage()
     if not issubclass(kind, RedisStorage):
-        return _opened(url, **_BOUNDS[scheme])
+        return _opened(url, **_BOUNDS.get(scheme, {}))
     # The sockets' own timeouts cannot tell a slow server from a busy process, so they go where there is better.
     timeout = None if gevent_bounds_sockets() else TIMEOUT
     # A retry would double each bound, and the circuit breaker is there for failures.

@@ -101,6 +101,7 @@ def test_no_connection_is_made_at_start() -> None:
         ("redis://:hunter2@host:6379", "redis://***@host:6379"),
         ("rediss://user:hunter2@host:6379/0?password=hunter2", "rediss://***@host:6379/0?***"),
         ("redis://user:hunt@er2@host", "redis://***@host"),
+        ("redis://:hunt?er2@host", "redis://***"),
         ("redis+sentinel://:hunter2@a:1,b:2/main", "redis+sentinel://***@a:1,b:2/main"),
         ("memory://", "memory://"),
     ],

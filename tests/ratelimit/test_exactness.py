@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from limits.storage import MemoryStorage
-from limits.strategies import STRATEGIES as LIBRARY_STRATEGIES
+from limits.strategies import FixedWindowRateLimiter
 
 from service.ratelimit.counter import StrategyCounter
+from service.ratelimit.local import LocalStorage
 from service.ratelimit.window import Bucket, Window
 from tests.support.limits import STRATEGIES, Client, client, limits
 from tests.support.redis import RedisServer
@@ -77,29 +77,29 @@ def test_a_refusal_consumes_nothing(storage: str, strategy: str) -> None:
     assert [standing.remaining for standing in counted.standings] == [3, 7]
 
 
+class ContendedStorage(LocalStorage):
+    """One in which another process uses up ``contended`` as soon as ours has looked at it."""
+
+    contended = ""
+
+    def get(self, key: str) -> int:
+        count = super().get(key)
+        if key == self.contended:
+            self.contended = ""
+            for _ in range(10):
+                self.incr(key, 60)
+        return count
+
+
 def test_a_lost_race_refuses_too_many_and_never_admits_too_many() -> None:
     """On storages that count window by window another process may take the last between look and count."""
-    storage = MemoryStorage()
-    strategy = LIBRARY_STRATEGIES["fixed-window"](storage)
-    mine, shared = (Bucket(scope, "x", Window(10, 60)) for scope in ("user", "global"))
-
-    class Rival(StrategyCounter):
-        """Another process, that takes all of the shared window just after ours looked."""
-
-        def peek(self, buckets):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            return super().peek(buckets)
-
-        def _state(self, bucket):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            state = super()._state(bucket)
-            if bucket is shared:
-                for _ in range(10):
-                    strategy.hit(shared.window, *shared.identifiers)
-            return state
-
-    taken = Rival(strategy).take([mine, shared])
-    assert not taken.admitted
+    mine, shared = Bucket("user", "ada", Window(10, 60)), Bucket("global", "all", Window(10, 60))
+    storage = ContendedStorage()
+    storage.contended = shared.key
+    counter = StrategyCounter(FixedWindowRateLimiter(storage))
+    assert not counter.take([mine, shared]).admitted
     assert storage.get(mine.key) == 1
-    assert not StrategyCounter(strategy).take([mine, shared]).admitted
+    assert not counter.take([mine, shared]).admitted
 
 
 def test_four_processes_on_redis_mint_exactly_the_limit(sandbox: Sandbox, redis: RedisServer) -> None:
