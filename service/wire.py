@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -198,6 +199,7 @@ def output_limit_path(*, beta: bool) -> tuple[str, ...]:
     return ("max_response_output_tokens",) if beta else ("max_output_tokens",)
 
 
+@lru_cache(maxsize=256)  # models are few, and this is on the path of every mint
 def websocket_url(base_url: str, session_type: SessionType, model: str) -> str:
     """Say which URL a client opens, below ``base_url`` (http becomes ws, https wss)."""
     scheme = "ws" if urlsplit(base_url).scheme == "http" else "wss"

@@ -6,7 +6,7 @@ What comes out of here is unverified: its header only helps to find the key that
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,10 +27,12 @@ _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """A well-formed JWS in compact form, with its header as the sender wrote it."""
+    """A well-formed JWS in compact form, taken apart (RFC 7515 §7.1), with its header as the sender wrote it."""
 
-    text: str = field(repr=False)
     header: dict[str, Any]
+    payload: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
     @property
     def identification(self) -> dict[str, Any]:
@@ -40,7 +42,7 @@ class UnverifiedToken:
 
     def _issuer(self) -> str | None:
         try:
-            issuer = parse_object(_decoded(self.text.split(".")[1])).get("iss")
+            issuer = parse_object(self.payload).get("iss")
         except ValueError:
             return None
         return issuer if isinstance(issuer, str) else None
@@ -75,7 +77,11 @@ def parse_token(text: str) -> UnverifiedToken:
     except ValueError as error:
         raise Refusal("malformed", f"the token's header {error}") from None
     _check_header(header)
-    return UnverifiedToken(text, header)
+    try:
+        payload, signature = _decoded(match[2]), _decoded(match[3])
+    except ValueError as error:
+        raise Refusal("malformed", f"the token's payload or signature {error}") from None
+    return UnverifiedToken(header, payload, f"{match[1]}.{match[2]}".encode(), signature)
 
 
 def _check_header(header: dict[str, Any]) -> None:
@@ -93,7 +99,11 @@ def _check_header(header: dict[str, Any]) -> None:
 
 
 def _decoded(part: str) -> bytes:
+    """Decode base64url; what is not the one canonical spelling of its bytes is refused (RFC 4648 §3.5)."""
     try:
-        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        decoded = urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
         raise ValueError("is not base64url") from None
+    if urlsafe_b64encode(decoded).rstrip(b"=") != part.encode():
+        raise ValueError("is not base64url in its canonical form")
+    return decoded

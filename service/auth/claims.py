@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from service.auth.providers import Provider
 from service.auth.refusal import Refusal, shown
-
-if TYPE_CHECKING:
-    from service.auth.providers import Provider
-
-Claims = Mapping[str, Any]
+from service.claims import Claims
 
 MAX_SUBJECT_CHARACTERS = 255
 """OpenID Connect Core §2 bounds ``sub`` so."""

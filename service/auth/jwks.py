@@ -10,18 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import requests
 
 from service.auth.key_set import KeySet, KeySetError, parse_key_set
 from service.auth.key_set_fetch import fetch_key_set
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, VerificationKey
 from service.errors import IdentityProviderUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import requests
 
 log = logging.getLogger(__name__)
 

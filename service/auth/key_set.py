@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK, PyJWTError
 
 from service.auth.keys import PublicKey, VerificationKey, algorithms_of
 from service.auth.strict_json import parse_object
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class KeySetError(Exception):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING
 
+import requests
 from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from service.auth.key_set import KeySetError
 from service.outbound import DeadlineExceededError, deadline
-
-if TYPE_CHECKING:
-    import requests
 
 MAX_BYTES = 256 * 1024
 """Key sets are a few kilobytes; some hundred keys fit."""

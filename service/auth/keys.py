@@ -6,17 +6,15 @@ HS256 only, and a public key can never be taken for an HMAC secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 MIN_SECRET_BYTES = 32
 """An HS256 key is as long as its hash (RFC 7518 §3.2)."""
@@ -33,13 +31,19 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 class VerificationKey:
     """One key with the only algorithms it may be used with.
 
-    ``published`` tells a key that an identity provider publishes from one that the admin configured.
+    ``published`` tells a key that an identity provider publishes from one that the admin configured. One that is
+    too weak, or paired with an algorithm of another kind of key, cannot be made (``ValueError``).
     """
 
     key: PublicKey | bytes = field(repr=False)
     algorithms: tuple[str, ...]
     key_id: str | None = None
     published: bool = False
+
+    def __post_init__(self) -> None:
+        """Hold the promise that whoever verifies with this key relies on."""
+        if not set(self.algorithms) <= set(algorithms_of(self.key)):
+            raise ValueError("is paired with an algorithm of another kind of key")
 
 
 class KeySource(Protocol):
@@ -90,12 +94,7 @@ def secret_key(secret: str) -> VerificationKey:
         # A public key taken for an HMAC secret lets everybody sign (RFC 8725 §2.1).
         raise ValueError("holds a PEM key; a public key belongs in JWT_PUBLIC_KEY")
     key = secret.encode()
-    if len(key) < MIN_SECRET_BYTES:
-        raise ValueError(
-            f"holds a secret of {len(key)} bytes; each needs at least {MIN_SECRET_BYTES}. "
-            "Make one with: openssl rand -hex 32"
-        )
-    return VerificationKey(key, ("HS256",))
+    return VerificationKey(key, algorithms_of(key))
 
 
 def public_key(pem: str) -> VerificationKey:
@@ -113,12 +112,19 @@ def public_key(pem: str) -> VerificationKey:
     return VerificationKey(key, algorithms_of(key))
 
 
-def algorithms_of(key: PublicKey) -> tuple[str, ...]:
-    """Say which algorithms a public key verifies (RFC 7518 §3.1, RFC 8037 §3.1).
+def algorithms_of(key: PublicKey | bytes) -> tuple[str, ...]:
+    """Say which algorithms a key verifies (RFC 7518 §3.1, RFC 8037 §3.1).
 
     Raises:
         ValueError: where the key is too weak or its curve is not supported.
     """
+    if isinstance(key, bytes):
+        if len(key) < MIN_SECRET_BYTES:
+            raise ValueError(
+                f"holds a secret of {len(key)} bytes; each needs at least {MIN_SECRET_BYTES}. "
+                "Make one with: openssl rand -hex 32"
+            )
+        return ("HS256",)
     if isinstance(key, RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:
             raise ValueError(f"is an RSA key of {key.key_size} bits; it needs at least {MIN_RSA_BITS}")

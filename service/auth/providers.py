@@ -6,13 +6,12 @@ Pure knowledge, no I/O. Each preset names the page of the provider's documentati
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from service.auth import traps
-
-Claims = Mapping[str, Any]
+from service.claims import Claims
 
 
 @dataclass(frozen=True, slots=True)

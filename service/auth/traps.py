@@ -6,13 +6,11 @@ kind, ``none`` stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from service.auth.refusal import Refusal, shown
-
-Claims = Mapping[str, Any]
+from service.claims import Claims
 
 
 def none(_claims: Claims) -> None:
