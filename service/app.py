@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from service import answers, logs, openapi
 from service.audit import Audit
-from service.auth.authenticator import Authenticator, TokenRules
+from service.auth.authenticator import Authenticator
+from service.auth.claims import TokenRules
 from service.auth.jwks import JwksKeys
-from service.auth.keys import PUBLIC_KEY_ALGORITHMS, CombinedKeys, StaticKeys, public_key, secret_key
+from service.auth.keys import (
+    PUBLIC_KEY_ALGORITHMS,
+    CombinedKeys,
+    KeySource,
+    StaticKeys,
+    public_key,
+    secret_key,
+)
 from service.metrics import Metrics
 from service.outbound import Network
 from service.policy import Policy
@@ -21,11 +28,8 @@ from service.ratelimit.extension import attach
 from service.ratelimit.limiter import RateLimits
 from service.ratelimit.replay import StorageReplayGuard
 from service.routes import Parts, token_routes
+from service.settings import AuthSettings, Settings, UpstreamSettings
 from service.upstream import Upstream
-
-if TYPE_CHECKING:
-    from service.auth.keys import KeySource
-    from service.settings import AuthSettings, Settings, UpstreamSettings
 
 
 def create_app(settings: Settings) -> Flask:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+Claims = Mapping[str, Any]
+"""The members of a JWT whose signature holds."""
+
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
 
 _USER_EDITABLE = frozenset({
@@ -19,7 +22,7 @@ _USER_EDITABLE_PREFIX = "custom:"
 """Cognito's custom attributes: a user may write them unless the app client was told otherwise."""
 
 
-def find_claim(claims: Mapping[str, Any], name: str) -> Any:
+def find_claim(claims: Claims, name: str) -> Any:
     """Return the claim of that name, else what lies at it as a dotted path, else ``None``.
 
     The literal name goes first, since namespaced claims are URLs, full of dots.
@@ -32,7 +35,7 @@ def find_claim(claims: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def has_scope(claims: Mapping[str, Any], scope: str) -> bool:
+def has_scope(claims: Claims, scope: str) -> bool:
     """Look for a scope in ``scope`` (RFC 8693 §4.2, a string), ``scp`` and ``permissions`` (lists)."""
     for name in _SCOPE_CLAIMS:
         granted = claims.get(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -15,9 +16,6 @@ from service.auth.development import sign
 from service.demo.environment import demo_environment
 from service.demo.processes import StartError, start_sandbox, start_service, stop
 from service.sandbox.tls import Certificate
-
-if TYPE_CHECKING:
-    import subprocess
 
 _JWT_SECONDS = 12 * 3600
 _LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard is reached from here

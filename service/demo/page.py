@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, render_template
 
 from service.auth.development import sign
 from service.demo.environment import MODELS, VOICES
-
-if TYPE_CHECKING:
-    from service.settings import Settings
+from service.settings import Settings
 
 _JWT_SECONDS = 3600
 

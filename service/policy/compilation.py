@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from service.claims import Claims
 from service.policy.access import AllowedProfiles, ProfileRequired
 from service.policy.conditions import Condition, conditions_of
 from service.policy.content import AllowedVoices, NotFields, OnlyFields
@@ -27,7 +27,7 @@ class ClaimRules:
     unless: tuple[Condition, ...]
     rules: tuple[Rule, ...]
 
-    def apply_to(self, claims: Mapping[str, Any]) -> bool:
+    def apply_to(self, claims: Claims) -> bool:
         """Tell whether a caller with these verified claims is held."""
         spared = self.unless and all(condition.holds(claims) for condition in self.unless)
         return not spared and all(condition.holds(claims) for condition in self.when)

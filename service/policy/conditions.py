@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.claims import find_claim, has_scope
+from service.claims import Claims, find_claim, has_scope
 from service.policy.paths import same
 
 SCOPE = "scope"
@@ -20,7 +20,7 @@ class Condition:
     claim: str
     values: tuple[str | int | bool, ...]
 
-    def holds(self, claims: Mapping[str, Any]) -> bool:
+    def holds(self, claims: Claims) -> bool:
         """Tell whether verified claims meet it; an absent claim meets nothing."""
         if self.claim == SCOPE:
             return any(has_scope(claims, str(value)) for value in self.values)

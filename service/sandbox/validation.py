@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from service.sandbox.refusal import Refusal, missing
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 _EXPECTED = {
     "string_type": "a string",

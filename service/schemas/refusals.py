@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pydantic_core import ErrorDetails
 
 from service.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
 from service.wire import MIN_SECRET_TTL
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 _MAX_ECHO = 200
 """How much of a caller's own member name an error repeats, in characters."""

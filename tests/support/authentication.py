@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.auth.authenticator import Authenticator, ReplayGuard, TokenRules
+from service.auth.authenticator import Authenticator, ReplayGuard
+from service.auth.claims import TokenRules
 from service.auth.keys import KeySource, StaticKeys, secret_key
 from service.auth.providers import Provider
 from service.errors import InvalidTokenError
