@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -61,6 +62,7 @@ def configure(
     logging.getLogger("service").setLevel(level)
     logging.getLogger("gunicorn.error").setLevel(logging.INFO)
     sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processor]:  # noqa: A002

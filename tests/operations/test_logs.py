@@ -111,6 +111,21 @@ def test_an_uncaught_exception_is_one_event_without_locals() -> None:
     assert "local-treasure" not in str(event["exception"])
 
 
+def test_a_thread_that_dies_is_one_event_too() -> None:
+    """Such as a refresh in the background; its traceback would leave as bare text otherwise."""
+    (event,) = events("""
+        import threading
+        logs.configure(secrets=["threadbare-secret"])
+        def fail():
+            raise RuntimeError("threadbare-secret")
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    """)
+    assert event["level"] == "critical"
+    assert "RuntimeError: [redacted]" in str(event["exception"])
+
+
 def test_the_console_has_colours_unless_they_are_unwanted() -> None:
     """https://no-color.org says how to say so."""
     code = 'logs.configure(format="console"); logs.log_request(Served("r", "POST", "/token", 200, 0.1))'
