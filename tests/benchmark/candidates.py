@@ -31,9 +31,10 @@ _UNREACHED = "1000000/minute"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the candidates of one run share: ports on loopback, and where their packages lie."""
+    """What the candidates of one run share: ports on loopback, where their packages lie, a folder for the run."""
 
     cache: Path
+    scratch: Path
     upstream_port: int
     redis_port: int
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,13 @@ def document(where: Mapping[str, Any], outings: Sequence[Outing], found: Sequenc
     content = {
         "machine": where,
         "outings": [asdict(outing) for outing in outings],
-        "targets": [asdict(verdict) for verdict in found],
+        "targets": [asdict(verdict) | {"found": _or_null(verdict.found)} for verdict in found],
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _or_null(figure: float) -> float | None:
+    return None if isnan(figure) else figure  # JSON knows no NaN
 
 
 def _load_block(load: Load, by_name: Mapping[str, Outing]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from . import load, processes
 from .candidates import Surroundings, candidate
@@ -34,24 +35,25 @@ def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[
 @contextmanager
 def surroundings(cache: Path) -> Iterator[Surroundings]:
     """Keep the stand-in and a Redis that writes nothing to disk running, apart from the candidates' core."""
-    around = Surroundings(cache, upstream_port=processes.free_port(), redis_port=processes.free_port())
+    upstream_port, redis_port = processes.free_port(), processes.free_port()
     here = Path(__file__).parent
-    upstream = (sys.executable, str(here / "upstream.py"), str(around.upstream_port))
-    redis = ("redis-server", "--port", str(around.redis_port), "--bind", "127.0.0.1", "--save", "")
+    upstream = (sys.executable, str(here / "upstream.py"), str(upstream_port))
+    redis = ("redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "")
     with (
+        TemporaryDirectory(prefix="benchmark-") as scratch,
         processes.on_other_cores(),
         processes.running(upstream, directory=here, environment={}, log=_log(cache, "upstream")),
         processes.running(redis, directory=cache, environment={}, log=_log(cache, "redis")),
     ):
-        for port in (around.upstream_port, around.redis_port):
+        for port in (upstream_port, redis_port):
             processes.await_port(port)
-        yield around
+        yield Surroundings(cache, Path(scratch), upstream_port, redis_port)
 
 
 @contextmanager
 def started(who: Candidate, around: Surroundings) -> Iterator[tuple[Target, float]]:
     """Start the candidate; yield it with the seconds from exec to its first mint, once it has refused a stranger."""
-    tokens = around.cache / "tokens.txt"
+    tokens = around.scratch / "tokens.txt"
     tokens.write_text("\n".join(who.tokens))
     upstream = Upstream(around.upstream_port)
     upstream.control(0.0)

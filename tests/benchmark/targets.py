@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import nan
 
 from .candidates import EXPRESS, FASTAPI, FLOOR, LITELLM, REDIS_WINDOWS, SERVICE, SERVICE_REDIS, SERVICE_TWO
 from .plan import BUSY, DISTANT, HELD, Outing
@@ -30,13 +31,13 @@ def _against_peers(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
     for peer, factor in ((EXPRESS, 1.5), (FASTAPI, 3), (LITELLM, 8)):
         theirs = by_name[peer].under(BUSY)
         yield _at_least(
-            f"throughput to {peer}'s, {BUSY}", ours.mints_per_second / theirs.mints_per_second, factor
+            f"throughput to {peer}'s, {BUSY}", _ratio(ours.mints_per_second, theirs.mints_per_second), factor
         )
-    yield _below(f"p99 to {EXPRESS}'s, {BUSY}", ours.p99 / express.p99, 1)
+    yield _below(f"p99 to {EXPRESS}'s, {BUSY}", _ratio(ours.p99, express.p99), 1)
     floor = by_name[FLOOR].under(BUSY)
-    yield _at_most(f"CPU a mint to the floor's, {BUSY}", ours.cpu_per_mint / floor.cpu_per_mint, 1.6)
+    yield _at_most(f"CPU a mint to the floor's, {BUSY}", _ratio(ours.cpu_per_mint, floor.cpu_per_mint), 1.6)
     yield _at_most(
-        f"memory after load to {LITELLM}'s", by_name[SERVICE].memory / by_name[LITELLM].memory, 0.25
+        f"memory after load to {LITELLM}'s", _ratio(by_name[SERVICE].memory, by_name[LITELLM].memory), 0.25
     )
 
 
@@ -57,10 +58,17 @@ def _with_redis(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
     trips = ours.redis_round_trips_per_mint / REDIS_WINDOWS
     yield _at_most("Redis round trips a window", round(trips, 2), 1)
     alone = by_name[SERVICE].under(BUSY)
-    yield _at_least("throughput with Redis to without", ours.mints_per_second / alone.mints_per_second, 0.6)
+    yield _at_least(
+        "throughput with Redis to without", _ratio(ours.mints_per_second, alone.mints_per_second), 0.6
+    )
 
 
 _OURS = (SERVICE, SERVICE_REDIS, SERVICE_TWO)
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    """Compare; with one who did not answer there is no comparison, and no target holds."""
+    return ours / theirs if theirs else nan
 
 
 def _at_least(what: str, found: float, bound: float) -> Verdict:

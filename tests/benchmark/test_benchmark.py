@@ -103,6 +103,15 @@ def test_each_target_is_missed_alone(good: dict[str, Outing], name: str, worse: 
     assert what.startswith(target)
 
 
+def test_against_a_peer_that_answered_nothing_no_target_holds(good: dict[str, Outing]) -> None:
+    """A broken peer must not look like a slow one."""
+    silent = outing(EXPRESS, sample(mints_per_second=0, p99=0))
+    assert [what.partition(",")[0] for what in missed({**good, EXPRESS: silent})] == [
+        "throughput to Express's",
+        "p99 to Express's",
+    ]
+
+
 def test_rounds_are_summed_up_by_their_medians_and_no_failure_is_lost() -> None:
     """One outlier moves no figure; a failure in any round shows."""
     rates = (900, 1000, 100)
