@@ -58,11 +58,14 @@ def install(app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics) -> 
 def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
     CORS(
         app,
-        origins=list(allowed_origins),
+        # As patterns of our own: Flask-CORS compares text without case, and takes http://[::1] for a pattern.
+        origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in allowed_origins],
+        always_send=False,  # or who sends no Origin is told one of the list
         methods=["GET", "POST"],
         allow_headers=_ALLOWED,
         expose_headers=_EXPOSED,
         max_age=600,
+        vary_header=False,
     )
     # Flask-CORS leaves Vary out where it refuses an origin, and a cache would then serve that answer to all.
     app.after_request(_vary_by_origin)

@@ -6,8 +6,9 @@ from typing import IO
 
 import gevent
 from flask import Request
+from gunicorn.http.errors import NoMoreData, ParseException
 
-from service.errors import RequestTooLargeError, UnsupportedMediaTypeError
+from service.errors import InvalidRequestError, RequestTooLargeError, UnsupportedMediaTypeError
 
 _DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_SECONDS = 5
@@ -21,14 +22,19 @@ def read_json(request: Request, *, max_bytes: int) -> bytes:
     Raises:
         UnsupportedMediaTypeError: where it is not declared as ``application/json``.
         RequestTooLargeError: where it is over ``max_bytes``.
+        InvalidRequestError: where its chunks are none (RFC 9112 §7.1).
     """
     if request.mimetype != "application/json":
         raise UnsupportedMediaTypeError("Send the body as 'Content-Type: application/json'.")
     stream: IO[bytes] = request.environ["wsgi.input"]
-    body = stream.read(max_bytes + 1)
-    if len(body) > max_bytes:
-        _drain(stream)
-        raise RequestTooLargeError(f"The body is too large; at most {max_bytes} bytes are accepted.")
+    try:
+        body = stream.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            _drain(stream)
+            raise RequestTooLargeError(f"The body is too large; at most {max_bytes} bytes are accepted.")
+    except (NoMoreData, ParseException) as error:
+        reason = f"the chunked body is malformed: {type(error).__name__}"
+        raise InvalidRequestError("The body's chunks are malformed.", reason=reason) from None
     return body
 
 

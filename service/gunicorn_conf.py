@@ -30,7 +30,8 @@ logs.configure(level=settings.log_level, format=settings.log_format, secrets=set
 # Memory, where the host has a folder for it: heartbeats and metrics must not wait for a disk.
 _memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - each makes files of mode 0600 there
 
-bind = f"{settings.host}:{settings.port}"
+_host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"{_host}:{settings.port}"
 workers = settings.processes
 worker_class = "service.gunicorn_worker.Worker"
 worker_connections = settings.web_connections

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, jsonify, request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import NotFound
 
+from service.auth.bearer import bearer_token
 from service.auth.jwks import JwksKeys
 from service.errors import InvalidTokenError
 from service.metrics import Metrics
@@ -50,8 +51,8 @@ def probe_routes(
         """The numbers of all processes, for Prometheus."""
         if metrics_token is None:
             raise NotFound
-        given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {metrics_token}".encode()):
+        given = bearer_token(request.headers.get("Authorization"))
+        if not hmac.compare_digest(given.encode(), metrics_token.encode()):
             raise InvalidTokenError("the bearer token is not METRICS_TOKEN")
         return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 

@@ -11,13 +11,16 @@ from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
 
 ORIGIN = "https://app.example.com"
+IPV6_ORIGIN = "http://[::1]:3000"
 
 
 @pytest.fixture(scope="module")
 def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """A service that one browser app may call, three times an hour."""
     with running_service(
-        sandbox.base_url, ALLOWED_ORIGINS=f"{ORIGIN},http://localhost:3000", RATE_LIMIT_PER_USER="3/hour"
+        sandbox.base_url,
+        ALLOWED_ORIGINS=f"{ORIGIN},http://localhost:3000,{IPV6_ORIGIN}",
+        RATE_LIMIT_PER_USER="3/hour",
     ) as service:
         yield service
 
@@ -73,7 +76,7 @@ def test_an_allowed_origin_may_read_every_answer_errors_included(service: TokenS
         service.get("/nowhere", headers={"Origin": ORIGIN}),
     ):
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert "Origin" in answer.headers["Vary"]
+        assert answer.headers["Vary"] == "Origin"
         exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
         assert exposed == {"Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"}
 
@@ -85,6 +88,9 @@ def test_an_allowed_origin_may_read_every_answer_errors_included(service: TokenS
         "https://app.example.com.evil.io",
         "http://app.example.com",
         "https://xapp.example.com",
+        "https://APP.example.com",
+        "https://appXexample.com",
+        "http://::3000",
         "null",
     ],
 )
@@ -95,6 +101,19 @@ def test_another_origin_gets_no_permission_and_no_shared_cache_entry(
 
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert "Origin" in answer.headers["Vary"]
+
+
+def test_an_origin_with_an_ipv6_address_is_an_origin_and_no_pattern(service: TokenService) -> None:
+    answer = service.get("/healthz", headers={"Origin": IPV6_ORIGIN})
+
+    assert answer.headers["Access-Control-Allow-Origin"] == IPV6_ORIGIN
+
+
+def test_who_sends_no_origin_is_told_none_of_the_list(service: TokenService) -> None:
+    answer = service.get("/healthz")
+
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    assert answer.headers["Vary"] == "Origin"
 
 
 def test_a_preflight_needs_no_token_costs_no_quota_and_allows_what_the_sdks_send(

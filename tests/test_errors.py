@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -208,6 +211,20 @@ def test_a_body_over_the_cap_sent_in_chunks_is_a_413_too(service: TokenService) 
     answer = service.token(data=chunks, headers={"Content-Type": "application/json"})
 
     error_of(answer, 413, "request_too_large")
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}!!0\r\n\r\n"])
+def test_a_body_in_malformed_chunks_is_the_callers_fault(service: TokenService, body: bytes) -> None:
+    connection = HTTPConnection(service.url.removeprefix("http://"), timeout=10)
+    connection.putrequest("POST", "/token")
+    connection.putheader("Authorization", f"Bearer {sign()}")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders(body)
+    with closing(connection):
+        answer = connection.getresponse()
+        assert answer.status == 400
+        assert json.load(answer)["error"]["code"] == "invalid_request"
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", None])

@@ -183,6 +183,17 @@ def test_processes_are_held_at_one_while_limits_are_counted_in_memory() -> None:
     assert Settings.from_environ({**many, "REDIS_URL": "redis://localhost"}).processes == 4
 
 
+def test_gunicorn_listens_on_an_ipv6_host_too() -> None:
+    command = (
+        *(PYTHON, "-m", "gunicorn", "--config", "python:service.gunicorn_conf"),
+        *("--print-config", "wsgi:app"),
+    )
+
+    environ = bare_environ(**GOOD, HOST="::1", PORT="8123")
+    with running(command, environ=environ, ready=lambda run: run.process.poll() is not None) as run:
+        assert "['[::1]:8123']" in run.output
+
+
 def test_gunicorn_with_an_empty_environment_exits_at_once_with_the_full_list() -> None:
     command = (PYTHON, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app")
 

@@ -160,11 +160,20 @@ def test_dead_processes_keep_their_counts_and_lose_their_requests_in_flight(pair
     assert number(pair, "mints_total", session_type="realtime", model="gpt-realtime-2.1") == before + 1
 
 
-@pytest.mark.parametrize("jwt", ["", "wrong", METRICS_TOKEN + "x", sign()])
-def test_the_numbers_are_for_prometheus_alone(pair: TokenService, jwt: str) -> None:
+@pytest.mark.parametrize(
+    ("jwt", "code"),
+    [
+        ("", "missing_token"),
+        ("wrong", "invalid_token"),
+        (METRICS_TOKEN + "x", "invalid_token"),
+        (sign(), "invalid_token"),
+    ],
+)
+def test_the_numbers_are_for_prometheus_alone(pair: TokenService, jwt: str, code: str) -> None:
     """Not even for users of the service."""
     answer = pair.get("/metrics", headers={"Authorization": f"Bearer {jwt}"} if jwt else {})
     assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == code
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     assert "token_service" not in answer.text
 
