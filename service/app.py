@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask
 
-from service import answers, logs, openapi
+from service import answers, logs
 from service.audit import Audit
 from service.auth.authenticator import Authenticator
 from service.auth.claims import TokenRules
@@ -20,8 +22,8 @@ from service.auth.keys import (
     secret_key,
 )
 from service.metrics import Metrics
+from service.openapi.description import describe
 from service.outbound import Network
-from service.policy import Policy
 from service.probes import probe_routes
 from service.ratelimit.counting import failover_for
 from service.ratelimit.extension import attach
@@ -44,7 +46,7 @@ def create_app(settings: Settings) -> Flask:
     metrics_token = settings.metrics_token
     parts = Parts(
         authenticator=authenticator_of(settings, key_set, limits),
-        policy=policy_of(settings),
+        policy=settings.policy,
         limits=limits,
         upstream=upstream_of(settings, network),
         audit=Audit(),
@@ -63,11 +65,7 @@ def create_app(settings: Settings) -> Flask:
             key_set=key_set,
             metrics=metrics,
             metrics_token=metrics_token.get_secret_value() if metrics_token else None,
-            description=openapi.describe(
-                longest_life=settings.token_max_ttl,
-                profiles=bool(settings.session_policy and settings.session_policy.profiles),
-                beta=settings.beta,
-            ),
+            description=description_of(settings),
         )
     )
     return app
@@ -122,18 +120,6 @@ def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateL
     )
 
 
-def policy_of(settings: Settings) -> Policy:
-    """Make the part that knows what a caller may have."""
-    return Policy(
-        allowed_models=frozenset(settings.allowed_models),
-        default_model=settings.default_model,
-        token_ttl=settings.token_ttl,
-        token_max_ttl=settings.token_max_ttl,
-        beta=settings.beta,
-        document=settings.session_policy,
-    )
-
-
 def upstream_of(settings: Settings, network: Network) -> Upstream:
     """Make the part that mints."""
     return Upstream(
@@ -141,6 +127,15 @@ def upstream_of(settings: Settings, network: Network) -> Upstream:
         base_url=settings.openai_base_url,
         account=settings.account,
         timeout=settings.upstream_timeout,
+        beta=settings.beta,
+    )
+
+
+def description_of(settings: Settings) -> Mapping[str, Any]:
+    """Describe the service as it is configured."""
+    return describe(
+        longest_life=settings.token_max_ttl,
+        profiles=bool(settings.session_policy and settings.session_policy.profiles),
         beta=settings.beta,
     )
 
@@ -164,5 +159,5 @@ def warnings_of(settings: Settings) -> tuple[str, ...]:
         "since limits are counted in memory; set RATE_LIMIT_STORAGE_URL to share them"
     )
     processes = (held_back,) if settings.processes < settings.web_concurrency else ()
-    policy = (f"SESSION_POLICY: {warning}" for warning in policy_of(settings).warnings())
+    policy = (f"SESSION_POLICY: {warning}" for warning in settings.policy.warnings())
     return (*processes, *settings.limit_rules.warnings(), *policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -14,21 +14,10 @@ from service.identity import Caller
 from service.policy import Policy, PolicyDocument
 from service.policy.explain import explain
 from service.schemas import TokenBody, parse_body
-from service.settings.base import ConfigurationError, EnvironmentModel
-from service.settings.policy import PolicySettings
+from service.settings import ConfigurationError, PolicySettings
 from service.wire import mint_request
 
 _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-class _Dialect(EnvironmentModel):
-    """What of the vendor's side a policy depends on; its key is not needed here."""
-
-    realtime_api: Literal["ga", "beta"] = "ga"
-
-
-class _Environment(PolicySettings, _Dialect):
-    """The variables that a decision is made of."""
 
 
 @click.command()
@@ -62,17 +51,9 @@ def published_schema() -> dict[str, Any]:
 
 def _policy_of_environment() -> Policy:
     try:
-        settings = _Environment.from_environ(os.environ)
+        return PolicySettings.from_environ(os.environ).policy
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
-    return Policy(
-        allowed_models=settings.allowed_models,
-        default_model=settings.default_model,
-        token_ttl=settings.token_ttl,
-        token_max_ttl=settings.token_max_ttl,
-        beta=settings.realtime_api == "beta",
-        document=settings.session_policy,
-    )
 
 
 def _caller(path: Path | None) -> Caller:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from service.auth.keys import public_key, secret_key
 from service.auth.providers import Provider, parse_provider
 from service.settings.base import EnvironmentModel
-from service.settings.envtypes import CommaSeparated, Flag, comma_separated, parsed_by, secure_address
+from service.settings.envtypes import CommaSeparated, Flag, comma_separated, parsed_by, secure_url
 
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
@@ -21,8 +21,8 @@ class AuthSettings(EnvironmentModel):
     auth_provider: Annotated[Provider, BeforeValidator(parsed_by(parse_provider))] | None = None
     jwt_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(comma_separated)] = ()
     jwt_public_key: str | None = None
-    jwt_jwks_url: Annotated[str, AfterValidator(secure_address)] | None = None
-    jwt_allow_multiple: Annotated[Flag, Field(validate_default=True)] = False
+    jwt_jwks_url: Annotated[str, AfterValidator(secure_url)] | None = None
+    jwt_allow_multiple: Flag = False
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_authorized_parties: CommaSeparated = ()

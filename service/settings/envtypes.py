@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BeforeValidator, SecretStr
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 def comma_separated(value: Any) -> Any:
@@ -25,13 +26,10 @@ def comma_separated(value: Any) -> Any:
 
 def flag(value: Any) -> bool:
     """Read ``1`` or ``0``, in the spellings people use."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
     word = str(value).strip().lower()
-    if word == "off":
-        return False
-    if word not in words:
+    if word not in _FLAGS:
         raise ValueError("is neither 1 nor 0")
-    return words[word]
+    return _FLAGS[word]
 
 
 def is_loopback(host: str | None) -> bool:
@@ -56,15 +54,15 @@ def split_url(text: str) -> SplitResult:
     return parts
 
 
-def secure_url(text: str) -> str:
-    """Accept a base that paths are appended to: as ``secure_address``, with neither query nor fragment."""
-    text = secure_address(text)
+def secure_base_url(text: str) -> str:
+    """Accept a base that paths are appended to: a ``secure_url`` with neither query nor fragment."""
+    text = secure_url(text)
     if "?" in text or "#" in text:
         raise ValueError("must hold no query and no fragment")
     return text.rstrip("/")
 
 
-def secure_address(text: str) -> str:
+def secure_url(text: str) -> str:
     """Accept https anywhere and http to this machine only, so that no key or token travels in the clear."""
     text = text.strip()
     parts = split_url(text)
@@ -108,10 +106,6 @@ def each(check: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, 
     return lambda parts: tuple(check(part) for part in parts)
 
 
-CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
-Flag = Annotated[bool, BeforeValidator(flag)]
-
-
 def identifier(text: str) -> str:
     """Check an organisation's or project's identifier: it travels in headers and subprotocols (RFC 9110 token)."""
     if not re.fullmatch(r"[A-Za-z0-9._~-]+", text.strip()):
@@ -122,3 +116,7 @@ def identifier(text: str) -> str:
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     """Let a part's own parser read a variable, once: what is parsed already passes as it is."""
     return lambda value: parse(value) if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
+Flag = Annotated[bool, BeforeValidator(flag)]

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from service.policy import Policy, PolicyDocument, PolicyError
-from service.settings.base import EnvironmentModel
-from service.settings.envtypes import CommaSeparated
+from service.settings.dialect import DialectSettings
+from service.settings.envtypes import CommaSeparated, parsed_by
 from service.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
-
-
-def policy_document(value: Any) -> Any:
-    """Read the policy: JSON, or the path of a file that holds it."""
-    return PolicyDocument.load(value) if isinstance(value, str) else value
-
 
 SecretLife = Annotated[int, Field(ge=MIN_SECRET_TTL, le=MAX_SECRET_TTL)]
 
 
-_POLICY_VALUES = ("allowed_models", "default_model", "token_ttl", "token_max_ttl")
-
-
-class PolicySettings(EnvironmentModel):
+class PolicySettings(DialectSettings):
     """Models and lifetimes (seconds)."""
 
     default_model: str = "gpt-realtime-2.1"
     allowed_models: CommaSeparated = ()
     token_max_ttl: SecretLife = 600
     token_ttl: SecretLife = 60
-    session_policy: Annotated[PolicyDocument | None, BeforeValidator(policy_document)] = None
+    session_policy: Annotated[PolicyDocument | None, BeforeValidator(parsed_by(PolicyDocument.load))] = None
 
     @field_validator("allowed_models")
     @classmethod
@@ -55,11 +46,21 @@ class PolicySettings(EnvironmentModel):
     def _policy_fits_the_rest(
         cls, value: PolicyDocument | None, info: ValidationInfo
     ) -> PolicyDocument | None:
-        values = {name: info.data[name] for name in _POLICY_VALUES if name in info.data}
-        if value is None or len(values) < len(_POLICY_VALUES):
+        rest = PolicySettings.model_fields.keys() - {"session_policy"}
+        if value is None or not rest <= info.data.keys():
             return value
-        beta = info.data.get("realtime_api") == "beta"
-        policy = Policy(document=value, beta=beta, **values)
-        if conflicts := policy.conflicts():
+        if conflicts := PolicySettings.model_construct(**info.data, session_policy=value).policy.conflicts():
             raise PolicyError(conflicts)
         return value
+
+    @property
+    def policy(self) -> Policy:
+        """The part that knows what a caller may have."""
+        return Policy(
+            allowed_models=self.allowed_models,
+            default_model=self.default_model,
+            token_ttl=self.token_ttl,
+            token_max_ttl=self.token_max_ttl,
+            beta=self.beta,
+            document=self.session_policy,
+        )
