@@ -4,38 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
-import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 import click
 
-from service.app import key_set_of, network_of
-from service.check.finding import Finding
-from service.check.host import check_proxies, check_workers, find_host
-from service.check.parts import check_key_set, check_storage
-from service.check.plan import run
-from service.check.variables import check_variables
-from service.check.vendor import check_vendor
-from service.outbound import Network
-from service.ratelimit.counting import open_counter
-from service.ratelimit.storage import mask_url
-from service.settings import (
-    AuthSettings,
-    ConfigurationError,
-    LimitSettings,
-    PolicySettings,
-    Problem,
-    ServingSettings,
-    Settings,
-    UpstreamSettings,
-)
-from service.settings.base import EnvironmentModel
-
-Group = TypeVar("Group", bound=EnvironmentModel)
-Check = Callable[[], list[Finding]]
+from service.check.plan import checks
+from service.check.running import run
 
 
 @click.command()
@@ -57,63 +31,3 @@ def check(*, as_json: bool) -> None:
         for finding in findings:
             click.echo(finding.line)
     sys.exit(0 if well else 1)
-
-
-def checks(environ: Mapping[str, str]) -> dict[str, Check]:
-    """List what can be checked: a group of variables with problems takes only its own parts out."""
-    upstream = _group(UpstreamSettings, environ)
-    policy = _group(PolicySettings, environ)
-    auth = _group(AuthSettings, environ)
-    limits = _group(LimitSettings, environ)
-    serving = _group(ServingSettings, environ)
-    network = network_of(upstream) if upstream else Network()
-    planned: dict[str, Check] = {
-        "variables": lambda: check_variables(environ, known=Settings.variables(), problems=_problems(environ))
-    }
-    if upstream and policy:
-        planned["key"] = lambda: check_vendor(
-            network,
-            base_url=upstream.openai_base_url,
-            account=upstream.account,
-            models=policy.allowed_models,
-            clock=time.time,
-        )
-    if auth:
-        planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
-    if limits:
-        planned["limit storage"] = lambda: [_storage(limits)]
-        planned["proxies"] = lambda: [check_proxies(find_host(environ), limits.trusted_proxy_hops)]
-    if limits and serving:
-        planned["workers"] = lambda: [_workers(limits, serving)]
-    return planned
-
-
-def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:
-    try:
-        return kind.from_environ(environ)
-    except ConfigurationError:
-        return None
-
-
-def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
-    try:
-        Settings.from_environ(environ)
-    except ConfigurationError as error:
-        return error.problems
-    return ()
-
-
-def _storage(limits: LimitSettings) -> Finding:
-    url = limits.storage_url.get_secret_value()
-    strategy, on_heroku = limits.rate_limit_strategy, limits.dyno is not None
-    return check_storage(lambda: open_counter(url, strategy, on_heroku=on_heroku), shown=mask_url(url))
-
-
-def _workers(limits: LimitSettings, serving: ServingSettings) -> Finding:
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return check_workers(
-        wanted=serving.web_concurrency,
-        in_memory=limits.counts_in_memory,
-        connections=serving.web_connections,
-        files=files,
-    )

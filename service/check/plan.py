@@ -1,36 +1,92 @@
-"""Which checks an environment allows, and running them side by side within a bounded time."""
+"""Which checks an environment allows."""
 
 from __future__ import annotations
 
-import threading
+import resource
+import time
 from collections.abc import Callable, Mapping
-from time import monotonic
+from typing import TypeVar
 
-from service.check.finding import Finding, ill
+from service.app import key_set_of, network_of
+from service.check.finding import Finding
+from service.check.host import check_proxies, check_workers, find_host
+from service.check.parts import check_key_set, check_storage
+from service.check.variables import check_variables
+from service.check.vendor import check_vendor
+from service.outbound import Network
+from service.ratelimit.counting import open_counter
+from service.ratelimit.storage import mask_url
+from service.settings import (
+    AuthSettings,
+    ConfigurationError,
+    LimitSettings,
+    PolicySettings,
+    Problem,
+    ServingSettings,
+    Settings,
+    UpstreamSettings,
+)
+from service.settings.base import EnvironmentModel
 
-PATIENCE = 15
-"""Seconds until a part that has not answered counts as ill, even one that answers a byte now and then."""
+Group = TypeVar("Group", bound=EnvironmentModel)
+Check = Callable[[], list[Finding]]
 
 
-def run(checks: Mapping[str, Callable[[], list[Finding]]], *, patience: float = PATIENCE) -> list[Finding]:
-    """Run all checks at once, and report in the order they are given.
+def checks(environ: Mapping[str, str]) -> dict[str, Check]:
+    """List what can be checked: a group of variables with problems takes only its own parts out."""
+    upstream = _group(UpstreamSettings, environ)
+    policy = _group(PolicySettings, environ)
+    auth = _group(AuthSettings, environ)
+    limits = _group(LimitSettings, environ)
+    serving = _group(ServingSettings, environ)
+    network = network_of(upstream) if upstream else Network()
+    planned: dict[str, Check] = {
+        "variables": lambda: check_variables(environ, known=Settings.variables(), problems=_problems(environ))
+    }
+    if upstream and policy:
+        planned["key"] = lambda: check_vendor(
+            network,
+            base_url=upstream.openai_base_url,
+            account=upstream.account,
+            models=policy.allowed_models,
+            clock=time.time,
+        )
+    if auth:
+        planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
+    if limits:
+        planned["limit storage"] = lambda: [_storage(limits)]
+        planned["proxies"] = lambda: [check_proxies(find_host(environ), limits.trusted_proxy_hops)]
+    if limits and serving:
+        planned["workers"] = lambda: [_workers(limits, serving)]
+    return planned
 
-    Threads rather than an executor, whose threads the interpreter would wait for at its exit.
-    """
-    findings: dict[str, list[Finding]] = {}
 
-    def note(part: str, check: Callable[[], list[Finding]]) -> None:
-        try:
-            findings[part] = check()
-        except Exception as error:  # noqa: BLE001 - a check that breaks is a finding; its text may hold a secret
-            findings[part] = [ill(part, f"the check itself failed ({type(error).__name__})", "report this")]
+def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:
+    try:
+        return kind.from_environ(environ)
+    except ConfigurationError:
+        return None
 
-    threads = [threading.Thread(target=note, args=item, daemon=True) for item in checks.items()]
-    for thread in threads:
-        thread.start()
-    end = monotonic() + patience
-    for thread in threads:
-        thread.join(max(0, end - monotonic()))
-    late = f"no answer within {patience:g} s"
-    mend = "see that this host can reach it, then check again"
-    return [f for part in checks for f in findings.get(part, [ill(part, late, mend)])]
+
+def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    try:
+        Settings.from_environ(environ)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
+
+
+def _storage(limits: LimitSettings) -> Finding:
+    url = limits.storage_url.get_secret_value()
+    strategy, on_heroku = limits.rate_limit_strategy, limits.dyno is not None
+    return check_storage(lambda: open_counter(url, strategy, on_heroku=on_heroku), shown=mask_url(url))
+
+
+def _workers(limits: LimitSettings, serving: ServingSettings) -> Finding:
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return check_workers(
+        wanted=serving.web_concurrency,
+        in_memory=limits.counts_in_memory,
+        connections=serving.web_connections,
+        files=files,
+    )

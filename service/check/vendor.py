@@ -6,7 +6,7 @@ One ``GET {base}/models``, which costs nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -100,7 +100,9 @@ def _clock(answer: VendorAnswer) -> list[Finding]:
     return [ill("clock", seen, "synchronise this machine's clock (NTP): tokens are judged by it")]
 
 
-def ask(network: Network, *, base_url: str, account: wire.Account, clock: Any) -> VendorAnswer:
+def ask(
+    network: Network, *, base_url: str, account: wire.Account, clock: Callable[[], float]
+) -> VendorAnswer:
     """List the vendor's models.
 
     Raises:
@@ -137,7 +139,12 @@ def _models(response: requests.Response) -> Mapping[str, Mapping[str, Any]] | No
 
 
 def check_vendor(
-    network: Network, *, base_url: str, account: wire.Account, models: Iterable[str], clock: Any
+    network: Network,
+    *,
+    base_url: str,
+    account: wire.Account,
+    models: Iterable[str],
+    clock: Callable[[], float],
 ) -> list[Finding]:
     """Ask the vendor, and judge its answer or its silence."""
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from service.check.finding import Finding, well
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
-from service.check.plan import run
+from service.check.running import run
 from service.check.vendor import VendorAnswer, judge
 from tests.support.processes import PYTHON, ROOT, free_port
 from tests.support.service import API_KEY, Sandbox, service_environ
