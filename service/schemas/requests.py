@@ -7,69 +7,15 @@ settles only that the body is JSON, that its own members are known, and of which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    JsonValue,
-    ValidationError,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
-from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from service.errors import InvalidJSONError, InvalidValueError, UnknownParameterError
 from service.identity import SessionType, TokenRequest
+from service.schemas.members import Name, Optional, Seconds, Session, drop_null_defaults
 from service.schemas.refusals import refusal_of
-from service.wire import MIN_SECRET_TTL
-
-T = TypeVar("T")
-
-
-class _Given:
-    """Marks a member that may be left out but may not be null, in validation and in the JSON Schema."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_after_validator_function(self._refuse_null, handler(source))
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        without_null: dict[str, Any] = handler(core)["anyOf"][0]
-        return without_null
-
-    @staticmethod
-    def _refuse_null(value: T) -> T:
-        if value is None:
-            raise ValueError("null")
-        return value
-
-
-Optional = Annotated[T | None, _Given()]
-
-
-def _drop_null_defaults(schema: dict[str, Any]) -> None:
-    for member in schema["properties"].values():
-        if "default" in member and member["default"] is None:
-            del member["default"]
-
-
-Name = Annotated[str, Field(min_length=1, max_length=256)]
-
-Session = Annotated[
-    dict[str, JsonValue],
-    Field(description="The session's configuration, in the vendor's own shape."),
-]
-
-
-def _whole(value: Any) -> Any:
-    """Take 60.0 for 60: JSON has one kind of number, and JSON Schema calls both an integer."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Seconds = Annotated[int, Field(ge=MIN_SECRET_TTL), BeforeValidator(_whole)]
 
 _Model = Annotated[Name, Field(description="The model; the same as the one in `session`, if both are given.")]
 _Profile = Annotated[Name, Field(description="A session profile that the service's admin has defined.")]
@@ -78,7 +24,7 @@ _Profile = Annotated[Name, Field(description="A session profile that the service
 class ExpiresAfter(BaseModel):
     """How long the secret may open a session."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_drop_null_defaults)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=drop_null_defaults)
 
     seconds: Seconds = Field(description="Seconds from now; at most `TOKEN_MAX_TTL`.")
     anchor: Literal["created_at"] = "created_at"
@@ -90,6 +36,10 @@ class OptionalExpiresAfter(ExpiresAfter):
     seconds: Optional[Seconds] = None  # type: ignore[assignment]  # wider
 
 
+def _seconds(expires_after: ExpiresAfter | None) -> int | None:
+    return expires_after.seconds if expires_after else None
+
+
 class RequestBody(BaseModel, ABC):
     """A body that asks for a client secret."""
 
@@ -98,7 +48,7 @@ class RequestBody(BaseModel, ABC):
         strict=True,
         frozen=True,
         allow_inf_nan=False,
-        json_schema_extra=_drop_null_defaults,
+        json_schema_extra=drop_null_defaults,
     )
 
     session: Session = Field(default_factory=dict)
@@ -126,7 +76,7 @@ class TokenBody(RequestBody):
             session_type=_pop_type(session, get_args(SessionType)),
             session=session,
             model=self.model,
-            expires_in=self.expires_after.seconds if self.expires_after else None,
+            expires_in=_seconds(self.expires_after),
             profile=self.profile,
         )
 
@@ -142,7 +92,7 @@ class ClientSecretBody(RequestBody):
         return TokenRequest(
             session_type=_pop_type(session, ("realtime", "transcription")),
             session=session,
-            expires_in=self.expires_after.seconds if self.expires_after else None,
+            expires_in=_seconds(self.expires_after),
             profile=self.profile,
         )
 
@@ -162,7 +112,7 @@ class TranslationSecretBody(RequestBody):
         return TokenRequest(
             session_type="translation",
             session=self.session,
-            expires_in=self.expires_after.seconds if self.expires_after else None,
+            expires_in=_seconds(self.expires_after),
             profile=self.profile,
         )
 
