@@ -53,6 +53,10 @@ def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
     assert Settings.from_environ({**GOOD, "TOKEN_TTL": "", "PORT": ""}).token_ttl == 60
 
 
+def test_a_log_level_may_be_written_in_lower_case_as_many_hosts_do() -> None:
+    assert Settings.from_environ({**GOOD, "LOG_LEVEL": "debug"}).log_level == "DEBUG"
+
+
 def test_a_keys_surrounding_white_space_is_stripped() -> None:
     assert Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).account.api_key == "sk-x"
 
@@ -96,7 +100,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("ALLOWED_ORIGINS", "https://*.canary.example", "pattern"),
         ("ALLOWED_ORIGINS", "https://app.example/path", "without a path"),
         ("TRUSTED_PROXY_HOPS", "-1", "greater than or equal to 0"),
-        ("MAX_BODY_BYTES", "12", "greater than or equal to 1024"),
+        ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),
         ("LOG_FORMAT", "xml", "'json' or 'console'"),
         ("PORT", "http", "valid integer"),
         ("WEB_CONCURRENCY", "canary", "valid integer"),

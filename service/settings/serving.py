@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from service.settings.base import EnvironmentModel
 from service.settings.envtypes import CommaSeparated, each, header_value, origin
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class ServingSettings(EnvironmentModel):
     """HTTP, logs, metrics and processes."""
 
     allowed_origins: Annotated[CommaSeparated, AfterValidator(each(origin))] = ()
-    max_body_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 65_536
+    max_body_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 65_536
     metrics_token: Annotated[SecretStr, AfterValidator(header_value)] | None = None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[LogLevel, BeforeValidator(str.upper)] = "INFO"
     log_format: Literal["json", "console"] = "json"
     host: str = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
