@@ -9,6 +9,7 @@ from gevent import monkey
 monkey.patch_all()  # Before anything else is imported: a late patch warns and only half works.
 
 # ruff: noqa: E402 - see above
+import atexit
 import os
 import resource
 import shutil
@@ -62,11 +63,19 @@ accesslog = None  # the service writes its own line a request, without query str
 _, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
+
+def _remove(folder: str, *, process: int) -> None:
+    """Leave no numbers behind, however this process ends; its workers end while others still count."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 _metrics_folder = None
 if settings.metrics_token:
     # Always a fresh one: what an earlier run left would be added to this one's numbers.
-    _metrics_folder = tempfile.mkdtemp(prefix="token-service-metrics-", dir=_memory)
+    _metrics_folder = tempfile.mkdtemp(prefix=f"token-service-metrics-{os.getpid()}-", dir=_memory)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
+    atexit.register(_remove, _metrics_folder, process=os.getpid())
 
 
 def on_starting(server: Any) -> None:
@@ -90,9 +99,3 @@ def child_exit(_server: Any, worker: Any) -> None:
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - reads the variable above
 
         mark_process_dead(worker.pid, _metrics_folder)  # type: ignore[no-untyped-call]
-
-
-def on_exit(_server: Any) -> None:
-    """Leave no numbers behind."""
-    if _metrics_folder:
-        shutil.rmtree(_metrics_folder, ignore_errors=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import InvalidTokenError, RejectedSessionError
 from service.metrics import Metrics
-from tests.support.processes import free_port, wait_until
+from tests.support.processes import ROOT, free_port, wait_until
 from tests.support.redis import running_redis
-from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 from tests.support.tokens import sign
 
 METRICS_TOKEN = "a-token-for-prometheus"
@@ -190,6 +192,19 @@ def test_numbers_leave_nothing_behind(sandbox: Sandbox) -> None:
         (files,) = metrics_files(next(iter(workers_of(service))))
         assert files.exists()
     assert not files.parent.exists()
+
+
+def test_a_start_that_fails_leaves_no_numbers_behind_either(sandbox: Sandbox) -> None:
+    """Such as one whose port is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environ = service_environ(sandbox.base_url, METRICS_TOKEN=METRICS_TOKEN, PORT=port)
+        with subprocess.Popen(
+            [*GUNICORN, "wsgi:app"], cwd=ROOT, env=environ, stderr=subprocess.PIPE
+        ) as process:
+            assert process.wait(30) != 0
+    roots = (Path("/dev/shm"), Path("/tmp"))  # noqa: S108 - where the service keeps them
+    assert not [path for root in roots for path in root.glob(f"token-service-metrics-{process.pid}-*")]
 
 
 def test_a_living_process_says_so(service: TokenService) -> None:
