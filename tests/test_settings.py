@@ -79,6 +79,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("JWT_ALLOW_MULTIPLE", "maybe-canary", "neither 1 nor 0"),
         ("AUTH_PROVIDER", "canary:x", "auth0:DOMAIN"),
         ("AUTH_PROVIDER", "cognito:eu-west-1", "cognito:REGION/POOL/CLIENT_ID"),
+        ("JWT_MAX_LIFETIME", "0", "greater than or equal to 1"),
         ("JWT_LEEWAY", "canary", "valid integer"),
         ("ALLOWED_MODELS", "gpt-realtime-mini", "DEFAULT_MODEL"),
         ("TOKEN_TTL", "9", "greater than or equal to 10"),

@@ -29,7 +29,7 @@ class AuthSettings(EnvironmentModel):
     allow_anonymous_users: Flag = False
     jwt_single_use: Flag = False
     jwt_required_scope: str | None = None
-    jwt_max_lifetime: Annotated[int, Field(ge=60)] = 86_400
+    jwt_max_lifetime: Annotated[int, Field(ge=1)] = 86_400
     jwt_leeway: Annotated[int, Field(ge=0, le=300)] = 10
 
     @field_validator("jwt_secret")
