@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from service.check.finding import Finding, well
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.running import run
 from service.check.vendor import VendorAnswer, judge
+from tests.support.identity_provider import identity_provider
 from tests.support.processes import PYTHON, ROOT, free_port
 from tests.support.service import API_KEY, Sandbox, service_environ
 
@@ -128,31 +126,6 @@ def test_a_vendor_that_is_away_is_reported_at_once() -> None:
     assert API_KEY not in result.stdout + result.stderr
 
 
-class KeySetHandler(BaseHTTPRequestHandler):
-    """Serves one key set."""
-
-    body = b""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
-
-    def log_message(self, *_: Any) -> None:
-        """Keep the test's output clean."""
-
-
-@contextmanager
-def key_set_server(document: Any) -> Iterator[str]:
-    """Serve a document as an identity provider does."""
-    handler = type("Handler", (KeySetHandler,), {"body": json.dumps(document).encode()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-        server.shutdown()
-
-
 def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
     """By id and algorithm, so that a token's header can be compared with them."""
     key = {
@@ -162,16 +135,17 @@ def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
         "use": "sig",
         "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
     }
-    with key_set_server({"keys": [key]}) as url:
-        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=url))
+    with identity_provider(key) as provider:
+        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=provider.url))
     assert "✓ JWKS: " in result.stdout
     assert "key-2026 (EdDSA)" in result.stdout
 
 
 def test_a_key_set_without_a_usable_key_is_ill(sandbox: Sandbox) -> None:
     """Such as the discovery document that is often given in its place."""
-    with key_set_server({"issuer": "https://idp.example", "jwks_uri": "…"}) as url:
-        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=url))
+    with identity_provider() as provider:
+        provider.serve({"issuer": "https://idp.example", "jwks_uri": "…"})
+        result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=provider.url))
     assert result.returncode == 1
     assert "✗ JWKS: " in result.stdout
     assert "JWT_JWKS_URL" in result.stdout

@@ -7,13 +7,13 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from tests.support.http_server import Quiet, serving
 from tests.support.processes import PYTHON, ROOT, bare_environ, free_port, running
 
 if TYPE_CHECKING:
@@ -113,19 +113,12 @@ def running_demo(*options: str) -> Iterator[Demo]:
 def running_origin() -> Iterator[str]:
     """Serve the programs and the packages of Node as an app on an origin of its own; gives the origin."""
 
-    class Handler(SimpleHTTPRequestHandler):
+    class Handler(Quiet, SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args, directory=str(PROGRAMS))
 
-        def log_message(self, *_: Any) -> None:
-            """Keep the test's output to itself."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as origin:
+        yield origin
 
 
 @dataclass

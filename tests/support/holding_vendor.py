@@ -6,9 +6,10 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
-from typing import Any
+
+from tests.support.http_server import Quiet, serving
 
 
 class HoldingVendor:
@@ -34,17 +35,12 @@ class HoldingVendor:
         return json.dumps({"value": secret, "expires_at": 4_102_444_800, "session": session}).encode()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-
 @contextmanager
 def holding_vendor() -> Iterator[HoldingVendor]:
     """Serve on a free port."""
     vendor = HoldingVendor()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -55,16 +51,9 @@ def holding_vendor() -> Iterator[HoldingVendor]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    with _Server(("127.0.0.1", 0), Handler) as server:
-        vendor.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(Handler) as address:
+        vendor.base_url = f"{address}/v1"
         try:
             yield vendor
         finally:
             vendor.release()
-            server.shutdown()
-            thread.join()

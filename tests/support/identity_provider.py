@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
 from service.auth.keys import VerificationKey, algorithms_of
+from tests.support.http_server import Quiet, serving
 
 
 def base64url(data: bytes) -> str:
@@ -157,33 +158,17 @@ class IdentityProvider:
         self.answer = lambda _: bool(until.wait(20)) and None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent where a client hung up on a misbehaving answer: that is what it should do."""
-
-
 @contextmanager
 def identity_provider(*keys: Signer | Mapping[str, Any]) -> Iterator[IdentityProvider]:
     """Run a provider on loopback until the block ends."""
     provider = IdentityProvider()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.requests.append(dict(self.headers))
             provider.answer(self)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with _Server(("127.0.0.1", 0), Handler) as server:
-        provider.url = f"http://127.0.0.1:{server.server_port}/.well-known/jwks.json"
-        provider.publish(*keys)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield provider
-        finally:
-            server.shutdown()
-            thread.join()
+    provider.publish(*keys)
+    with serving(Handler) as address:
+        provider.url = f"{address}/.well-known/jwks.json"
+        yield provider

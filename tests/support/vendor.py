@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.http_server import Quiet, serving
 
 SECRET = "ek_scripted"
 GOOD = json.dumps(
@@ -44,7 +45,7 @@ class Vendor:
 def scripted_vendor() -> Iterator[Vendor]:
     """Serve a script on a free port."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def setup(self) -> None:
@@ -66,17 +67,6 @@ def scripted_vendor() -> Iterator[Vendor]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    vendor = Vendor(f"http://127.0.0.1:{server.server_port}/v1", [Answer()])
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(Handler) as address:
+        vendor = Vendor(f"{address}/v1", [Answer()])
         yield vendor
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
