@@ -65,8 +65,7 @@ class Minter:
         """
         check(_MINT, _object(body))
         config = body.get("session") or {"type": "realtime"}
-        complete = sessions.transcription if config["type"] == "transcription" else sessions.realtime
-        return _answer(self._issue(complete(config, session_id=self.new_id("sess"), expires_at=0), body))
+        return _answer(self._issue(config, body))
 
     def mint_translation(self, body: Any) -> dict[str, Any]:
         """Answer ``POST /realtime/translations/client_secrets``.
@@ -75,8 +74,7 @@ class Minter:
             Refusal: where the body is not as it should be.
         """
         check(_TRANSLATION_MINT, _object(body))
-        session = sessions.translation(body["session"], session_id=self.new_id("sess"), expires_at=0)
-        return _answer(self._issue(session, body))
+        return _answer(self._issue({"type": "translation", **body["session"]}, body))
 
     def mint_beta(self, body: Any) -> dict[str, Any]:
         """Answer the beta's ``POST /realtime/sessions``.
@@ -85,17 +83,17 @@ class Minter:
             Refusal: where the body is not as it should be.
         """
         check(SESSION, _object(body))
-        config = {"type": "realtime", **flat.session_to_ga(body)}
-        session = sessions.realtime(config, session_id=self.new_id("sess"), expires_at=0)
-        secret = self.vault.mint(session, _BETA_SECONDS)
+        secret = self._secret({"type": "realtime", **flat.session_to_ga(body)}, _BETA_SECONDS)
         return {
-            **flat.session_from_ga(session, temperature=body.get("temperature")),
+            **flat.session_from_ga(secret.session, temperature=body.get("temperature")),
             "client_secret": {"value": secret.value, "expires_at": secret.expires_at},
         }
 
-    def _issue(self, session: sessions.Config, body: Any) -> Secret:
-        seconds = (body.get("expires_after") or {}).get("seconds", _DEFAULT_SECONDS)
-        return self.vault.mint(session, seconds)
+    def _issue(self, config: sessions.Config, body: Any) -> Secret:
+        return self._secret(config, (body.get("expires_after") or {}).get("seconds", _DEFAULT_SECONDS))
+
+    def _secret(self, config: sessions.Config, seconds: int) -> Secret:
+        return self.vault.mint(sessions.complete(config, session_id=self.new_id("sess")), seconds)
 
 
 def requested_model(body: Any) -> object:

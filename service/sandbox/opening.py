@@ -135,12 +135,12 @@ class Doorkeeper:
             )
             raise Refusal(message, code="invalid_model", param="model")
         if kind == "transcription":
-            return secret.session if secret else self._fresh(kind, {})
+            return secret.session if secret else self._fresh({"type": kind})
         model = knock.query.get("model")
         if not model:
             raise Refusal("You must provide a model parameter.", code="missing_model", param="model")
         self._check_model(model, kind, secret)
-        return secret.session if secret else self._fresh(kind, {"model": model})
+        return secret.session if secret else self._fresh({"type": kind, "model": model})
 
     def _check_model(self, model: str, kind: str, secret: Secret | None) -> None:
         known = (
@@ -152,10 +152,8 @@ class Doorkeeper:
             message = f'Model "{model}" is not supported in realtime mode.'
             raise Refusal(message, code="invalid_model", param="model")
 
-    def _fresh(self, kind: str, config: Config) -> Config:
-        complete = getattr(sessions, kind)
-        session: Config = complete(config, session_id=self.new_id("sess"), expires_at=0)
-        return session
+    def _fresh(self, config: Config) -> Config:
+        return sessions.complete(config, session_id=self.new_id("sess"))
 
 
 def close_code(refusal: Refusal) -> int:

@@ -62,8 +62,7 @@ class Talker:
         config = {"type": "realtime", **(config or {})}
         ids = Ids()
         kind = config["type"]
-        given = {k: v for k, v in config.items() if kind != "translation" or k != "type"}
-        session = getattr(sessions, kind)(given, session_id=ids("sess"), expires_at=4_600)
+        session = sessions.complete(config, session_id=ids("sess")) | {"expires_at": 4_600}
         self.clock = Clock()
         channel = _CHANNELS[kind](session, new_id=ids, clock=self.clock)
         self.talk: Talk = BetaChannel(channel) if beta else channel

@@ -17,7 +17,7 @@ ROOT = "root"
 
 
 class Items:
-    """An ordered collection; what it gives out are copies, but for `live`."""
+    """An ordered collection; its items go on changing, and only `with_audio` gives out a copy."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []

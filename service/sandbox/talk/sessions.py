@@ -45,8 +45,15 @@ _INPUT: Config = {
 }
 
 
-def realtime(config: Config, *, session_id: str, expires_at: int) -> Config:
-    """Complete a realtime session."""
+def complete(config: Config, *, session_id: str) -> Config:
+    """Complete a session of the type that its configuration names.
+
+    ``expires_at`` is 0 until a session begins.
+    """
+    return _COMPLETE[config["type"]](config, session_id)
+
+
+def _realtime(config: Config, session_id: str) -> Config:
     defaults: Config = {
         "type": "realtime",
         "object": "realtime.session",
@@ -60,36 +67,37 @@ def realtime(config: Config, *, session_id: str, expires_at: int) -> Config:
         "tracing": None,
         "truncation": "auto",
         "prompt": None,
-        "expires_at": expires_at,
+        "expires_at": 0,
         "audio": {"input": _INPUT, "output": {"format": _PCM, "voice": "alloy", "speed": 1.0}},
         "include": None,
     }
     return update(defaults, config)
 
 
-def transcription(config: Config, *, session_id: str, expires_at: int) -> Config:
-    """Complete a transcription session."""
+def _transcription(config: Config, session_id: str) -> Config:
     defaults: Config = {
         "type": "transcription",
         "object": "realtime.transcription_session",
         "id": session_id,
-        "expires_at": expires_at,
+        "expires_at": 0,
         "audio": {"input": _INPUT},
         "include": None,
     }
     return update(defaults, config)
 
 
-def translation(config: Config, *, session_id: str, expires_at: int) -> Config:
-    """Complete a translation session."""
+def _translation(config: Config, session_id: str) -> Config:
     defaults: Config = {
         "type": "translation",
         "id": session_id,
         "model": config.get("model"),
-        "expires_at": expires_at,
+        "expires_at": 0,
         "audio": {"input": {"transcription": None, "noise_reduction": None}, "output": {"language": "en"}},
     }
     return update(defaults, config)
+
+
+_COMPLETE = {"realtime": _realtime, "transcription": _transcription, "translation": _translation}
 
 
 def update(session: Config, change: Config) -> Config:
