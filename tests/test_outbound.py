@@ -1,0 +1,124 @@
+"""How the service reaches the outside: by the proxy and the certificates of its settings, and by nothing else."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.processes import free_port
+from tests.support.service import Sandbox, running_sandbox, running_service
+from tests.support.tokens import sign
+
+
+@dataclass
+class Proxy:
+    """An HTTP proxy that tunnels, and the hosts it was asked for."""
+
+    url: str
+    asked: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def running_proxy() -> Iterator[Proxy]:
+    """Run a proxy that knows CONNECT alone (RFC 9110 §9.3.6)."""
+
+    class Tunnel(StreamRequestHandler):
+        def handle(self) -> None:
+            authority = self.rfile.readline().decode().split()[1]
+            while self.rfile.readline().strip():
+                pass
+            proxy.asked.append(authority)
+            host, _, port = authority.rpartition(":")
+            try:
+                beyond = socket.create_connection((host, int(port)), timeout=10)
+            except OSError:
+                self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                return
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            with beyond:
+                carry(self.connection, beyond)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
+        server.daemon_threads = True
+        proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def carry(one: socket.socket, other: socket.socket) -> None:
+    """Carry bytes both ways until either side is done."""
+    while True:
+        ready, _, _ = select.select([one, other], [], [], 10)
+        for source in ready:
+            data = source.recv(65_536)
+            if not data:
+                return
+            (other if source is one else one).sendall(data)
+        if not ready:
+            return
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Sandbox]:
+    """The vendor behind TLS, with a certificate that only those know who are told."""
+    with running_sandbox("--tls") as sandbox:
+        yield sandbox
+
+
+def authority_of(vendor: Sandbox) -> str:
+    return vendor.run.output.partition("certificate: ")[2].split()[0]
+
+
+def test_the_vendor_is_trusted_by_the_bundle_and_reached_by_the_proxy(vendor: Sandbox) -> None:
+    with (
+        running_proxy() as proxy,
+        running_service(
+            vendor.base_url, REQUESTS_CA_BUNDLE=authority_of(vendor), HTTPS_PROXY=proxy.url
+        ) as service,
+    ):
+        assert service.token().status_code == 200
+        assert [f"https://{host}/v1" for host in proxy.asked] == [vendor.base_url]
+
+
+def test_a_host_of_no_proxy_is_reached_without_it(vendor: Sandbox) -> None:
+    variables = {"REQUESTS_CA_BUNDLE": authority_of(vendor), "NO_PROXY": "localhost,127.0.0.1"}
+    with (
+        running_proxy() as proxy,
+        running_service(vendor.base_url, HTTPS_PROXY=proxy.url, **variables) as service,
+    ):
+        assert service.token().status_code == 200
+        assert proxy.asked == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -> None:
+    with running_service(vendor.base_url) as service:
+        answer = service.token()
+
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "upstream_unavailable"
+
+
+def test_the_identity_providers_keys_are_fetched_by_the_proxy_too(sandbox: Sandbox) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    with (
+        running_proxy() as proxy,
+        running_service(
+            sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=f"https://{host}/keys", HTTPS_PROXY=proxy.url
+        ) as service,
+    ):
+        key = ec.generate_private_key(ec.SECP256R1())
+        assert service.token(jwt=sign(key, "ES256")).status_code == 503
+        assert host in proxy.asked
