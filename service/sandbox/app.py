@@ -19,9 +19,8 @@ _MAX_BODY_BYTES = 1024 * 1024
 def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
     """Build a sandbox with an empty memory.
 
-    Args:
-        beta: speak the retired beta too: its mint, its header and subprotocol, its events.
-        ping_seconds: how often a WebSocket is pinged; the vendor does it about every 20 s.
+    With ``beta`` it speaks the retired beta too: its mint, its header and subprotocol, its events. WebSockets are
+    pinged every ``ping_seconds``, as the vendor does about every 20 s.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = sockets.OPTIONS

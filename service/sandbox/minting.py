@@ -50,8 +50,7 @@ _TRANSLATION_MINT: TypeAdapter[Any] = TypeAdapter(TranslationMintBody)
 class Minter:
     """Mints secrets into a vault.
 
-    Attributes:
-        new_id: names the sessions.
+    ``new_id`` names the sessions.
     """
 
     vault: Vault

@@ -54,12 +54,8 @@ class Talk(Protocol):
 class Knock:
     """How someone asks for a session.
 
-    Attributes:
-        translation: whether at the translations' address.
-        query: model or intent.
-        authorization: the header, if any.
-        offered: the subprotocols.
-        beta_header: the ``OpenAI-Beta`` header, if any.
+    ``translation`` says whether at the translations' address; ``query`` holds model or intent, ``offered`` the
+    subprotocols.
     """
 
     translation: bool
@@ -85,11 +81,8 @@ class Knock:
 class Doorkeeper:
     """Lets in, or refuses, by the vendor's table of close codes.
 
-    Attributes:
-        beta: whether the beta is spoken here.
-        now: seconds since 1970.
-        clock: paces the sessions.
-        new_id: names them.
+    ``beta`` says whether the beta is spoken here; ``now`` gives seconds since the epoch, ``clock`` paces the
+    sessions and ``new_id`` names them.
     """
 
     vault: Vault

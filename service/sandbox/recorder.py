@@ -30,13 +30,9 @@ _WORTH_KEEPING = (
 class Mint:
     """One request for a secret.
 
-    Attributes:
-        path: below the host.
-        key_sha256: of the Authorization header's credential; None where there was none.
-        headers: those of the vendor's that were sent.
-        body: the JSON, or None where it was none.
-        status: what was answered; None while, or because, nothing was.
-        minted: whether the answer held a secret.
+    ``path`` is below the host; ``key_sha256`` is of the Authorization header's credential, ``headers`` are those of
+    the vendor's that were sent, ``body`` is the JSON. ``status`` is ``None`` while, or because, nothing was
+    answered; ``minted`` says whether the answer held a secret.
     """
 
     path: str

@@ -15,9 +15,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an accident
     """What the vendor says no with.
 
-    Attributes:
-        status: the HTTP status, where it is answered by HTTP.
-        headers: further HTTP headers of that answer.
+    ``status`` and further ``headers`` are those of an answer by HTTP.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ def mints() -> Response:
 
 @controls.post("/reset")
 def reset() -> Response:
-    """Forget what `mints` tells; secrets stay as they are."""
+    """Forget what ``mints`` tells; secrets stay as they are."""
     current().recorder.clear()
     return Response(status=204)
 

@@ -21,11 +21,8 @@ def serve(
 
     A fresh interpreter is needed because gevent must patch before anything else is imported.
 
-    Args:
-        host: the address to listen on.
-        port: 0 for a free one; the line printed at the start names it.
-        tls: serve https and wss, with a certificate made for this run.
-        beta: speak the retired beta too.
+    Port 0 takes a free one, which the line printed at the start names. With ``tls`` it serves https and wss, with a
+    certificate made for this run; with ``beta`` it speaks the retired beta too.
     """
     options = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
     command = [sys.executable, "-m", "service.sandbox", "--host", host, "--port", str(port), *options]

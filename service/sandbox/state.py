@@ -17,10 +17,8 @@ _NAME = "sandbox"
 class State:
     """The memory of a sandbox: it ends with the process.
 
-    Attributes:
-        beta: whether the retired beta is spoken beside today's API.
-        ping_seconds: how often a WebSocket is pinged.
-        sockets: those that are open.
+    ``beta`` says whether the retired beta is spoken beside today's API; WebSockets are pinged every
+    ``ping_seconds``, and ``sockets`` are those that are open.
     """
 
     vault: Vault

@@ -31,10 +31,8 @@ _LOOPBACK = (
 class Certificate:
     """Files in PEM.
 
-    Attributes:
-        authority: what clients are told to trust.
-        chain: what the server shows.
-        key: the server's private key, readable by its owner alone.
+    ``authority`` is what clients are told to trust, ``chain`` what the server shows, ``key`` the server's private
+    key, readable by its owner alone.
     """
 
     authority: Path
@@ -50,8 +48,7 @@ class Certificate:
 def write_certificate(directory: Path | None = None) -> Certificate:
     """Make a certificate for ``localhost``, 127.0.0.1 and ::1.
 
-    Args:
-        directory: where; a new private one by default.
+    It lies in ``directory``, a new private one by default.
     """
     place = directory or Path(tempfile.mkdtemp(prefix="realtime-sandbox-"))
     authority_key = ec.generate_private_key(ec.SECP256R1())

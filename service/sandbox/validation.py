@@ -37,10 +37,7 @@ _LENGTHS = {
 def check(shape: TypeAdapter[Any], data: Any, *, root: str = "") -> None:
     """Hold JSON against a shape.
 
-    Args:
-        shape: what it should look like.
-        data: the parsed JSON.
-        root: the dotted path of ``data`` itself, for ``param``.
+    ``root`` is the dotted path of ``data`` itself, for ``param``.
 
     Raises:
         Refusal: for the first thing that is wrong.

@@ -19,9 +19,8 @@ _SECRET_LENGTH = 32
 class Secret:
     """A client secret.
 
-    Attributes:
-        expires_at: seconds since 1970, until when a session may start.
-        session: the configuration it was minted with, complete.
+    A session may start until ``expires_at``, in seconds since the epoch; ``session`` is the complete configuration
+    it was minted with.
     """
 
     value: str = field(repr=False)
@@ -32,8 +31,7 @@ class Secret:
 class Vault:
     """Every secret that was minted, and whether it was used.
 
-    Args:
-        now: seconds since 1970.
+    ``now`` gives seconds since the epoch.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -30,9 +30,8 @@ _DEFAULT_THRESHOLD = 0.5
 class Turn:
     """Speech began or stopped.
 
-    Attributes:
-        at_ms: where, in milliseconds of audio; padding is part of the speech.
-        audio: with ``stopped``, the PCM of the whole turn.
+    ``at_ms`` is where, in milliseconds of audio, padding being part of the speech; with ``stopped``, ``audio`` is
+    the PCM of the whole turn.
     """
 
     kind: Literal["started", "stopped"]
@@ -43,8 +42,7 @@ class Turn:
 class InputBuffer:
     """Audio that was appended and not yet committed.
 
-    Args:
-        turn_detection: the session's member of that name; None leaves turns to the client.
+    ``turn_detection`` is the session's member of that name; ``None`` leaves turns to the client.
     """
 
     def __init__(self, turn_detection: dict[str, Any] | None) -> None:

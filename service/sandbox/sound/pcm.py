@@ -45,9 +45,7 @@ def to_bytes(values: array.array[int]) -> bytes:
 def decode(audio: bytes, encoding: str) -> bytes:
     """Bring a client's audio to PCM.
 
-    Args:
-        audio: what the client appended.
-        encoding: ``audio/pcm``, ``audio/pcmu`` or ``audio/pcma``.
+    ``encoding`` is ``audio/pcm``, ``audio/pcmu`` or ``audio/pcma``.
     """
     if encoding == "audio/pcm":
         return audio
@@ -56,7 +54,7 @@ def decode(audio: bytes, encoding: str) -> bytes:
 
 
 def encode(pcm: bytes, encoding: str) -> bytes:
-    """Bring PCM to what the client listens to; the encodings are those of `decode`."""
+    """Bring PCM to what the client listens to; the encodings are those of ``decode``."""
     if encoding == "audio/pcm":
         return pcm
     values, nearest = samples(pcm), _nearest(encoding)

@@ -64,10 +64,8 @@ _QUESTION_RISE = 5
 def say(words: list[str], voice: str, *, speed: float = 1.0) -> list[bytes]:
     """Speak words, each as its own piece of PCM, so that audio can follow the transcript.
 
-    Args:
-        words: the text, split at its spaces.
-        voice: the vendor's name of a voice; it chooses the pitch.
-        speed: 1.0 is ordinary speech; 1.5 is half as fast again.
+    ``voice`` is the vendor's name of a voice and chooses the pitch; ``speed`` is 1.0 for ordinary speech, 1.5
+    for half as fast again.
     """
     melody = cycle(_CONTOUR)
     spoken = []

@@ -26,12 +26,9 @@ _ARGUMENTS_PIECE = 8
 class Manner:
     """How a response is to be given.
 
-    Attributes:
-        modality: ``text`` or ``audio``.
-        audio_format: the vendor's object for it.
-        max_tokens: a number, or ``inf``.
-        conversation_id: None for a response outside the conversation.
-        text_in, audio_in: tokens that the context costs.
+    ``modality`` is ``text`` or ``audio``, ``audio_format`` the vendor's object for it, ``max_tokens`` a number or
+    ``inf``. A response outside the conversation has no ``conversation_id``. ``text_in`` and ``audio_in`` are the
+    tokens that the context costs.
     """
 
     modality: str
@@ -48,11 +45,7 @@ class Manner:
 class Answer:
     """One response.
 
-    Args:
-        plan: what is going to be said or called.
-        manner: how.
-        events: builds the events.
-        new_id: names the response, its item and its call.
+    ``plan`` is what is going to be said or called, and ``manner`` how.
     """
 
     def __init__(self, plan: Words | Call, manner: Manner, events: Events, new_id: NewId) -> None:
@@ -99,7 +92,7 @@ class Answer:
         return started
 
     def steps(self) -> Steps:
-        """Say it, delta by delta; the stream ends early, and `cut` is set, where the tokens run out."""
+        """Say it, delta by delta; the stream ends early, and ``cut`` is set, where the tokens run out."""
         if isinstance(self._plan, Call):
             return self._call_steps(self._plan)
         if self.manner.modality == "text":

@@ -31,9 +31,8 @@ _MOST_ITEMS, _MOST_CHARACTERS = 100, 10_000
 def arguments_for(schema: Schema | None, said: str) -> Any:
     """Make up arguments.
 
-    Args:
-        schema: the tool's ``parameters``, which `shapes.json_schema` has found to be well-formed.
-        said: what the user said behind the tool's name; it fills strings that are free.
+    ``schema`` is the tool's ``parameters``, which ``shapes.json_schema`` has found to be well-formed; ``said`` is
+    what the user said behind the tool's name, and fills strings that are free.
     """
     return _Filler(schema or {}, said).fill(schema or {}, "value", 0)
 

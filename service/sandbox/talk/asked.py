@@ -18,11 +18,8 @@ from service.sandbox.talk.sessions import Config
 class Asked:
     """One request for a response.
 
-    Attributes:
-        session: the session's configuration.
-        params: what this response does differently.
-        items: the conversation.
-        conversation_id: its id, which a response outside of it does not carry.
+    ``params`` is what this response does differently from its ``session``; ``items`` is the conversation, whose
+    ``conversation_id`` a response outside of it does not carry.
     """
 
     session: Config

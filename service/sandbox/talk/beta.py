@@ -5,9 +5,8 @@ Source: the vendor's beta reference, as its SDKs still carry it under ``types/be
 
 from __future__ import annotations
 
-from service.sandbox.refusal import Refusal
 from service.sandbox.shapes.beta import DEFAULT_TEMPERATURE, RESPONSE, SESSION
-from service.sandbox.talk.channel import Channel, parse
+from service.sandbox.talk.channel import Channel
 from service.sandbox.talk.flat import (
     item_from_ga,
     item_to_ga,
@@ -39,8 +38,7 @@ BETA_EVENTS = frozenset(
 class BetaChannel:
     """A conversation in the beta's words.
 
-    Args:
-        conversation: today's conversation, which does the work.
+    Today's ``conversation`` does the work.
     """
 
     def __init__(self, conversation: Channel) -> None:
@@ -60,13 +58,7 @@ class BetaChannel:
 
     def receive(self, message: str | bytes) -> list[Event]:
         """Take one message."""
-        event_id = None
-        try:
-            event = parse(message)
-            event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
-            return self._told(self._inner.handle(self._to_ga(event)))
-        except Refusal as refusal:
-            return [self._inner.events.error(refusal, event_id=event_id)]
+        return self._inner.read(message, lambda event: self._told(self._inner.handle(self._to_ga(event))))
 
     def due_in(self) -> float | None:
         """Seconds until there is something to send."""

@@ -23,10 +23,7 @@ Handler = Callable[[Any, Event], list[Event]]
 class Channel:
     """A session over some socket, as a state machine without one.
 
-    Args:
-        session: its complete configuration.
-        new_id: names what the session makes.
-        clock: paces what the session says.
+    ``session`` is its complete configuration; ``new_id`` names what it makes, and ``clock`` paces what it says.
     """
 
     shape: ClassVar[TypeAdapter[Any]]
@@ -47,11 +44,15 @@ class Channel:
 
     def receive(self, message: str | bytes) -> list[Event]:
         """Take one message; a bad one is answered with an ``error`` and changes nothing."""
+        return self.read(message, self.handle)
+
+    def read(self, message: str | bytes, handle: Callable[[Event], list[Event]]) -> list[Event]:
+        """Let ``handle`` take the event that a message holds; what it refuses becomes an ``error``."""
         event_id = None
         try:
             event = parse(message)
             event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
-            return self.handle(event)
+            return handle(event)
         except Refusal as refusal:
             return [self.events.error(refusal, event_id=event_id)]
 

@@ -17,7 +17,7 @@ ROOT = "root"
 
 
 class Items:
-    """An ordered collection; its items go on changing, and only `with_audio` gives out a copy."""
+    """An ordered collection; its items go on changing, and only ``with_audio`` gives out a copy."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -29,12 +29,8 @@ class Items:
     def add(self, item: Item, *, after: str | None = None) -> str | None:
         """Put an item behind another, or at the end.
 
-        Args:
-            item: the item, with its id; it is kept, not copied, since an answer grows.
-            after: an item's id, ``root`` for the very beginning, or None for the end.
-
-        Returns:
-            The id of the item before it.
+        ``item`` has its id, and is kept, not copied, since an answer grows. ``after`` is an item's id, ``root`` for the
+        very beginning, or ``None`` for the end. Returns the id of the item before it.
 
         Raises:
             Refusal: where ``after`` does not exist, or the item's own id does.
@@ -57,9 +53,7 @@ class Items:
     def live(self, item_id: str, *, doing: str) -> Item:
         """Find an item, to be changed.
 
-        Args:
-            item_id: its id.
-            doing: ``delet``, ``retriev`` or ``truncat``: the stem of the verb for the refusal.
+        ``doing`` is the stem of the verb for the refusal: ``delet``, ``retriev`` or ``truncat``.
 
         Raises:
             Refusal: where there is none.

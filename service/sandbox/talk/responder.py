@@ -38,12 +38,8 @@ class Call:
 class Question:
     """What there is to answer.
 
-    Attributes:
-        context: the items the model sees, oldest first.
-        asked: the instructions of this response alone, if it has any.
-        instructions: the session's own, if someone set them.
-        tools: the tools on offer.
-        tool_choice: the vendor's ``tool_choice``.
+    ``context`` are the items that the model sees, oldest first; ``asked`` the instructions of this response alone,
+    ``instructions`` the session's own, each empty where nobody gave any.
     """
 
     context: list[Item]

@@ -66,9 +66,7 @@ TRANSLATION_EVENTS = frozenset(
 class Events:
     """Builds server events.
 
-    Args:
-        known: the types this kind of session may send.
-        new_id: names each event.
+    ``known`` are the types that this kind of session may send; ``new_id`` names each event.
     """
 
     def __init__(self, known: frozenset[str], new_id: NewId) -> None:

@@ -47,9 +47,7 @@ def usage(*, text_in: int, audio_in: int, text_out: int, audio_out: int) -> dict
 class Budget:
     """The output tokens of one response.
 
-    Attributes:
-        limit: a number, or ``inf``.
-        exhausted: whether something did not fit any more.
+    ``limit`` is a number, or ``inf``; ``exhausted`` says that something did not fit any more.
     """
 
     limit: int | str
