@@ -10,8 +10,9 @@ from typing import Any
 
 import gevent
 import requests
-from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
+
+from service.adapter import OneHostAdapter
 
 
 class DeadlineExceededError(Exception):
@@ -60,9 +61,7 @@ class Network:
         session.verify = self.ca_bundle or True
         session.proxies = self._proxies(url)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        session.mount(url, OneHostAdapter(connections=connections))
         return session
 
     def _proxies(self, url: str) -> dict[str, Any]:

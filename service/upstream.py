@@ -41,7 +41,12 @@ class Upstream:
         timeout: float,
         beta: bool = False,
     ) -> None:
-        self._session = session
+        self._adapter = session.get_adapter(base_url)
+        self._network: dict[str, Any] = {
+            "timeout": timeout,
+            "verify": session.verify,
+            "proxies": session.proxies,
+        }
         self._base_url = base_url
         self._account = account
         self._timeout = timeout
@@ -86,17 +91,13 @@ class Upstream:
         """Send, and once more after a failure that passes.
 
         A first attempt that did mint leaves an unused secret, which expires; the caller gets exactly one.
-        Redirects are not followed: a 307 would carry body and key to wherever it points.
+        The adapter sends, and not the session, which would follow redirects (a 307 carries body and key to
+        wherever it points) and keep cookies.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                response = self._session.send(
-                    request,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    verify=self._session.verify,
-                    proxies=self._session.proxies,
-                )
+                response = self._adapter.send(request, **self._network)
+                _ = response.content  # read it here, where a failure is still the exchange's
             except requests.exceptions.ConnectionError as error:
                 if attempt == _ATTEMPTS or not _is_worth_a_retry(error):
                     raise
