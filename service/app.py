@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
+from pydantic import SecretStr
 
 from service import answers, logs
 from service.audit import Audit
 from service.auth.authenticator import Authenticator
-from service.auth.claims import TokenRules
 from service.auth.jwks import JwksKeys
 from service.auth.keys import (
     PUBLIC_KEY_ALGORITHMS,
@@ -21,6 +21,7 @@ from service.auth.keys import (
     public_key,
     secret_key,
 )
+from service.auth.rules import TokenRules
 from service.metrics import Metrics
 from service.openapi.description import describe
 from service.outbound import Network
@@ -43,7 +44,6 @@ def create_app(settings: Settings) -> Flask:
     limits = limits_of(settings, app)
     metrics = Metrics()
     key_set = key_set_of(settings, network)
-    metrics_token = settings.metrics_token
     parts = Parts(
         authenticator=authenticator_of(settings, key_set, limits),
         policy=settings.policy,
@@ -64,19 +64,22 @@ def create_app(settings: Settings) -> Flask:
             limits=limits,
             key_set=key_set,
             metrics=metrics,
-            metrics_token=metrics_token.get_secret_value() if metrics_token else None,
+            metrics_token=_revealed(settings.metrics_token),
             description=description_of(settings),
         )
     )
     return app
 
 
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
 def network_of(settings: UpstreamSettings) -> Network:
     """Say how this service reaches the outside."""
-    proxy = settings.https_proxy
     return Network(
         ca_bundle=str(settings.requests_ca_bundle) if settings.requests_ca_bundle else None,
-        https_proxy=proxy.get_secret_value() if proxy else None,
+        https_proxy=_revealed(settings.https_proxy),
         no_proxy=settings.no_proxy,
     )
 
@@ -146,7 +149,7 @@ def limits_of(settings: Settings, app: Flask) -> RateLimits:
         app,
         url=settings.storage_url,
         strategy=settings.rate_limit_strategy,
-        on_heroku=settings.dyno is not None,
+        on_heroku=settings.on_heroku,
     )
     counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
     return RateLimits(settings.limit_rules, counter)

@@ -17,7 +17,9 @@ from jwt import PyJWTError
 from jwt.algorithms import get_default_algorithms
 
 from service.auth.bearer import UnverifiedToken, bearer_token, parse_token
-from service.auth.claims import (
+from service.auth.keys import KeySource, VerificationKey
+from service.auth.refusal import Refusal, shown
+from service.auth.rules import (
     TokenRules,
     check_anonymity,
     check_audience,
@@ -27,8 +29,6 @@ from service.auth.claims import (
     check_type,
     subject_of,
 )
-from service.auth.keys import KeySource, VerificationKey
-from service.auth.refusal import Refusal, shown
 from service.auth.strict_json import parse_object
 from service.claims import Claims, has_scope
 from service.errors import InsufficientScopeError, InvalidTokenError

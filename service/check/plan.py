@@ -78,8 +78,10 @@ def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
 
 def _storage(limits: LimitSettings) -> Finding:
     url = limits.storage_url.get_secret_value()
-    strategy, on_heroku = limits.rate_limit_strategy, limits.dyno is not None
-    return check_storage(lambda: open_counter(url, strategy, on_heroku=on_heroku), shown=mask_url(url))
+    return check_storage(
+        lambda: open_counter(url, limits.rate_limit_strategy, on_heroku=limits.on_heroku),
+        shown=mask_url(url),
+    )
 
 
 def _workers(limits: LimitSettings, serving: ServingSettings) -> Finding:

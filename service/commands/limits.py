@@ -79,7 +79,7 @@ def _print_user(settings: LimitSettings, name: str, *, reset: bool) -> None:
     counter = open_counter(
         settings.storage_url.get_secret_value(),
         settings.rate_limit_strategy,
-        on_heroku=settings.dyno is not None,
+        on_heroku=settings.on_heroku,
     )
     tiers = {"each user": rules.user} | {f"tier {tier}": windows for tier, windows in rules.tiers.items()}
     buckets = {who: [Bucket("user", name, window) for window in windows] for who, windows in tiers.items()}

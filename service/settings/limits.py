@@ -54,6 +54,11 @@ class LimitSettings(EnvironmentModel):
         return value
 
     @property
+    def on_heroku(self) -> bool:
+        """Whether this is a dyno: Heroku names it in ``DYNO``."""
+        return self.dyno is not None
+
+    @property
     def storage_url(self) -> SecretStr:
         """Where limits are counted; may hold a password."""
         return self.rate_limit_storage_url or SecretStr("memory://")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from service.auth.authenticator import Authenticator, ReplayGuard
-from service.auth.claims import TokenRules
 from service.auth.keys import KeySource, StaticKeys, secret_key
 from service.auth.providers import Provider
+from service.auth.rules import TokenRules
 from service.errors import InvalidTokenError
 from service.identity import Caller
 
