@@ -75,6 +75,13 @@ def test_the_demos_two_printed_commands_work_as_they_stand(options: tuple[str, .
         assert "sk-canary" not in demo.output
 
 
+def test_the_demo_may_be_reached_from_outside_a_container() -> None:
+    with running_demo("--host", "0.0.0.0") as (demo, _):  # noqa: S104 - what a container needs
+        curl = line_of(demo, "curl ")
+        minted = subprocess.run([*curl, "--silent"], capture_output=True, text=True, timeout=30, check=True)
+        assert json.loads(minted.stdout)["value"].startswith("ek_")
+
+
 def test_the_demo_shows_its_page_and_ends_whole_at_ctrl_c() -> None:
     with running_demo() as (demo, port):
         page = requests.get(f"http://127.0.0.1:{port}/demo", timeout=10)

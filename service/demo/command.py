@@ -16,6 +16,7 @@ from service.auth.development import sign
 from service.demo.environment import demo_environment
 from service.demo.processes import StartError, start_sandbox, start_service, stop
 from service.sandbox.tls import Certificate
+from service.settings.envtypes import authority, is_loopback
 
 _JWT_SECONDS = 12 * 3600
 _LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard is reached from here
@@ -31,12 +32,12 @@ def demo(host: str, port: int, sandbox_port: int, *, tls: bool) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     started: list[subprocess.Popen[str]] = []
     try:
-        options = ["--host", host, "--port", str(sandbox_port), *(["--tls"] if tls else [])]
+        options = ["--host", _sandbox_host(host), "--port", str(sandbox_port), *(["--tls"] if tls else [])]
         sandbox, printed = start_sandbox(options)
         started.append(sandbox)
         certificate = Certificate.beside(Path(printed["certificate"])) if tls else None
         environ = demo_environment(printed["sandbox"], host=host, port=port, certificate=certificate)
-        url = f"{'https' if tls else 'http'}://{_LOOPBACK_FOR.get(host, host)}:{port}"
+        url = f"{'https' if tls else 'http'}://{authority(_LOOPBACK_FOR.get(host, host), port)}"
         started.append(start_service(url, environ, certificate))
         click.echo(_instructions(url, environ, certificate))
         _wait_for_either(started)
@@ -46,6 +47,11 @@ def demo(host: str, port: int, sandbox_port: int, *, tls: bool) -> None:
         raise click.ClickException(str(error)) from None
     finally:
         stop(*started)
+
+
+def _sandbox_host(host: str) -> str:
+    """Keep the sandbox on this machine: its address is told to clients, and plain http goes no further."""
+    return host if is_loopback(host) else _LOOPBACK_FOR.get(host, "127.0.0.1")
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -42,6 +42,11 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def authority(host: str, port: int) -> str:
+    """Write host and port as a URL does, an IPv6 address in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def split_url(text: str) -> SplitResult:
     """Split a URL, its port checked too (``urlsplit`` puts that off)."""
     if _CONTROL.search(text):
