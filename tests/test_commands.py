@@ -21,6 +21,7 @@ from tests.support.processes import (
     accepts_connections,
     bare_environ,
     free_port,
+    run_command,
     running,
     wait_until,
 )
@@ -31,16 +32,7 @@ SIGNING = {"JWT_SECRET": f"{SECRET},{SECRET[::-1]}", "JWT_ISSUER": ISSUER, "JWT_
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m service …`` to its end."""
-    command = [PYTHON, "-m", "service", *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=bare_environ(**environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(*arguments, environ=bare_environ(**environ))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from service.redaction import REDACTED
-from tests.support.processes import PYTHON, ROOT, free_port
+from tests.support.processes import ROOT, free_port, run_command
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 from tests.support.tokens import sign
 from tests.support.vendor import Answer, Vendor, scripted_vendor
@@ -96,16 +96,21 @@ def leaked(seen: str, marks: Iterable[str]) -> list[str]:
     return [line for line in seen.splitlines() if any(mark in line for mark in wanted)]
 
 
-@contextmanager
-def marked_service(upstream: str, **variables: str) -> Iterator[Canary]:
-    """Run a service whose every secret is marked, with a storage that is away, at DEBUG."""
-    storage = f"redis://default:{quote(PASSWORD, safe='')}@127.0.0.1:{free_port()}/0"
-    marked = {
+def marked_variables() -> dict[str, str]:
+    """Set every secret there is; the storage is away."""
+    return {
         "OPENAI_API_KEY": KEY,
         "JWT_SECRET": JWT_SECRET,
         "SAFETY_IDENTIFIER_SECRET": SAFETY_SECRET,
         "METRICS_TOKEN": METRICS_TOKEN,
-        "RATE_LIMIT_STORAGE_URL": storage,
+        "RATE_LIMIT_STORAGE_URL": f"redis://default:{quote(PASSWORD, safe='')}@127.0.0.1:{free_port()}/0",
+    }
+
+
+@contextmanager
+def marked_service(upstream: str, **variables: str) -> Iterator[Canary]:
+    """Run a service whose every secret is marked, with a storage that is away, at DEBUG."""
+    marked = marked_variables() | {
         "ALLOWED_MODELS": MODELS,
         "ALLOWED_ORIGINS": "https://app.example.com",
         "UPSTREAM_TIMEOUT": "1",
@@ -201,23 +206,10 @@ def every_check(environ: dict[str, str]) -> str:
         ["check", "--json"],
         ["limits", "--user", SUBJECT],
         ["policy", "--explain"],
-        ["issue-jwt"],
+        ["issue-jwt", "--sub", SUBJECT],
     )
-    return "".join(
-        result.stdout + result.stderr
-        for command in commands
-        for result in [
-            subprocess.run(
-                [PYTHON, "-m", "service", *command],
-                check=False,
-                cwd=ROOT,
-                env=environ,
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-        ]
-    )
+    results = [run_command(*command, environ=environ) for command in commands]
+    return "".join(result.stdout + result.stderr for result in results)
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
@@ -269,14 +261,7 @@ def test_nothing_leaks_from_a_vendor_that_repeats_our_key() -> None:
 
 def test_nothing_leaks_from_the_commands(sandbox: Sandbox) -> None:
     """With an environment that works, and with one whose every part fails."""
-    storage = f"redis://default:{quote(PASSWORD, safe='')}@127.0.0.1:{free_port()}/0"
-    marked = {
-        "OPENAI_API_KEY": KEY,
-        "JWT_SECRET": JWT_SECRET,
-        "SAFETY_IDENTIFIER_SECRET": SAFETY_SECRET,
-        "METRICS_TOKEN": METRICS_TOKEN,
-        "RATE_LIMIT_STORAGE_URL": storage,
-    }
+    marked = marked_variables()
     working = service_environ(sandbox.base_url, **marked)
     failing = service_environ(
         f"http://127.0.0.1:{free_port()}/v1", **marked, HTTPS_PROXY=f"http://u:{KEY}@127.0.0.1:1"

@@ -15,7 +15,7 @@ from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.running import run
 from service.check.vendor import VendorAnswer, judge
 from tests.support.identity_provider import identity_provider
-from tests.support.processes import PYTHON, ROOT, free_port
+from tests.support.processes import free_port, run_command
 from tests.support.service import API_KEY, Sandbox, service_environ
 
 NOW = 1_790_000_000.0  # 2026-09-21
@@ -25,15 +25,7 @@ MODELS = {"gpt-realtime-2.1": {}, "gpt-realtime": {"shutdown_date": "2027-01-20"
 
 def check(environ: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     """Run the command in an environment."""
-    return subprocess.run(
-        [PYTHON, "-m", "service", "check", *options],
-        check=False,
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_command("check", *options, environ=environ)
 
 
 def answer(**changes: Any) -> VendorAnswer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from service.commands.policy import policy as command
 from service.policy.explain import HONEST_WORDS
-from tests.support.processes import PYTHON, bare_environ
+from tests.support.processes import bare_environ, run_command
 
 DOCUMENT: dict[str, Any] = {
     "profiles": {
@@ -163,8 +162,5 @@ def test_the_beta_dialect_is_known_to_it(written: Any) -> None:
 
 def test_it_is_one_of_the_services_commands() -> None:
     """And the schema that it prints is JSON."""
-    environ = bare_environ()
-    finished = subprocess.run(
-        (PYTHON, "-m", "service", "policy", "--schema"), env=environ, capture_output=True, check=True
-    )
+    finished = run_command("policy", "--schema", environ=bare_environ())
     assert json.loads(finished.stdout)["title"] == "PolicyDocument"

@@ -6,21 +6,14 @@ import subprocess
 
 import pytest
 
-from tests.support.processes import PYTHON, ROOT, bare_environ
+from tests.support.processes import bare_environ, run_command
 from tests.support.redis import running_redis
 from tests.support.service import Sandbox, running_service, service_environ
 
 
 def command(*arguments: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run it as an admin does."""
-    return subprocess.run(
-        [PYTHON, "-m", "service", "limits", *arguments],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_command("limits", *arguments, environ=environ)
 
 
 def test_the_limits_in_force_are_printed_without_a_password() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
 START_SECONDS = 30.0
 STOP_SECONDS = 25.0
 
@@ -96,6 +97,19 @@ def running(
             run.stop()
 
 
+def run_command(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m service …`` to its end, as an admin does."""
+    return subprocess.run(
+        [PYTHON, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def bare_environ(**variables: str) -> dict[str, str]:
     """Make an environment with nothing of this machine's own but what a process needs to run at all."""
     kept = {
@@ -104,6 +118,3 @@ def bare_environ(**variables: str) -> dict[str, str]:
         if name in os.environ
     }
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **variables}
-
-
-PYTHON = sys.executable
