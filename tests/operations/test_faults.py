@@ -75,12 +75,12 @@ class Load:
     """Clients that ask for secrets, one after the other, until told to stop."""
 
     def __init__(self, service: TokenService, clients: int) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.secrets: list[str] = []
         self._service = service
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(clients)
         self._clients = [self._pool.submit(self._ask, number) for number in range(clients)]
-        self.outcomes: Counter[str] = Counter()
-        self.secrets: list[str] = []
 
     def _ask(self, number: int) -> None:
         jwt = sign(sub=f"user-{number}")
