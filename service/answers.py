@@ -79,8 +79,7 @@ def _vary_by_origin(response: Response) -> Response:
 def _begin_trace() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.trace = trace = Trace(request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=trace.request_id)
+    logs.REQUEST_ID.set(trace.request_id)
 
 
 def _finish_headers(response: Response) -> Response:

@@ -22,7 +22,7 @@ from service.auth.keys import (
     secret_key,
 )
 from service.auth.rules import TokenRules
-from service.metrics import Metrics
+from service.metrics import Metrics, Unmeasured
 from service.openapi.description import describe
 from service.outbound import Network
 from service.probes import probe_routes
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the vendor's answer keeps its order
     network = network_of(settings)
     limits = limits_of(settings, app)
-    metrics = Metrics()
+    metrics = Metrics() if settings.metrics_token else Unmeasured()
     key_set = key_set_of(settings, network)
     parts = Parts(
         authenticator=authenticator_of(settings, key_set, limits),
@@ -162,5 +162,7 @@ def warnings_of(settings: Settings) -> tuple[str, ...]:
         "since limits are counted in memory; set RATE_LIMIT_STORAGE_URL to share them"
     )
     processes = (held_back,) if settings.processes < settings.web_concurrency else ()
+    nameless = "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
+    models = (nameless,) if settings.default_model not in settings.allowed_models else ()
     policy = (f"SESSION_POLICY: {warning}" for warning in settings.policy.warnings())
-    return (*processes, *settings.limit_rules.warnings(), *policy)
+    return (*processes, *models, *settings.limit_rules.warnings(), *policy)

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -24,6 +25,9 @@ from service.identity import Served
 from service.redaction import redactor
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
+"""The request that is being answered: every line written meanwhile names it, the libraries' too."""
 
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask every few seconds: logged at DEBUG only."""
@@ -42,7 +46,7 @@ def configure(
     subprotocols and limit keys; gunicorn stays at INFO, which tells of starts and ends.
     """
     stream = stream or sys.stderr
-    shared: list[Processor] = [structlog.contextvars.merge_contextvars, _head]
+    shared: list[Processor] = [_head]
     last = _last_processors(format, redactor(secrets))
     structlog.configure(
         processors=[*shared, *last],
@@ -90,7 +94,10 @@ def _head(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     record = event.get("_record")  # a standard library event: its method name is no level
     level = record.levelname.lower() if record else name.replace("exception", "error")
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"timestamp": time, "level": level, "event": event.pop("event", None), **event}
+    head = {"timestamp": time, "level": level, "event": event.pop("event", None)}
+    if request_id := REQUEST_ID.get():
+        head["request_id"] = request_id
+    return {**head, **event}
 
 
 def _log_uncaught(*exc_info: Any) -> None:

@@ -127,3 +127,25 @@ _KNOWN_CODES = frozenset(_codes())
 def _bounded(code: str | None) -> str:
     """Keep the codes of our own tree; the vendor's, which are without number, count as one."""
     return str(code) if code in _KNOWN_CODES else "rejected_session"
+
+
+class Unmeasured(Metrics):
+    """Counts nothing, where nobody could ask for the numbers: without ``METRICS_TOKEN`` there is no ``/metrics``."""
+
+    def __init__(self) -> None:
+        """Make no instruments."""
+
+    def begun(self) -> None:
+        """Do nothing."""
+
+    def served(self, _: Served) -> None:
+        """Do nothing."""
+
+    def minted(self, _: Grant) -> None:
+        """Do nothing."""
+
+    def refused(self, _: ServiceError) -> None:
+        """Do nothing."""
+
+    def limit_storage(self, _: StorageState) -> None:
+        """Do nothing."""

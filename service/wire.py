@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from service.identity import ClientSecret, Grant, SessionType
@@ -142,7 +142,7 @@ def read_secret(body: bytes, *, request_id: str | None = None, beta: bool = Fals
         UnusableAnswerError: where it is no JSON object, or holds no secret.
     """
     try:
-        answer = json.loads(body)
+        answer = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise UnusableAnswerError("the answer is not JSON") from error
     if not isinstance(answer, dict):
@@ -156,6 +156,10 @@ def read_secret(body: bytes, *, request_id: str | None = None, beta: bool = Fals
     return ClientSecret(
         value=value, expires_at=expires_at, session=session, answer=answer, upstream_request_id=request_id
     )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def read_error(body: bytes) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from service.app import warnings_of
 from service.settings import ConfigurationError, Settings
 from tests.support.processes import PYTHON, bare_environ, running
 
@@ -81,7 +82,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("AUTH_PROVIDER", "cognito:eu-west-1", "cognito:REGION/POOL/CLIENT_ID"),
         ("JWT_MAX_LIFETIME", "0", "greater than or equal to 1"),
         ("JWT_LEEWAY", "canary", "valid integer"),
-        ("ALLOWED_MODELS", "gpt-realtime-mini", "DEFAULT_MODEL"),
+        ("JWT_REQUIRED_SCOPE", 'canary "scope"', "one scope"),
         ("TOKEN_TTL", "9", "greater than or equal to 10"),
         ("TOKEN_TTL", "700", "TOKEN_MAX_TTL"),
         ("TOKEN_MAX_TTL", "7201", "less than or equal to 7200"),
@@ -179,6 +180,16 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
 
     assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
     assert "canary" not in repr(settings.account)
+
+
+def test_a_short_longest_life_bounds_the_default_life_too() -> None:
+    assert Settings.from_environ({**GOOD, "TOKEN_MAX_TTL": "30"}).token_ttl == 30
+
+
+def test_a_default_model_that_is_not_allowed_is_warned_about() -> None:
+    settings = Settings.from_environ({**GOOD, "ALLOWED_MODELS": "gpt-realtime-mini"})
+
+    assert any(warning.startswith("DEFAULT_MODEL: ") for warning in warnings_of(settings))
 
 
 def test_processes_are_held_at_one_while_limits_are_counted_in_memory() -> None:

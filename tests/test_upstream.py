@@ -169,8 +169,17 @@ def test_the_vendors_wait_is_passed_on_where_it_names_one(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"{}", b'{"value": ""}', b'{"value": "ek_x", "session": {}}', b"[" * 100_000, b"\xff"],
-    ids=["empty", "list", "no members", "empty value", "no expiry", "deep", "not UTF-8"],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"value": "ek_x", "expires_at": 9, "session": {"speed": NaN}}',
+        b'{"value": ""}',
+        b'{"value": "ek_x", "session": {}}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+    ids=["empty", "list", "no members", "not a number", "empty value", "no expiry", "deep", "not UTF-8"],
 )
 def test_an_answer_without_a_usable_secret_is_a_502(
     vendor: Vendor, service: TokenService, body: bytes

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from service.auth.keys import public_key, secret_key
 from service.auth.providers import Provider, parse_provider
 from service.settings.base import EnvironmentModel
-from service.settings.envtypes import CommaSeparated, Flag, comma_separated, parsed_by, secure_url
+from service.settings.envtypes import CommaSeparated, Flag, comma_separated, parsed_by, scope, secure_url
 
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
@@ -28,7 +28,7 @@ class AuthSettings(EnvironmentModel):
     jwt_authorized_parties: CommaSeparated = ()
     allow_anonymous_users: Flag = False
     jwt_single_use: Flag = False
-    jwt_required_scope: str | None = None
+    jwt_required_scope: Annotated[str, AfterValidator(scope)] | None = None
     jwt_max_lifetime: Annotated[int, Field(ge=1)] = 86_400
     jwt_leeway: Annotated[int, Field(ge=0, le=300)] = 10
 

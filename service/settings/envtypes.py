@@ -118,6 +118,13 @@ def identifier(text: str) -> str:
     return text.strip()
 
 
+def scope(text: str) -> str:
+    """Check one scope (RFC 6749 §3.3): it is looked for as it stands, and repeated in a challenge."""
+    if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", text.strip()):
+        raise ValueError("must be one scope, without spaces, quotes or backslashes")
+    return text.strip()
+
+
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     """Let a part's own parser read a variable, once: what is parsed already passes as it is."""
     return lambda value: parse(value) if isinstance(value, str) else value

@@ -25,21 +25,16 @@ class PolicySettings(DialectSettings):
 
     @field_validator("allowed_models")
     @classmethod
-    def _default_model_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        default = info.data["default_model"]
-        if value and default not in value:
-            raise ValueError(
-                f"must hold DEFAULT_MODEL ({default}), or a caller who names no model is refused"
-            )
-        return value or (default,)
+    def _default_model_alone_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return value or (info.data["default_model"],)
 
     @field_validator("token_ttl")
     @classmethod
     def _default_life_is_within_bounds(cls, value: int, info: ValidationInfo) -> int:
-        longest = info.data.get("token_max_ttl", value)
-        if value > longest:
+        longest: int = info.data.get("token_max_ttl", value)
+        if value > longest and value != cls.model_fields["token_ttl"].default:
             raise ValueError(f"must not be above TOKEN_MAX_TTL ({longest} seconds)")
-        return value
+        return min(value, longest)
 
     @field_validator("session_policy")
     @classmethod

@@ -82,7 +82,7 @@ def test_standard_library_and_structlog_lines_look_alike() -> None:
     """Whichever way a part logs, the reader sees time, level and event first, then its fields."""
     ours, stdlib, warning = events("""
         logs.configure()
-        structlog.contextvars.bind_contextvars(request_id="r-7")
+        logs.REQUEST_ID.set("r-7")
         structlog.get_logger().warning("low on luck", part="x")
         logging.getLogger("service.part").warning("low on %s", "luck", extra={"part": "x"})
         warnings.warn("old ways")
