@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from http import HTTPStatus
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, g, jsonify, request
@@ -14,14 +14,10 @@ from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service import logs
-from service.errors import ServiceError, error_body
+from service.errors import ServiceError, code_of, error_body
 from service.identity import Served
+from service.metrics import Metrics
 from service.routes import Trace
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from service.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _EXPOSED = ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"]
@@ -116,7 +112,7 @@ def _answer_service_error(error: ServiceError) -> tuple[Response, int, dict[str,
 
 def _answer_http_error(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    code = code_of(status)
     g.trace.code = code
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     headers = (

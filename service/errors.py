@@ -33,6 +33,7 @@ An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from math import ceil
 from typing import Any, ClassVar
 
@@ -84,6 +85,11 @@ def error_body(
 ) -> dict[str, dict[str, str | None]]:
     """Build the vendor's error shape."""
     return {"error": {"message": message, "type": type, "param": param, "code": code}}
+
+
+def code_of(status: HTTPStatus) -> str:
+    """Name an HTTP status that none of our own errors stands for: ``not_found``, ``method_not_allowed``."""
+    return status.phrase.lower().replace(" ", "_").replace("-", "_")
 
 
 class InvalidRequestError(ServiceError):

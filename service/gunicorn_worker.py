@@ -20,7 +20,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
-from service.errors import error_body
+from service.errors import code_of, error_body
 
 _STATUSES = {
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -84,7 +84,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
 def refusal(error: ParseException) -> bytes:
     """Spell the whole HTTP answer to a request that cannot be parsed."""
     status = _STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    code = code_of(status)
     message = f"The request is not HTTP that this server accepts: {status.phrase}."
     body = json.dumps(error_body(message, type="invalid_request_error", code=code)).encode()
     head = (

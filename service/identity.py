@@ -12,6 +12,10 @@ from typing import Any, Literal
 SessionType = Literal["realtime", "transcription", "translation"]
 
 
+StorageState = Literal["ok", "degraded", "unavailable"]
+"""How the limit storage is: counting, away while each process counts for itself, or away."""
+
+
 def pseudonym(key: bytes, issuer: str, subject: str) -> str:
     """Name a user without saying who it is: 64 hexadecimal digits, stable as long as ``key`` is.
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.errors import RateLimitedError, ServiceError
-from service.identity import Grant, Served
+from service.identity import Grant, Served, StorageState
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 """Histogram buckets: from a refusal out of memory to the longest ``UPSTREAM_TIMEOUT``."""
-
-StorageState = Literal["ok", "degraded", "unavailable"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 

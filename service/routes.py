@@ -5,30 +5,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from service import wire
+from service.audit import Audit
+from service.auth.authenticator import Authenticator
 from service.body import read_json
 from service.errors import InvalidRequestError, InvalidTokenError, ServiceError
+from service.identity import Caller, ClientSecret, Grant
+from service.metrics import Metrics
+from service.policy import Policy
 from service.ratelimit.addresses import client_address
+from service.ratelimit.limiter import RateLimits
+from service.ratelimit.quota import Quota
 from service.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from service.audit import Audit
-    from service.auth.authenticator import Authenticator
-    from service.identity import Caller, ClientSecret, Grant
-    from service.metrics import Metrics
-    from service.policy import Policy
-    from service.ratelimit.limiter import RateLimits
-    from service.ratelimit.quota import Quota
-    from service.upstream import Upstream
+from service.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)

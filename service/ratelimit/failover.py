@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from service.errors import RateLimitStorageUnavailableError
+from service.identity import StorageState
 from service.ratelimit.counter import Counter
 from service.ratelimit.deadline import deadline
 from service.ratelimit.state import Taken
 from service.ratelimit.window import PROBE, Bucket
-
-StorageState = Literal["ok", "degraded", "unavailable"]
 
 DEADLINE: Final = 0.7
 """Seconds one request may spend on the storage."""

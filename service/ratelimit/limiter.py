@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from math import ceil
 
 from service.errors import RateLimitedError
-from service.identity import Caller
-from service.ratelimit.failover import Failover, StorageState
+from service.identity import Caller, StorageState
+from service.ratelimit.failover import Failover
 from service.ratelimit.quota import Quota
 from service.ratelimit.rules import LimitRules
 from service.ratelimit.state import Standing
