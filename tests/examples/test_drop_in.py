@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -77,7 +78,9 @@ def test_a_conversation_is_minted_and_held_asynchronously(
                     return event.response.status
         return None
 
-    assert asyncio.run(converse()) == "completed"
+    # In a thread of its own: Playwright keeps a loop running in this one.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        assert thread.submit(asyncio.run, converse()).result(30) == "completed"
 
 
 def test_a_transcription_is_minted_and_held(client: OpenAI, sandbox: Sandbox) -> None:
