@@ -30,6 +30,7 @@ _ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
 
 def install(app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics) -> None:
     """Make every answer of ``app`` keep the contract, errors included, and leave one line in the log."""
+    log = logs.RequestLog()
 
     def begin() -> None:
         metrics.begun()
@@ -37,7 +38,7 @@ def install(app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics) -> 
 
     def finish(response: Response) -> Response:
         served = _served(g.trace, response)
-        logs.log_request(served)
+        log.write(served)
         metrics.served(served)
         return response
 

@@ -39,6 +39,7 @@ def create_app(settings: Settings) -> Flask:
     """Put the service together. No socket is opened here, so an app may be made before a fork."""
     logs.configure(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
     app = Flask("service", static_folder="static", template_folder="templates")
+    app.url_map.merge_slashes = False  # a redirect to the merged path would name this host in the clear
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the vendor's answer keeps its order
     network = network_of(settings)
     limits = limits_of(settings, app)

@@ -13,6 +13,7 @@
     │   ├── InsufficientScopeError       403
     │   ├── ModelNotAllowedError         403
     │   └── SessionFieldNotAllowedError  403
+    ├── RequestTimeoutError        408
     ├── RequestTooLargeError       413
     ├── UnsupportedMediaTypeError  415
     ├── RateLimitedError           429
@@ -200,6 +201,14 @@ class SessionFieldNotAllowedError(ForbiddenError):
     """A member of the session that the admin's policy keeps from this caller."""
 
     code = "session_field_not_allowed"
+
+
+class RequestTimeoutError(ServiceError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class RequestTooLargeError(ServiceError):

@@ -10,6 +10,7 @@ monkey.patch_all()  # Before anything else is imported: a late patch warns and o
 
 # ruff: noqa: E402 - see above
 import atexit
+import contextlib
 import gc
 import os
 import resource
@@ -62,7 +63,8 @@ accesslog = None  # the service writes its own line a request, without query str
 
 # A request in flight holds two connections, and many hosts start processes with 1,024 files.
 _, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
+with contextlib.suppress(ValueError, OSError):  # macOS refuses the unlimited number that it names
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
 def _remove(folder: str, *, process: int) -> None:

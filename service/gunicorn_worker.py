@@ -20,6 +20,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
+from service import logs
 from service.errors import code_of, error_body
 
 _STATUSES = {
@@ -47,6 +48,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Bound a connection's wait for its next request, and note that it waits."""
+        # gevent reads on without a pause where the next request is there already: a busy client would be served
+        # again and again, and the others not at all. So each takes its turn.
+        gevent.sleep(0)
+        logs.REQUEST_ID.set(None)  # what is logged from here on is of no request, or of the next
         with gevent.Timeout(self.cfg.keepalive, exception=False) as patience:
             self._waiting[patience] = gevent.getcurrent()
             try:

@@ -106,14 +106,20 @@ def _log_uncaught(*exc_info: Any) -> None:
     structlog.get_logger().critical("uncaught exception", exc_info=exc_info)
 
 
-def log_request(served: Served) -> None:
-    """Write the one line a request gets."""
-    log = structlog.get_logger()
-    write = log.debug if served.route in QUIET_ROUTES else log.info
-    fields = {"request_id": served.request_id, "method": served.method, "route": served.route}
-    optional = {"upstream_ms": _ms(served.upstream_seconds), "user": served.user, "code": served.code}
-    given = {name: value for name, value in optional.items() if value is not None}
-    write("request", **fields, status=served.status, ms=_ms(served.seconds), **given)
+class RequestLog:
+    """Writes the one line a request gets, to the log that ``configure`` set up."""
+
+    def __init__(self) -> None:
+        # Bound once: binding it anew for every line costs a sixth of the line.
+        self._log = structlog.get_logger().bind()
+
+    def write(self, served: Served) -> None:
+        """Write it; what machines ask every few seconds at DEBUG only."""
+        write = self._log.debug if served.route in QUIET_ROUTES else self._log.info
+        fields = {"request_id": served.request_id, "method": served.method, "route": served.route}
+        optional = {"upstream_ms": _ms(served.upstream_seconds), "user": served.user, "code": served.code}
+        given = {name: value for name, value in optional.items() if value is not None}
+        write("request", **fields, status=served.status, ms=_ms(served.seconds), **given)
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -123,7 +129,7 @@ def _ms(seconds: float | None) -> float | None:
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn carries no types
     """gunicorn's ``logger_class``: its lines go to the root logger, and there is no access log.
 
-    The default access log prints query strings; ``log_request`` is ours.
+    The default access log prints query strings; ``RequestLog`` is ours.
     """
 
     def setup(self, cfg: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -189,6 +190,34 @@ def test_a_session_member_the_policy_keeps_back_is_a_403(sandbox: Sandbox) -> No
     with running_service(sandbox.base_url, SESSION_POLICY=policy) as service:
         answer = service.token({"session": {"instructions": "x"}})
         assert error_of(answer, 403, "session_field_not_allowed")["param"] == "session.instructions"
+
+
+def test_a_doubled_slash_is_a_404_and_no_redirect(service: TokenService) -> None:
+    answer = service.post("/v1//realtime/client_secrets", allow_redirects=False)
+
+    error_of(answer, 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"Content-Length: 10\r\n\r\n{", 408),
+        (b"Transfer-Encoding: chunked\r\n\r\n11171\r\n" + b" " * 70_000, 413),
+    ],
+    ids=["length", "chunked, over the cap"],
+)
+def test_a_body_that_stops_arriving_is_answered_and_its_connection_closed(
+    service: TokenService, sent: bytes, status: int
+) -> None:
+    """What comes later on that connection is no request: it may be the rest of the body."""
+    head = f"POST /token HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sign()}\r\nContent-Type: application/json\r\n"
+    port = int(service.url.rpartition(":")[2])
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(head.encode() + sent)
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_an_unknown_route_is_a_404_and_a_wrong_method_a_405(service: TokenService) -> None:

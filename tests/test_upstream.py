@@ -235,5 +235,9 @@ def test_the_beta_dialect_is_flat_and_its_answer_has_todays_shape(vendor: Vendor
         }.items():
             refused = service.post(path, asked)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+        longer = {"client_secret": {"expires_after": {"anchor": "created_at", "seconds": 7200}}}
+        refused = service.token({"session": longer})
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "session.client_secret"
         transcription = service.token({"session": {"type": "transcription"}})
         assert (transcription.status_code, transcription.json()["error"]["code"]) == (400, "invalid_request")

@@ -16,6 +16,7 @@ _TOKEN_ERRORS: tuple[type[errors.ServiceError], ...] = (
     errors.InvalidRequestError,
     errors.UnauthorizedError,
     errors.ForbiddenError,
+    errors.RequestTimeoutError,
     errors.RequestTooLargeError,
     errors.UnsupportedMediaTypeError,
     errors.RateLimitedError,

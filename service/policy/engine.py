@@ -184,3 +184,10 @@ def refuse_what_beta_has_not(request: TokenRequest) -> None:
         raise InvalidRequestError(
             "REALTIME_API=beta has no 'expires_after': its secrets live one minute.", param="expires_after"
         )
+    # In the beta the session is the whole body, and in it a compatible server may take the secret's own life.
+    for member in ("client_secret", "expires_after"):
+        if member in request.session:
+            raise InvalidRequestError(
+                f"REALTIME_API=beta takes no 'session.{member}': its secrets live one minute.",
+                param=f"session.{member}",
+            )

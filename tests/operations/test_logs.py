@@ -40,7 +40,7 @@ def test_a_request_gets_one_json_line() -> None:
     """With its id, its rule, its status and both durations in milliseconds."""
     (event,) = events("""
         logs.configure()
-        logs.log_request(Served("r-1", "POST", "/token", 200, 0.01234, upstream_seconds=0.01, user="f" * 64))
+        logs.RequestLog().write(Served("r-1", "POST", "/token", 200, 0.01234, upstream_seconds=0.01, user="f" * 64))
     """)
     assert event.pop("timestamp")
     assert event == {
@@ -59,7 +59,9 @@ def test_a_request_gets_one_json_line() -> None:
 @pytest.mark.parametrize("route", ["/healthz", "/readyz", "/metrics"])
 def test_probes_are_logged_at_debug_only(route: str) -> None:
     """What a balancer asks every few seconds must not bury the rest."""
-    code = 'logs.configure(level="{level}"); logs.log_request(Served("r", "GET", "{route}", 200, 0.001))'
+    code = (
+        'logs.configure(level="{level}"); logs.RequestLog().write(Served("r", "GET", "{route}", 200, 0.001))'
+    )
     assert events(code.format(level="INFO", route=route)) == []
     assert [event["level"] for event in events(code.format(level="DEBUG", route=route))] == ["debug"]
 
@@ -128,7 +130,9 @@ def test_a_thread_that_dies_is_one_event_too() -> None:
 
 def test_the_console_has_colours_unless_they_are_unwanted() -> None:
     """https://no-color.org says how to say so."""
-    code = 'logs.configure(format="console"); logs.log_request(Served("r", "POST", "/token", 200, 0.1))'
+    code = (
+        'logs.configure(format="console"); logs.RequestLog().write(Served("r", "POST", "/token", 200, 0.1))'
+    )
     assert "\x1b[" in written(code)
     plain = written("import os; os.environ['NO_COLOR'] = '1'\n" + code)
     assert "\x1b[" not in plain

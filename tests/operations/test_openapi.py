@@ -114,7 +114,20 @@ def test_the_beta_dialect_is_described_without_what_it_has_not(beta_sandbox: San
 def test_every_error_a_mint_may_end_with_is_described(described: TokenService) -> None:
     """One answer for each status of the contract's table, with its codes."""
     answers = description(described)["paths"]["/token"]["post"]["responses"]
-    assert set(answers) == {"200", "400", "401", "403", "413", "415", "429", "500", "502", "503", "504"}
+    assert set(answers) == {
+        "200",
+        "400",
+        "401",
+        "403",
+        "408",
+        "413",
+        "415",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
     for code in ("upstream_rejected_credentials", "upstream_error"):
         assert code in answers["502"]["description"]
     assert answers["429"]["headers"]["Retry-After"]["required"] is True
