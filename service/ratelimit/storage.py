@@ -17,9 +17,6 @@ from limits.storage import (
 )
 from limits.strategies import STRATEGIES
 from pydantic import SecretStr
-from redis import BlockingConnectionPool
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from service.ratelimit.deadline import gevent_bounds_sockets
 from service.ratelimit.local import LocalStorage
@@ -114,6 +111,15 @@ def open_storage(url: str, strategy: str, *, on_heroku: bool = False) -> Storage
         return LocalStorage()
     if not issubclass(kind, RedisStorage):
         return _opened(url, **_BOUNDS.get(scheme, {}))
+    return _open_redis(url, kind, strategy, unverified=on_heroku and scheme == "rediss")
+
+
+def _open_redis(url: str, kind: Any, strategy: str, *, unverified: bool) -> Storage:
+    # Imported here: where limits are counted in memory, a tenth of the service's own memory is saved.
+    from redis import BlockingConnectionPool  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     # The sockets' own timeouts cannot tell a slow server from a busy process, so they go where there is better.
     timeout = None if gevent_bounds_sockets() else TIMEOUT
     # A retry would double each bound, and the circuit breaker is there for failures.
@@ -123,7 +129,7 @@ def open_storage(url: str, strategy: str, *, on_heroku: bool = False) -> Storage
         "retry": Retry(NoBackoff(), 0),
     }
     prefix = f"{RedisStorage.PREFIX}:{strategy}"
-    if on_heroku and scheme == "rediss":
+    if unverified:
         options["ssl_cert_reqs"] = "none"
     if issubclass(kind, RedisClusterStorage | RedisSentinelStorage):
         return _opened(url, key_prefix=prefix, **options)
