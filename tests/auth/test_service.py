@@ -101,8 +101,8 @@ def test_valid_requests_do_not_notice_a_storm_of_unknown_kids(
     for thread in threads:
         thread.join()
     session.close()
-    # The median, so that a busy machine's own stumbles do not count; none of them may be a wait for the fetch.
-    assert statistics.median(during) - normal < 0.05, f"normal {normal:.4f} s, in the storm {during}"
+    # 54 of 60: a busy machine stumbles now and then. None of them may be a wait for the fetch.
+    assert during[53] - normal < 0.05, f"normal {normal:.4f} s, in the storm {during}"
     assert during[-1] < 1
     assert set(answers) == {401}
     assert provider.fetches <= 3
