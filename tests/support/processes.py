@@ -112,9 +112,5 @@ def run_command(*arguments: str, environ: Mapping[str, str]) -> subprocess.Compl
 
 def bare_environ(**variables: str) -> dict[str, str]:
     """Make an environment with nothing of this machine's own but what a process needs to run at all."""
-    kept = {
-        name: os.environ[name]
-        for name in ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
-        if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **variables}
