@@ -15,14 +15,6 @@ _PATIENCE = 15.0
 _CORES = sorted(os.sched_getaffinity(0))
 
 
-def free_port() -> int:
-    """Return a loopback port that nothing listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(
     command: Sequence[str],

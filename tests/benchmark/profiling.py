@@ -11,7 +11,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from . import load, processes, rounds
+from tests.support.processes import free_port
+
+from . import load, rounds
 from .candidates import FASTAPI, FLOOR, LITELLM, SERVICE, SERVICE_REDIS, candidate
 from .plan import BUSY
 
@@ -33,7 +35,7 @@ def main() -> None:
     folded = _CACHE / "results" / "profile.folded"
     folded.parent.mkdir(parents=True, exist_ok=True)
     with rounds.surroundings(_CACHE) as around:
-        who = candidate(name, processes.free_port(), around)
+        who = candidate(name, free_port(), around)
         with rounds.started(who, around) as (target, _), _recording(target.pid, folded):
             load.run_wrk(target, BUSY, _SECONDS)
     print(table(folded.read_text()))

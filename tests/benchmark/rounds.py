@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.support.processes import free_port
+
 from . import load, processes
 from .candidates import Surroundings, candidate
 from .load import BenchmarkError, Target, Upstream
@@ -28,14 +30,14 @@ def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[
         for number in range(rounds):
             for name in names if number % 2 == 0 else reversed(names):
                 sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
-                outings.append(_outing(candidate(name, processes.free_port(), around), around, seconds))
+                outings.append(_outing(candidate(name, free_port(), around), around, seconds))
     return outings
 
 
 @contextmanager
 def surroundings(cache: Path) -> Iterator[Surroundings]:
     """Keep the stand-in and a Redis that writes nothing to disk running, apart from the candidates' core."""
-    upstream_port, redis_port = processes.free_port(), processes.free_port()
+    upstream_port, redis_port = free_port(), free_port()
     here = Path(__file__).parent
     upstream = (sys.executable, str(here / "upstream.py"), str(upstream_port))
     redis = ("redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "")

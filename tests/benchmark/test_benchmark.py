@@ -12,6 +12,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.support.processes import free_port
+
 from . import chart, processes, profiling, report, summary, targets
 from .candidates import EXPRESS, FASTAPI, FLOOR, LITELLM, NAMES, SERVICE, SERVICE_REDIS, SERVICE_TWO
 from .load import Upstream
@@ -144,7 +146,7 @@ def test_a_profile_is_shared_out_by_function() -> None:
 @pytest.fixture
 def upstream(tmp_path: Path) -> Iterator[Upstream]:
     """The stand-in, running."""
-    port = processes.free_port()
+    port = free_port()
     command = (sys.executable, str(Path(__file__).with_name("upstream.py")), str(port))
     with processes.running(command, directory=tmp_path, environment={}, log=tmp_path / "log"):
         processes.await_port(port)

@@ -71,7 +71,8 @@ def test_redis_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
 def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a cluster of one node."""
     folder = str(tmp_path_factory.mktemp("cluster"))
-    with running_redis("--cluster-enabled", "yes", "--dir", folder) as server:
+    nodes_talk_on = ("--cluster-port", str(free_port()))
+    with running_redis("--cluster-enabled", "yes", *nodes_talk_on, "--dir", folder) as server:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_until(
             lambda: b"cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO"),

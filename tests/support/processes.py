@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,14 +18,18 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 START_SECONDS = 30.0
+# Below the range Linux takes source ports from, so that a server that is down for a while finds its port free.
+SERVER_PORTS = range(15_000, 32_768)
 STOP_SECONDS = 25.0
 
 
 def free_port() -> int:
-    """Ask the kernel for a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody listens on, and that the kernel gives no outgoing connection while it is unused."""
+    while True:
+        port = secrets.choice(SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float, what: str) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,11 +34,19 @@ class RedisServer:
         return Redis(port=self.port)
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
+        """Start it, empty, and wait until it answers; one that ends instead fails the test with what it printed."""
         command = ("redis-server", "--port", str(self.port), "--bind", "127.0.0.1", *self.options)
         without_disk = ("--save", "", "--appendonly", "no")
-        self._process = subprocess.Popen((*command, *without_disk), stdout=subprocess.DEVNULL)
-        wait_until(lambda: accepts_connections(self.port), seconds=10, what="the start of redis-server")
+        with tempfile.TemporaryFile() as log:
+            self._process = subprocess.Popen((*command, *without_disk), stdout=log, stderr=log)
+
+            def is_up() -> bool:
+                if self._process and self._process.poll() is not None:
+                    log.seek(0)
+                    raise AssertionError(f"redis-server ended at its start:\n{log.read().decode()}")
+                return accepts_connections(self.port)
+
+            wait_until(is_up, seconds=10, what="the start of redis-server")
 
     def kill(self) -> None:
         """End it without a word to anybody (SIGKILL); from then on its port refuses."""
@@ -66,8 +75,8 @@ def running_redis(*options: str) -> Iterator[RedisServer]:
     if not shutil.which("redis-server"):
         (pytest.fail if os.environ.get("CI") else pytest.skip)("redis-server is not installed")
     server = RedisServer(options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()
