@@ -127,7 +127,7 @@ def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateL
 def upstream_of(settings: Settings, network: Network) -> Upstream:
     """Make the part that mints."""
     return Upstream(
-        session=network.session(settings.openai_base_url, connections=settings.web_connections),
+        session=network.busy_session(settings.openai_base_url, connections=settings.web_connections),
         base_url=settings.openai_base_url,
         account=settings.account,
         timeout=settings.upstream_timeout,

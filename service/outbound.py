@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 import requests
+from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 
 from service.adapter import OneHostAdapter
@@ -49,19 +50,29 @@ class Network:
     https_proxy: str | None = field(default=None, repr=False)
     no_proxy: str | None = None
 
-    def session(self, url: str, *, connections: int = 10) -> requests.Session:
-        """Make a session for ``url`` with a pool of ``connections``. It opens no socket yet.
+    def session(self, url: str) -> requests.Session:
+        """Make a session for ``url``. It opens no socket yet.
 
         ``trust_env`` is off, since ``~/.netrc`` would overwrite an explicit bearer header; so the proxy
-        and the certificates are set here. A pool smaller than the requests in flight would throw warm
-        connections away. Cookies are refused: a mint must not depend on the one before it.
+        and the certificates are set here. Cookies are refused: a mint must not depend on the one before it.
         """
         session = requests.Session()
         session.trust_env = False
         session.verify = self.ca_bundle or True
         session.proxies = self._proxies(url)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.mount(url, OneHostAdapter(connections=connections))
+        return session
+
+    def busy_session(self, url: str, *, connections: int) -> requests.Session:
+        """Make a session for many requests at once to the host of ``url``, which keeps ``connections`` of them.
+
+        Fewer than there are requests in flight would throw warm ones away. The way through a proxy is urllib3's.
+        """
+        session = self.session(url)
+        if session.proxies:
+            session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
+        else:
+            session.mount(url, OneHostAdapter(url, connections=connections, ca_bundle=self.ca_bundle))
         return session
 
     def _proxies(self, url: str) -> dict[str, Any]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import select
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from service.outbound import Network
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
@@ -109,6 +114,20 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -
 
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "upstream_unavailable"
+
+
+def test_a_certificate_that_fails_is_told_apart_from_a_host_that_does(vendor: Sandbox) -> None:
+    """The one fails again at once, the other may be back."""
+    not_trusted = pytest.raises(requests.exceptions.SSLError)
+    with Network().busy_session(vendor.base_url, connections=1) as session, not_trusted:
+        session.get(f"{vendor.base_url}/models")
+
+
+def test_a_folder_of_certificates_is_trusted_as_a_file_is(vendor: Sandbox, tmp_path: Path) -> None:
+    shutil.copy(authority_of(vendor), tmp_path / "authority.pem")
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    with running_service(vendor.base_url, REQUESTS_CA_BUNDLE=str(tmp_path)) as service:
+        assert service.token().status_code == 200
 
 
 def test_the_identity_providers_keys_are_fetched_by_the_proxy_too(sandbox: Sandbox) -> None:
