@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
+from secrets import token_hex
 from time import perf_counter
 
 import structlog
@@ -75,7 +75,7 @@ def _vary_by_origin(response: Response) -> Response:
 
 def _begin_trace() -> None:
     given = request.headers.get("X-Request-Id", "")
-    g.trace = trace = Trace(request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+    g.trace = trace = Trace(request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16))
     logs.REQUEST_ID.set(trace.request_id)
 
 

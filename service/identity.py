@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ def pseudonym(key: bytes, issuer: str, subject: str) -> str:
     An HMAC and no plain hash, since subjects are often email addresses and those can be guessed. The
     JSON list keeps issuer and subject apart: no two pairs share an encoding.
     """
-    return hmac.new(key, json.dumps([issuer, subject]).encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, json.dumps([issuer, subject]).encode(), "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

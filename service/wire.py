@@ -132,7 +132,7 @@ def mint_request(grant: Grant, *, safety_identifier: str, beta: bool = False) ->
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def read_secret(body: bytes, *, request_id: str | None = None, beta: bool = False) -> ClientSecret:
@@ -142,7 +142,7 @@ def read_secret(body: bytes, *, request_id: str | None = None, beta: bool = Fals
         UnusableAnswerError: where it is no JSON object, or holds no secret.
     """
     try:
-        answer = json.loads(body, parse_constant=_refuse_constant)
+        answer = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise UnusableAnswerError("the answer is not JSON") from error
     if not isinstance(answer, dict):
@@ -160,6 +160,11 @@ def read_secret(body: bytes, *, request_id: str | None = None, beta: bool = Fals
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: json.dumps and json.loads would make one each for every mint.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def read_error(body: bytes) -> Mapping[str, Any]:
