@@ -123,6 +123,14 @@ def test_a_certificate_that_fails_is_told_apart_from_a_host_that_does(vendor: Sa
         session.get(f"{vendor.base_url}/models")
 
 
+def test_a_trusted_certificate_of_another_host_is_not_taken(vendor: Sandbox) -> None:
+    """The same address, by a name that nobody vouches for."""
+    other = vendor.base_url.replace("127.0.0.1", "127.1")
+    mismatch = pytest.raises(requests.exceptions.SSLError, match="mismatch")
+    with Network(ca_bundle=authority_of(vendor)).busy_session(other, connections=1) as session, mismatch:
+        session.get(f"{other}/models")
+
+
 def test_a_folder_of_certificates_is_trusted_as_a_file_is(vendor: Sandbox, tmp_path: Path) -> None:
     shutil.copy(authority_of(vendor), tmp_path / "authority.pem")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
