@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
 from io import BytesIO
 from pathlib import Path
@@ -14,22 +15,28 @@ from urllib.parse import urlsplit
 import requests
 from gevent import socket
 from gevent.monkey import get_original
-from gevent.ssl import SSLContext, SSLError, create_default_context
+from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLError
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
-from geventhttpclient.response import HTTPConnectionClosed, HTTPSocketPoolResponse
+from geventhttpclient.response import HTTPProtocolViolationError, HTTPResponse
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 _PORTS = {"http": 80, "https": 443}
+_CONNECT_SECONDS = 4
+"""For each address of the host, so that one that swallows everything leaves time for the next."""
+_BLOCK_BYTES = 16_384
+"""A whole record of TLS (RFC 8446 §5.1): nothing is left over where ``poll`` would not see it."""
+_HUNG_UP = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 
 
 class OneHostAdapter(BaseAdapter):
     """Sends to the host of ``url``, with geventhttpclient's pool and its parser, which is written in C.
 
     The way there and back by urllib3 costs four times as much, which was a third of a whole mint. This one knows
-    no proxy and undoes no content coding. ``ca_bundle`` is a file or a folder. ``timeout`` bounds each wait for
-    bytes, in seconds; what bounds an exchange as a whole, connecting included, is ``outbound.deadline``.
+    no proxy and undoes no content coding. At most ``connections`` requests are on their way at once, others wait;
+    ``ca_bundle`` is a file or a folder. ``timeout`` bounds each wait for bytes, in seconds; what bounds an
+    exchange as a whole, connecting included, is ``outbound.deadline``.
     """
 
     def __init__(self, url: str, *, connections: int, ca_bundle: str | None = None) -> None:
@@ -43,8 +50,7 @@ class OneHostAdapter(BaseAdapter):
             "request_host": host,
             "request_port": port,
             "size": connections,
-            "connection_timeout": None,
-            "network_timeout": None,
+            "connection_timeout": _CONNECT_SECONDS,
         }
         if parts.scheme == "https":
             trusted = {"ca_certs": ca_bundle or DEFAULT_CA_BUNDLE_PATH}
@@ -57,7 +63,7 @@ class OneHostAdapter(BaseAdapter):
 
         Raises:
             requests.exceptions.InvalidHeader: where a header would end its line.
-            requests.exceptions.SSLError: where the host cannot prove who it is.
+            requests.exceptions.SSLError: where the host cannot prove who it is, or speaks no TLS.
             requests.exceptions.ReadTimeout: where it is silent for ``timeout`` seconds.
             requests.exceptions.ConnectionError: where it refuses, or hangs up without an answer.
             requests.exceptions.ChunkedEncodingError: where the answer breaks off, or is not HTTP.
@@ -65,31 +71,34 @@ class OneHostAdapter(BaseAdapter):
         message = self._message(request)
         try:
             answer = self._exchange(message, request.method or "GET", options.get("timeout"))
-            return _response(request, answer, _rest(answer))
-        except SSLError as error:
-            raise requests.exceptions.SSLError(error, request=request) from None
         except TimeoutError as error:
             raise requests.exceptions.ReadTimeout(error, request=request) from None
-        except (HTTPConnectionClosed, OSError) as error:
-            raise requests.exceptions.ConnectionError(error, request=request) from None
         except HTTPException as error:
             raise requests.exceptions.ChunkedEncodingError(error, request=request) from None
+        except OSError as error:
+            lasting = isinstance(error, SSLError) and not isinstance(error, _HUNG_UP)
+            kind = requests.exceptions.SSLError if lasting else requests.exceptions.ConnectionError
+            raise kind(error, request=request) from None
+        return _response(request, answer)
 
     def close(self) -> None:
         """Close what is idle."""
         self._pool.close()
 
-    def _exchange(self, message: bytes, method: str, timeout: float | None) -> HTTPSocketPoolResponse:
-        """Return the answer once its head is there; it gives the connection back to the pool, or closes it."""
+    def _exchange(self, message: bytes, method: str, timeout: float | None) -> Answer:
+        """Return a whole answer. Until it is there the connection is this exchange's alone."""
         connection = self._pool.get_socket()
         try:
             connection.settimeout(timeout)
-            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it hung up
+            with suppress(*_HUNG_UP):  # it may have answered before it did
                 connection.sendall(message)
+            answer = _read(connection, method)
         except BaseException:  # a deadline that passes is no Exception
             self._pool.release_socket(connection)
             raise
-        return HTTPSocketPoolResponse(connection, self._pool, method=method)
+        done_with = self._pool.release_socket if answer.should_close() else self._pool.return_socket
+        done_with(connection)
+        return answer
 
     def _message(self, request: requests.PreparedRequest) -> bytes:
         """Spell the request (RFC 9112 §2.1), in one piece: a second small one would wait for the first's receipt."""
@@ -103,8 +112,46 @@ class OneHostAdapter(BaseAdapter):
         return head + (body.encode() if isinstance(body, str) else body)
 
 
-class _Kept:
-    """What a connection that is kept asks of a pool."""
+class Answer(HTTPResponse):
+    """One answer, as far as it has come in: interim ones (RFC 9110 §15.2) precede it, nothing follows it."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self.body = bytearray()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self.message_complete and self.status_code >= HTTPStatus.OK
+
+    def _on_message_begin(self) -> None:
+        if self.is_whole:
+            raise HTTPProtocolViolationError("Something follows the answer.")
+        super()._on_message_begin()
+
+    def _on_body(self, part: bytearray) -> None:
+        self.body += part
+
+
+def _read(connection: socket.socket, method: str) -> Answer:
+    answer = Answer(method)
+    while not answer.is_whole:
+        try:
+            data = connection.recv(_BLOCK_BYTES)
+        except _HUNG_UP as error:
+            if answer.message_begun:
+                raise IncompleteRead(bytes(answer.body)) from error
+            raise
+        if not data and not answer.message_begun:
+            raise ConnectionResetError("hung up without an answer")
+        answer.feed(data)  # nothing is the end, which some answers have and others lack
+        if not data and not answer.is_whole:
+            raise IncompleteRead(bytes(answer.body))
+    return answer
+
+
+class _KeepAlive:
+    """What a pool owes connections that are used again."""
 
     def after_connect(self, connection: socket.socket) -> None:
         """Send at once what is written (RFC 9293 §3.7.4): the last part of a long request would wait otherwise."""
@@ -120,34 +167,26 @@ class _Kept:
         return not poll.poll(0)
 
 
-class Pool(_Kept, ConnectionPool):
+class Pool(_KeepAlive, ConnectionPool):
     """Connections in the clear."""
 
 
-class TLSPool(_Kept, SSLConnectionPool):
+class TLSPool(_KeepAlive, SSLConnectionPool):
     """Connections under TLS."""
 
 
 def _context(cafile: str) -> SSLContext:
-    return create_default_context(**{"capath" if Path(cafile).is_dir() else "cafile": cafile})
+    """Trust these authorities alone; gevent's own class waits in its loop, patched or not."""
+    context = SSLContext(PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(**{"capath" if Path(cafile).is_dir() else "cafile": cafile})
+    return context
 
 
-def _rest(answer: HTTPSocketPoolResponse) -> bytes:
-    try:
-        return answer.read()
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise IncompleteRead(b"") from error
-
-
-def _response(
-    request: requests.PreparedRequest, answer: HTTPSocketPoolResponse, body: bytes
-) -> requests.Response:
+def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
     response = requests.Response()
     response.request = request
     response.url = request.url or ""
     response.status_code = answer.status_code
     response.headers = CaseInsensitiveDict(answer.items())
-    response.raw = BytesIO(body)
+    response.raw = BytesIO(answer.body)
     return response

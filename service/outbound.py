@@ -64,9 +64,10 @@ class Network:
         return session
 
     def busy_session(self, url: str, *, connections: int) -> requests.Session:
-        """Make a session for many requests at once to the host of ``url``, which keeps ``connections`` of them.
+        """Make a session for many requests at once to the host of ``url``, over kept ``connections``.
 
-        Fewer than there are requests in flight would throw warm ones away. The way through a proxy is urllib3's.
+        Let there be as many as requests in flight: those beyond wait for one. Through a proxy urllib3 keeps them,
+        where those beyond open one each and throw it away.
         """
         session = self.session(url)
         if session.proxies:

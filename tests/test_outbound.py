@@ -114,6 +114,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -
 
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "upstream_unavailable"
+        assert "SSLError: SSLCertVerificationError" in service.run.output
 
 
 def test_a_certificate_that_fails_is_told_apart_from_a_host_that_does(vendor: Sandbox) -> None:

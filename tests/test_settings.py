@@ -38,7 +38,7 @@ def pem(key: Any) -> str:
 def test_four_variables_are_enough_and_the_rest_has_the_contracts_defaults() -> None:
     settings = Settings.from_environ(GOOD)
 
-    assert settings.public_url == "https://api.openai.com/v1"
+    assert settings.public_api.base_url == "https://api.openai.com/v1"
     assert settings.allowed_models == ("gpt-realtime-2.1",)
     assert (settings.token_ttl, settings.token_max_ttl) == (60, 600)
     assert [str(item) for item in settings.rate_limit_per_user] == ["10 per 1 minute", "100 per 1 hour"]
@@ -59,7 +59,7 @@ def test_a_log_level_may_be_written_in_lower_case_as_many_hosts_do() -> None:
 
 
 def test_a_keys_surrounding_white_space_is_stripped() -> None:
-    assert Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).account.api_key == "sk-x"
+    assert Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).api.account.api_key == "sk-x"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,9 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("OPENAI_BASE_URL", "https://user:canary@api.openai.com/v1", "user name or password"),
         ("OPENAI_BASE_URL", "https://api.openai.com/v1?canary=1", "no query"),
         ("OPENAI_BASE_URL", "api.openai.com", "whole URL"),
+        ("OPENAI_BASE_URL", "https://bücher.example/v1", "xn--"),
+        ("OPENAI_BASE_URL", "https://api..example/v1", "empty or longer than 63"),
+        ("OPENAI_BASE_URL", f"https://{'a' * 64}.example/v1", "empty or longer than 63"),
         ("REALTIME_PUBLIC_URL", "http://192.0.2.1/v1", "https://"),
         ("OPENAI_ORG_ID", "org canary", "letters, digits"),
         ("REALTIME_API", "alpha", "'ga' or 'beta'"),
@@ -179,7 +182,7 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
     )
 
     assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
-    assert "canary" not in repr(settings.account)
+    assert "canary" not in repr(settings.api)
 
 
 def test_a_short_longest_life_bounds_the_default_life_too() -> None:

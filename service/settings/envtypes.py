@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
+_LONGEST_LABEL = 63
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
@@ -73,6 +74,10 @@ def secure_url(text: str) -> str:
     parts = split_url(text)
     if not parts.hostname:
         raise ValueError("must be a whole URL, such as https://api.openai.com/v1")
+    if not text.isascii():
+        raise ValueError("holds non-ASCII characters; write the host as xn--… and the path with %")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in parts.hostname.rstrip(".").split(".")):
+        raise ValueError("names a host of which a part is empty or longer than 63 characters")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https:// (http:// is for loopback addresses only)")
     if parts.username or parts.password:
