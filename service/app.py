@@ -52,10 +52,8 @@ def create_app(settings: Settings) -> Flask:
         upstream=upstream_of(settings, network),
         audit=Audit(),
         metrics=metrics,
-        account=settings.account,
-        public_url=settings.public_url,
+        public_api=settings.public_api,
         max_body_bytes=settings.max_body_bytes,
-        beta=settings.beta,
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
     answers.install(app, allowed_origins=settings.allowed_origins, metrics=metrics)
@@ -128,10 +126,8 @@ def upstream_of(settings: Settings, network: Network) -> Upstream:
     """Make the part that mints."""
     return Upstream(
         session=network.busy_session(settings.openai_base_url, connections=settings.web_connections),
-        base_url=settings.openai_base_url,
-        account=settings.account,
+        api=settings.api,
         timeout=settings.upstream_timeout,
-        beta=settings.beta,
     )
 
 

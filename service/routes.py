@@ -37,10 +37,8 @@ class Parts:
     upstream: Upstream
     audit: Audit
     metrics: Metrics
-    account: wire.Account
-    public_url: str
+    public_api: wire.Api
     max_body_bytes: int
-    beta: bool = False
     trusted_proxy_hops: int = 0
 
 
@@ -69,9 +67,7 @@ def token_routes(parts: Parts) -> Blueprint:
             secret.value,
             session_type=grant.session_type,
             model=grant.model,
-            base_url=parts.public_url,
-            account=parts.account,
-            beta=parts.beta,
+            api=parts.public_api,
         )
         return jsonify(
             value=secret.value, expires_at=secret.expires_at, session=secret.session, connection=connection
@@ -92,7 +88,7 @@ def token_routes(parts: Parts) -> Blueprint:
 
 def drop_in(parts: Parts, body: type[RequestBody]) -> Response:
     """Answer as the vendor does, behind our authentication, policy and limits."""
-    if parts.beta:
+    if parts.public_api.beta:
         raise InvalidRequestError("REALTIME_API=beta has no client secrets; ask at POST /token instead.")
     _, secret = issue(parts, body)
     return jsonify(secret.answer)

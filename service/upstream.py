@@ -33,26 +33,16 @@ class Upstream:
     since a session with open connections must not be shared over a fork.
     """
 
-    def __init__(
-        self,
-        *,
-        session: requests.Session,
-        base_url: str,
-        account: wire.Account,
-        timeout: float,
-        beta: bool = False,
-    ) -> None:
-        self._adapter = session.get_adapter(base_url)
+    def __init__(self, *, session: requests.Session, api: wire.Api, timeout: float) -> None:
+        self._adapter = session.get_adapter(api.base_url)
         self._network: dict[str, Any] = {
             "timeout": timeout,
             "verify": session.verify,
             "proxies": session.proxies,
         }
-        self._base_url = base_url
-        self._api_key = account.api_key
-        self._headers = wire.account_headers(account) | {"User-Agent": "realtime-token-service"}
+        self._api = api
+        self._headers = wire.account_headers(api.account) | {"User-Agent": "realtime-token-service"}
         self._timeout = timeout
-        self._beta = beta
 
     def mint(self, grant: Grant, *, safety_identifier: str) -> ClientSecret:
         """Mint a secret for ``grant``; ``safety_identifier`` names the end user to the vendor's abuse checks.
@@ -60,7 +50,7 @@ class Upstream:
         Raises:
             ServiceError: one of the upstream errors, or the vendor's own words about the session.
         """
-        order = wire.mint_request(grant, safety_identifier=safety_identifier, beta=self._beta)
+        order = wire.mint_request(grant, safety_identifier=safety_identifier, beta=self._api.beta)
         try:
             with deadline(self._timeout):
                 response = self._send(self._prepare(order))
@@ -83,7 +73,7 @@ class Upstream:
         """
         request = requests.PreparedRequest()
         request.method = "POST"
-        request.url = self._base_url + order.path
+        request.url = self._api.base_url + order.path
         request.headers = CaseInsensitiveDict(self._headers)
         request.headers.update(order.headers)
         request.headers["Content-Length"] = str(len(order.body))
@@ -112,9 +102,9 @@ class Upstream:
     def _read(self, response: requests.Response) -> ClientSecret:
         request_id = response.headers.get(wire.REQUEST_ID_HEADER)
         if response.status_code != HTTPStatus.OK:
-            raise _refusal(response, request_id, self._api_key)
+            raise _refusal(response, request_id, self._api.account.api_key)
         try:
-            return wire.read_secret(response.content, request_id=request_id, beta=self._beta)
+            return wire.read_secret(response.content, request_id=request_id, beta=self._api.beta)
         except wire.UnusableAnswerError as error:
             raise _unusable(f"{error} (request {request_id})") from None
 
@@ -182,8 +172,14 @@ def _unreachable(error: requests.exceptions.ConnectionError) -> ServiceError:
         return UpstreamTimeoutError(
             "The Realtime API did not answer in time. Try again.", reason="read timeout"
         )
-    cause = error.args[0] if error.args else error
     return UpstreamUnavailableError(
         "The Realtime API cannot be reached at the moment. Try again later.",
-        reason=f"{type(error).__name__}: {type(getattr(cause, 'reason', cause)).__name__}",
+        reason=f"{type(error).__name__}: {type(_cause(error)).__name__}",
     )
+
+
+def _cause(error: requests.exceptions.ConnectionError) -> object:
+    """Find what went wrong below ``requests``; urllib3 wraps it once more."""
+    outer = error.args[0] if error.args else error
+    inner = getattr(outer, "reason", None)  # a TLS error has one too, in text
+    return inner if isinstance(inner, Exception) else outer

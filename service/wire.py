@@ -76,6 +76,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Api:
+    """The vendor's API: below which URL, on whose account, in which of its dialects."""
+
+    base_url: str
+    account: Account
+    beta: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MintRequest:
     """One HTTP POST to the vendor, below the base URL."""
 
@@ -219,15 +228,14 @@ def websocket_url(base_url: str, session_type: SessionType, model: str) -> str:
     return f"{base}{path}?{urlencode({'model': model})}"
 
 
-def connection(
-    secret: str, *, session_type: SessionType, model: str, base_url: str, account: Account, beta: bool = False
-) -> dict[str, Any]:
+def connection(secret: str, *, session_type: SessionType, model: str, api: Api) -> dict[str, Any]:
     """List all that a client needs to open a session with ``secret``: WebSocket and WebRTC alike."""
+    account = api.account
     calls = TRANSLATION_CALLS_PATH if session_type == "translation" else CALLS_PATH
     return {
-        "url": websocket_url(base_url, session_type, model),
+        "url": websocket_url(api.base_url, session_type, model),
         "protocols": subprotocols(
-            secret, organization=account.organization, project=account.project, beta=beta
+            secret, organization=account.organization, project=account.project, beta=api.beta
         ),
-        "calls_url": base_url + calls,
+        "calls_url": api.base_url + calls,
     }

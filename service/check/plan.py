@@ -45,11 +45,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     }
     if upstream and policy:
         planned["key"] = lambda: check_vendor(
-            network,
-            base_url=upstream.openai_base_url,
-            account=upstream.account,
-            models=policy.allowed_models,
-            clock=time.time,
+            network, api=upstream.api, models=policy.allowed_models, clock=time.time
         )
     if auth:
         planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]

@@ -100,19 +100,17 @@ def _clock(answer: VendorAnswer) -> list[Finding]:
     return [ill("clock", seen, "synchronise this machine's clock (NTP): tokens are judged by it")]
 
 
-def ask(
-    network: Network, *, base_url: str, account: wire.Account, clock: Callable[[], float]
-) -> VendorAnswer:
+def ask(network: Network, api: wire.Api, *, clock: Callable[[], float]) -> VendorAnswer:
     """List the vendor's models.
 
     Raises:
         requests.RequestException: where there is no answer. Its text may hold the key.
     """
-    session = network.session(base_url)
+    session = network.session(api.base_url)
     sent = clock()
     response = session.get(
-        base_url + wire.MODELS_PATH,
-        headers=wire.account_headers(account),
+        api.base_url + wire.MODELS_PATH,
+        headers=wire.account_headers(api.account),
         timeout=TIMEOUT,
         allow_redirects=False,
     )
@@ -141,24 +139,25 @@ def _models(response: requests.Response) -> Mapping[str, Mapping[str, Any]] | No
 def check_vendor(
     network: Network,
     *,
-    base_url: str,
-    account: wire.Account,
+    api: wire.Api,
     models: Iterable[str],
     clock: Callable[[], float],
 ) -> list[Finding]:
     """Ask the vendor, and judge its answer or its silence."""
     try:
-        answer = ask(network, base_url=base_url, account=account, clock=clock)
+        answer = ask(network, api, clock=clock)
     except requests.exceptions.ProxyError:
         return [ill("key", "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")]
     except requests.exceptions.SSLError:
-        return [ill("key", f"{base_url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")]
+        return [
+            ill("key", f"{api.base_url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")
+        ]
     except requests.RequestException as error:
         return [
             ill(
                 "key",
-                f"{base_url} cannot be reached ({type(error).__name__})",
+                f"{api.base_url} cannot be reached ({type(error).__name__})",
                 "see that OPENAI_BASE_URL is right and that this host may connect to it (HTTPS_PROXY)",
             )
         ]
-    return judge(answer, base_url=base_url, models=models)
+    return judge(answer, base_url=api.base_url, models=models)

@@ -18,7 +18,7 @@ _JWT_SECONDS = 3600
 def demo_routes(settings: Settings) -> Blueprint:
     """Make ``GET /demo``."""
     routes = Blueprint("demo", __name__)
-    policy = _content_security_policy(settings.public_url)
+    policy = _content_security_policy(settings.public_api.base_url)
 
     @routes.get("/demo")
     def demo() -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from service.settings.dialect import DialectSettings
 from service.settings.envtypes import header_value, identifier, secure_base_url
-from service.wire import Account
+from service.wire import Account, Api
 
 
 class UpstreamSettings(DialectSettings):
@@ -34,11 +35,13 @@ class UpstreamSettings(DialectSettings):
         return value
 
     @property
-    def account(self) -> Account:
-        """The account that mints."""
-        return Account(self.openai_api_key.get_secret_value(), self.openai_org_id, self.openai_project_id)
+    def api(self) -> Api:
+        """Where secrets are minted."""
+        key = self.openai_api_key.get_secret_value()
+        account = Account(key, self.openai_org_id, self.openai_project_id)
+        return Api(self.openai_base_url, account, self.beta)
 
     @property
-    def public_url(self) -> str:
-        """The base URL that clients are told to connect to."""
-        return self.realtime_public_url or self.openai_base_url
+    def public_api(self) -> Api:
+        """Where clients are told to connect to."""
+        return replace(self.api, base_url=self.realtime_public_url or self.openai_base_url)
