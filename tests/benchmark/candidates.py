@@ -15,10 +15,11 @@ SERVICE = "service"
 SERVICE_REDIS = "service, Redis"
 SERVICE_TWO = "service, 2 processes"
 FLOOR = "floor"
+OWN_FLOOR = "floor, own adapter"
 EXPRESS = "Express"
 FASTAPI = "FastAPI"
 LITELLM = "LiteLLM"
-NAMES = (SERVICE, EXPRESS, FLOOR, SERVICE_REDIS, SERVICE_TWO, FASTAPI, LITELLM)
+NAMES = (SERVICE, EXPRESS, FLOOR, OWN_FLOOR, SERVICE_REDIS, SERVICE_TWO, FASTAPI, LITELLM)
 REDIS_WINDOWS = 2
 """Windows that each mint counts in under `RATE_LIMITS`: the caller's and everyone's."""
 
@@ -91,6 +92,13 @@ def _floor(port: int, around: Surroundings) -> Candidate:
     )
 
 
+def _own_floor(port: int, around: Surroundings) -> Candidate:
+    usual = _floor(port, around)
+    return replace(
+        usual, name=OWN_FLOOR, environment={**usual.environment, "FLOOR_ADAPTER": "own"}, loads=(BUSY,)
+    )
+
+
 def _express(port: int, around: Surroundings) -> Candidate:
     key = secrets.token_urlsafe(48)
     return Candidate(
@@ -151,6 +159,7 @@ _MAKERS = {
     SERVICE_REDIS: _service_redis,
     SERVICE_TWO: _service_two,
     FLOOR: _floor,
+    OWN_FLOOR: _own_floor,
     EXPRESS: _express,
     FASTAPI: _fastapi,
     LITELLM: _litellm,

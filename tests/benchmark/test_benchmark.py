@@ -15,7 +15,17 @@ import pytest
 from tests.support.processes import free_port
 
 from . import chart, processes, profiling, report, summary, targets
-from .candidates import EXPRESS, FASTAPI, FLOOR, LITELLM, NAMES, SERVICE, SERVICE_REDIS, SERVICE_TWO
+from .candidates import (
+    EXPRESS,
+    FASTAPI,
+    FLOOR,
+    LITELLM,
+    NAMES,
+    OWN_FLOOR,
+    SERVICE,
+    SERVICE_REDIS,
+    SERVICE_TWO,
+)
 from .load import Upstream
 from .plan import BUSY, DISTANT, HELD, STANDARD, Load, Outing, Sample
 
@@ -51,6 +61,7 @@ def good() -> dict[str, Outing]:
         SERVICE_REDIS: outing(SERVICE_REDIS, sample(mints_per_second=1000)),
         SERVICE_TWO: outing(SERVICE_TWO, sample(), sample(HELD)),
         FLOOR: outing(FLOOR, sample(cpu_per_mint=0.0004)),
+        OWN_FLOOR: outing(OWN_FLOOR, sample(cpu_per_mint=0.0002)),
         EXPRESS: outing(EXPRESS, sample(mints_per_second=1000, p99=0.05)),
         FASTAPI: outing(FASTAPI, sample(mints_per_second=450)),
         LITELLM: outing(LITELLM, sample(mints_per_second=150), memory=360 * MEGABYTE),

@@ -1,7 +1,7 @@
 """A bare WSGI app that only makes the upstream call: no routing, no JWT, no policy, no limit, no log.
 
 It calls as the library's documentation shows, `session.post` with keep-alive, under the same gevent worker and the same
-gunicorn as the service.
+gunicorn as the service; with `FLOOR_ADAPTER=own` by way of the service's adapter, and not of the library's own.
 """
 
 import os
@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 _TIMEOUT = 10
 
+
+def _adapter() -> BaseAdapter:
+    if os.environ.get("FLOOR_ADAPTER") != "own":
+        return HTTPAdapter(pool_connections=1, pool_maxsize=1000)
+    from service.adapter import OneHostAdapter  # noqa: PLC0415 - the other floor does without its weight
+
+    return OneHostAdapter(os.environ["OPENAI_BASE_URL"], connections=1000)
+
+
 _session = requests.Session()
 _session.trust_env = False
-_session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1000))
+_session.mount("http://", _adapter())
 _URL = f"{os.environ['OPENAI_BASE_URL']}/realtime/client_secrets"
 _HEADERS = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}", "Content-Type": "application/json"}
 
