@@ -245,6 +245,7 @@ def connect(token: Token, *, timeout: float = 30, ca_certs: str | None = None) -
     Raises:
         SessionRefusedError: carrying the vendor's code.
         TokenRefusedError: where no fresh secret could be had.
+        websocket.WebSocketException: where the URL leads to no WebSocket; a redirect is not followed.
     """
     try:
         session = _open(token, timeout, ca_certs)
@@ -265,6 +266,7 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
             timeout=timeout,
             subprotocols=list(token.protocols),
             sslopt={"ca_certs": ca_certs} if ca_certs else {},
+            redirect_limit=0,  # whoever it led to would be shown the secret
         )
     except websocket.WebSocketBadStatusException as refused:
         # An expired secret may be refused at the upgrade; the exception's text holds the headers.

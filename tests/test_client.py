@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 import requests
+import websocket
 
 from service.client import (
     RealtimeSession,
@@ -18,6 +20,7 @@ from service.client import (
     request_token,
     subprotocols,
 )
+from tests.support.http_server import Quiet, serving
 from tests.support.processes import PYTHON, ROOT
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -97,6 +100,24 @@ def test_a_refused_token_says_why_and_when_to_come_back(sandbox: Sandbox) -> Non
         assert refused.value.code == "rate_limit_exceeded"
         assert refused.value.retry_after is not None
         assert refused.value.retry_after >= 1
+
+
+def test_a_redirect_is_not_shown_the_secret() -> None:
+    shown: list[str] = []
+
+    class Elsewhere(Quiet, BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", f"ws://{self.headers['Host']}/elsewhere")
+            self.end_headers()
+
+    with serving(Elsewhere) as address:
+        url = address.replace("http:", "ws:") + "/realtime"
+        token = Token("ek_1", 0, {}, url, subprotocols("ek_1"), calls_url=address)
+        with pytest.raises(websocket.WebSocketException, match="Redirect"), connect(token):
+            pass
+    assert shown == ["/realtime"]
 
 
 def test_a_token_shows_no_secret(service: TokenService) -> None:
