@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
 from io import BytesIO
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 from gevent import socket
 from gevent.monkey import get_original
-from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLError
+from gevent.ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLError, SSLSocket
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPProtocolViolationError, HTTPResponse
 from requests.adapters import BaseAdapter
@@ -27,6 +26,10 @@ _CONNECT_SECONDS = 4
 """For each address of the host, so that one that swallows everything leaves time for the next."""
 _BLOCK_BYTES = 16_384
 """A whole record of TLS (RFC 8446 §5.1): nothing is left over where ``poll`` would not see it."""
+_LONGEST_HEAD = 65_536
+"""In bytes, as http.client bounds a line of it; interim answers count with it."""
+_LONGEST_ANSWER = 32 * 1024 * 1024
+"""In bytes: twice the longest body of ours, which it repeats. While bytes flood in, no deadline can fire."""
 _HUNG_UP = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 
 
@@ -35,14 +38,15 @@ class OneHostAdapter(BaseAdapter):
 
     The way there and back by urllib3 costs four times as much, which was a third of a whole mint. This one knows
     no proxy and undoes no content coding. At most ``connections`` requests are on their way at once, others wait;
-    ``ca_bundle`` is a file or a folder. ``timeout`` bounds each wait for bytes, in seconds; what bounds an
-    exchange as a whole, connecting included, is ``outbound.deadline``.
+    ``ca_bundle`` is a file or a folder. ``timeout`` bounds the sending and each wait for bytes, in seconds; what
+    bounds an exchange as a whole is ``outbound.deadline``.
     """
 
     def __init__(self, url: str, *, connections: int, ca_bundle: str | None = None) -> None:
         super().__init__()
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        host = (parts.hostname or "").rstrip(".")  # certificates name hosts without the root's dot
+        port = parts.port or _PORTS[parts.scheme]
         self._authority = parts.netloc
         where: dict[str, Any] = {
             "connection_host": host,
@@ -64,7 +68,7 @@ class OneHostAdapter(BaseAdapter):
         Raises:
             requests.exceptions.InvalidHeader: where a header would end its line.
             requests.exceptions.SSLError: where the host cannot prove who it is, or speaks no TLS.
-            requests.exceptions.ReadTimeout: where it is silent for ``timeout`` seconds.
+            requests.exceptions.ReadTimeout: where it is silent for ``timeout`` seconds, or for 4 at the start.
             requests.exceptions.ConnectionError: where it refuses, or hangs up without an answer.
             requests.exceptions.ChunkedEncodingError: where the answer breaks off, or is not HTTP.
         """
@@ -90,14 +94,15 @@ class OneHostAdapter(BaseAdapter):
         connection = self._pool.get_socket()
         try:
             connection.settimeout(timeout)
-            with suppress(*_HUNG_UP):  # it may have answered before it did
-                connection.sendall(message)
+            sent = _send(connection, message)
             answer = _read(connection, method)
         except BaseException:  # a deadline that passes is no Exception
             self._pool.release_socket(connection)
             raise
-        done_with = self._pool.release_socket if answer.should_close() else self._pool.return_socket
-        done_with(connection)
+        if sent and not answer.should_close():
+            self._pool.return_socket(connection)
+        else:
+            self._pool.release_socket(connection)
         return answer
 
     def _message(self, request: requests.PreparedRequest) -> bytes:
@@ -120,34 +125,59 @@ class Answer(HTTPResponse):
         self.body = bytearray()
 
     @property
+    def has_head(self) -> bool:
+        """Whether only its body may still come in."""
+        return self.headers_complete and self.status_code >= HTTPStatus.OK
+
+    @property
     def is_whole(self) -> bool:
         """Whether there is nothing more to come."""
-        return self.message_complete and self.status_code >= HTTPStatus.OK
+        return self.has_head and self.message_complete
 
     def _on_message_begin(self) -> None:
         if self.is_whole:
             raise HTTPProtocolViolationError("Something follows the answer.")
         super()._on_message_begin()
+        self.body.clear()
 
     def _on_body(self, part: bytearray) -> None:
         self.body += part
 
 
+def _send(connection: socket.socket, message: bytes) -> bool:
+    """Send; ``False`` where the host hung up meanwhile, which may have answered before."""
+    try:
+        connection.sendall(message)
+    except _HUNG_UP:
+        return False
+    return True
+
+
 def _read(connection: socket.socket, method: str) -> Answer:
-    answer = Answer(method)
+    answer, received = Answer(method), 0
     while not answer.is_whole:
-        try:
-            data = connection.recv(_BLOCK_BYTES)
-        except _HUNG_UP as error:
-            if answer.message_begun:
-                raise IncompleteRead(bytes(answer.body)) from error
-            raise
+        data = _receive(connection, answer)
+        received += len(data)
+        if received > (_LONGEST_ANSWER if answer.has_head else _LONGEST_HEAD):
+            raise HTTPProtocolViolationError("The answer is longer than one could be.")
         if not data and not answer.message_begun:
             raise ConnectionResetError("hung up without an answer")
         answer.feed(data)  # nothing is the end, which some answers have and others lack
         if not data and not answer.is_whole:
             raise IncompleteRead(bytes(answer.body))
     return answer
+
+
+def _receive(connection: socket.socket, answer: Answer) -> bytes:
+    """Receive what comes next; a failure in mid-answer is the answer's, and no reason to ask again."""
+    try:
+        return bytes(connection.recv(_BLOCK_BYTES))
+    except TimeoutError:
+        raise
+    except OSError as error:
+        if answer.message_begun:
+            raise IncompleteRead(bytes(answer.body)) from error
+        raise
 
 
 class _KeepAlive:
@@ -174,6 +204,19 @@ class Pool(_KeepAlive, ConnectionPool):
 class TLSPool(_KeepAlive, SSLConnectionPool):
     """Connections under TLS."""
 
+    def _connect_socket(self, connection: socket.socket, address: Any) -> SSLSocket:
+        """Connect and shake hands, and close what is interrupted in that; the library would leave it open."""
+        ConnectionPool._connect_socket(self, connection, address)  # noqa: SLF001 - its own, and not under TLS yet
+        encrypted = self.ssl_context.wrap_socket(
+            connection, server_hostname=self._request_host, do_handshake_on_connect=False
+        )
+        try:
+            encrypted.do_handshake()
+        except BaseException:
+            encrypted.close()
+            raise
+        return encrypted
+
 
 def _context(cafile: str) -> SSLContext:
     """Trust these authorities alone; gevent's own class waits in its loop, patched or not."""
@@ -187,6 +230,7 @@ def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Res
     response.request = request
     response.url = request.url or ""
     response.status_code = answer.status_code
+    response.reason = answer.status_message or ""
     response.headers = CaseInsensitiveDict(answer.items())
     response.raw = BytesIO(answer.body)
     return response

@@ -25,7 +25,8 @@ def deadline(seconds: float) -> Iterator[None]:
     """Bound everything inside to ``seconds``, retries and dripping answers included.
 
     The timeout of ``requests`` is per read, so a server that sends a byte now and then never meets it.
-    Rests on gevent, which the workers run on; without its patches only the timeout per read is left.
+    Rests on gevent, which the workers run on; where its patches are missing it bounds only what waits on gevent's
+    own sockets.
 
     Raises:
         DeadlineExceededError: when the time is over.

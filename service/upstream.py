@@ -54,10 +54,12 @@ class Upstream:
         try:
             with deadline(self._timeout):
                 response = self._send(self._prepare(order))
-        except (DeadlineExceededError, requests.exceptions.Timeout):
-            raise _timed_out(self._timeout) from None
+        except DeadlineExceededError:
+            raise _timed_out(f"no answer within {self._timeout:g} s") from None
+        except requests.exceptions.Timeout as error:
+            raise _timed_out(type(error).__name__) from None
         except requests.exceptions.ChunkedEncodingError:
-            raise _unusable("the answer broke off") from None
+            raise _unusable("the answer broke off, or is not HTTP") from None
         except requests.exceptions.ConnectionError as error:
             raise _unreachable(error) from None
         except requests.exceptions.RequestException as error:
@@ -161,17 +163,13 @@ def _unusable(reason: str) -> UpstreamError:
     return UpstreamError("The Realtime API gave an answer that the token service cannot use.", reason=reason)
 
 
-def _timed_out(seconds: float) -> UpstreamTimeoutError:
-    return UpstreamTimeoutError(
-        "The Realtime API did not answer in time. Try again.", reason=f"no answer within {seconds:g} s"
-    )
+def _timed_out(reason: str) -> UpstreamTimeoutError:
+    return UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason=reason)
 
 
 def _unreachable(error: requests.exceptions.ConnectionError) -> ServiceError:
     if _is_read_timeout(error):
-        return UpstreamTimeoutError(
-            "The Realtime API did not answer in time. Try again.", reason="read timeout"
-        )
+        return _timed_out("read timeout")
     return UpstreamUnavailableError(
         "The Realtime API cannot be reached at the moment. Try again later.",
         reason=f"{type(error).__name__}: {type(_cause(error)).__name__}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import requests
@@ -67,6 +69,22 @@ def resetting_after(answer: bytes) -> Handling:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return handle
+
+
+@dataclass
+class Flood:
+    """Begins an answer that never ends, and counts what of it could be sent (bytes)."""
+
+    head: bytes
+    drop: bytes
+    sent: int = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(self.head)
+        while True:
+            connection.sendall(self.drop * 1000)
+            self.sent += len(self.drop) * 1000
 
 
 def refusing_unread(connection: socket.socket) -> None:
@@ -164,6 +182,16 @@ def serve_in_the_clear() -> Iterator[Serve]:
         yield Serve(stack, None)
 
 
+@contextmanager
+def without_the_collector() -> Iterator[None]:
+    """Let cycles lie, as they do between two of its rounds."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @pytest.fixture
 def many_open_files() -> Iterator[None]:
     """Open so many files that the next one's number is over 1,024."""
@@ -243,11 +271,12 @@ def test_nothing_that_was_written_waits_for_a_receipt(serve_in_the_clear: Serve)
     "answer",
     [
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + an_answer(),
+        b"HTTP/1.1 104 Strange\r\nContent-Length: 2\r\n\r\nxx" + an_answer(),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nok",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ],
-    ids=["after an interim one", "in chunks", "until the end", "of HTTP/1.0"],
+    ids=["after an interim one", "after one with a body", "in chunks", "until the end", "of HTTP/1.0"],
 )
 def test_each_form_of_an_answer_is_read(serve: Serve, answer: bytes) -> None:
     host, session = serve(answering(answer))
@@ -289,6 +318,25 @@ def test_what_is_not_one_whole_answer_is_none(serve: Serve, answer: bytes, error
     with pytest.raises(error) as raised:
         session.post(host.url, data=b"{}")
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("head", "drop", "most"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"long " * 10, 16_000_000),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 16_000_000),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"long " * 1000, 48_000_000),
+    ],
+    ids=["of one header", "of interim answers", "of a body"],
+)
+def test_a_flood_is_no_answer(serve: Serve, head: bytes, drop: bytes, most: int) -> None:
+    """While bytes come in faster than they are read, nobody else in the process gets a turn."""
+    flood = Flood(head, drop)
+    host, session = serve(flood)
+    with pytest.raises(ChunkedEncodingError, match="longer than"):
+        session.post(host.url, data=b"{}")
+    assert host.hung_up.wait(5)
+    assert flood.sent < most  # what the buffers on the way hold, and what was read
 
 
 @pytest.mark.parametrize(
@@ -373,6 +421,26 @@ def test_a_deadline_that_passes_gives_the_connections_place_back(serve: Serve, b
     over.set()
     with deadline(5):
         assert session.post(host.url, data=b"{}").text == "ok"
+
+
+def test_a_deadline_in_the_handshake_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, without_the_collector():
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/v1"
+        with Network().busy_session(url, connections=1) as session:
+            open_files = []
+            for _ in range(4):
+                with suppress(DeadlineExceededError), deadline(0.05):
+                    session.post(url, data=b"{}")
+                open_files.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert open_files == [open_files[0]] * 4
+
+
+def test_the_roots_dot_is_no_part_of_a_certificates_name(certificate: Certificate) -> None:
+    with ExitStack() as stack:
+        host, _ = Serve(stack, certificate)(answering_for_ever)
+        url = host.url.replace("127.0.0.1", "localhost.")
+        with Network(ca_bundle=str(certificate.authority)).busy_session(url, connections=1) as session:
+            assert session.post(url, data=b"{}").text == "ok"
 
 
 def test_nobody_is_given_the_answer_to_another_who_has_gone(serve: Serve) -> None:
