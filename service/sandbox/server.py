@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import ssl
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
@@ -61,6 +63,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _without_tickets(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Send nothing unasked after a handshake (RFC 8446 §4.6.1).
+
+    The websockets library, and with it the vendor's Python SDK, reads in one thread while it sends its first
+    request in another. Where there is a ticket to read in that moment, some requests never left the client.
+    """
+    context = default()
+    context.num_tickets = 0
+    return context
+
+
 def _settings(options: argparse.Namespace, certificate: Certificate | None) -> dict[str, Any]:
     host = f"[{options.host}]" if ":" in options.host else options.host
 
@@ -91,5 +104,9 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
         "on_exit": clean_up,
     }
     if certificate:
-        settings |= {"certfile": str(certificate.chain), "keyfile": str(certificate.key)}
+        settings |= {
+            "certfile": str(certificate.chain),
+            "keyfile": str(certificate.key),
+            "ssl_context": _without_tickets,
+        }
     return settings

@@ -44,6 +44,21 @@ def test_it_prints_one_line_once_it_serves() -> None:
         assert requests.get(f"{address.removeprefix('sandbox: ')}/models", headers=KEY, timeout=10).ok
 
 
+def test_nothing_unasked_follows_a_handshake(secure: tuple[str, Path]) -> None:
+    """A client that reads and sends in two threads, as the vendor's Python SDK does, may trip over a ticket."""
+    address, certificate = secure
+    host, _, port = address.removeprefix("https://").removesuffix("/v1").rpartition(":")
+    context = ssl.create_default_context(cafile=certificate)
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as connection,
+    ):
+        connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 401"
+        assert connection.version() == "TLSv1.3"
+        assert connection.session is None or not connection.session.has_ticket
+
+
 def test_it_serves_ipv6() -> None:
     """The address is printed as a URL wants it."""
     with running((*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
