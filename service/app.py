@@ -9,9 +9,8 @@ from typing import Any
 from flask import Flask
 from pydantic import SecretStr
 
-from service import answers, logs
-from service.audit import Audit
 from service.auth.authenticator import Authenticator
+from service.auth.claim_checks import TokenRules
 from service.auth.jwks import JwksKeys
 from service.auth.keys import (
     PUBLIC_KEY_ALGORITHMS,
@@ -21,18 +20,22 @@ from service.auth.keys import (
     public_key,
     secret_key,
 )
-from service.auth.rules import TokenRules
-from service.metrics import Metrics, Unmeasured
-from service.openapi.description import describe
-from service.outbound import Network
-from service.probes import probe_routes
-from service.ratelimit.counting import failover_for
-from service.ratelimit.extension import attach
-from service.ratelimit.limiter import RateLimits
-from service.ratelimit.replay import StorageReplayGuard
-from service.routes import Parts, token_routes
-from service.settings import AuthSettings, Settings, UpstreamSettings
-from service.upstream import Upstream
+from service.auth.settings import AuthSettings
+from service.http import responses
+from service.http.openapi.description import describe
+from service.http.probes import probe_routes
+from service.http.routes import Parts, token_routes
+from service.limits.counting import failover_for
+from service.limits.extension import attach
+from service.limits.limiter import RateLimits
+from service.limits.replay import StorageReplayGuard
+from service.observe import logs
+from service.observe.audit import Audit
+from service.observe.metrics import Metrics, Unmeasured
+from service.settings import Settings
+from service.vendors.outbound import Network
+from service.vendors.settings import UpstreamSettings
+from service.vendors.upstream import Upstream
 
 
 def create_app(settings: Settings) -> Flask:
@@ -56,7 +59,7 @@ def create_app(settings: Settings) -> Flask:
         max_body_bytes=settings.max_body_bytes,
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
-    answers.install(app, allowed_origins=settings.allowed_origins, metrics=metrics)
+    responses.install(app, allowed_origins=settings.allowed_origins, metrics=metrics)
     app.register_blueprint(token_routes(parts))
     app.register_blueprint(
         probe_routes(

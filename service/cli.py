@@ -8,12 +8,12 @@ import click
 
 _COMMANDS = {
     "demo": "service.demo.command:demo",
-    "sandbox": "service.commands.sandbox:sandbox",
+    "sandbox": "service.sandbox.command:sandbox",
     "check": "service.check.command:check",
-    "limits": "service.commands.limits:limits",
-    "policy": "service.commands.policy:policy",
-    "issue-jwt": "service.commands.issue_jwt:issue_jwt",
-    "connect": "service.commands.connect:connect",
+    "limits": "service.limits.command:limits",
+    "policy": "service.policy.command:policy",
+    "issue-jwt": "service.auth.command:issue_jwt",
+    "connect": "service.companion.command:connect",
 }
 
 

@@ -20,9 +20,10 @@ import requests
 from requests.exceptions import ChunkedEncodingError, InvalidHeader, ReadTimeout
 from requests.exceptions import ConnectionError as RequestsConnectionError
 
-from service import adapter
-from service.outbound import DeadlineExceededError, Network, deadline
+from service.core.deadline import DeadlineExceededError, deadline
 from service.sandbox.tls import Certificate, write_certificate
+from service.vendors import adapter
+from service.vendors.outbound import Network
 from tests.support.processes import free_port
 
 LONG = bytes(20_000_000)

@@ -17,7 +17,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.outbound import Network
+from service.vendors.outbound import Network
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.app import warnings_of
-from service.settings import ConfigurationError, Settings
+from service.core.environment import ConfigurationError
+from service.settings import Settings
 from tests.support.processes import PYTHON, bare_environ, running
 
 GOOD = {

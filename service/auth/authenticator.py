@@ -16,10 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWTError
 from jwt.algorithms import get_default_algorithms
 
-from service.auth.bearer import UnverifiedToken, bearer_token, parse_token
-from service.auth.keys import KeySource, VerificationKey
-from service.auth.refusal import Refusal, shown
-from service.auth.rules import (
+from service.auth.claim_checks import (
     TokenRules,
     check_anonymity,
     check_audience,
@@ -29,10 +26,13 @@ from service.auth.rules import (
     check_type,
     subject_of,
 )
-from service.auth.strict_json import parse_object
-from service.claims import Claims, has_scope
-from service.errors import InsufficientScopeError, InvalidTokenError
-from service.identity import Caller, pseudonym
+from service.auth.keys import KeySource, VerificationKey
+from service.auth.refusal import Refusal, shown
+from service.auth.token import UnverifiedToken, bearer_token, parse_token
+from service.core.claims import Claims, has_scope
+from service.core.errors import InsufficientScopeError, InvalidTokenError
+from service.core.json import parse_object
+from service.core.model import Caller, pseudonym
 
 VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm)
 """What PyJWT and the cryptography below it raise for a signature or key that is not right."""

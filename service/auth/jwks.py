@@ -16,10 +16,10 @@ from typing import Any
 
 import requests
 
+from service.auth.jwks_fetch import fetch_key_set
 from service.auth.key_set import KeySet, KeySetError, parse_key_set
-from service.auth.key_set_fetch import fetch_key_set
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, VerificationKey
-from service.errors import IdentityProviderUnavailableError
+from service.core.errors import IdentityProviderUnavailableError
 
 log = logging.getLogger(__name__)
 

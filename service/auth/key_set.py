@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK, PyJWTError
 
 from service.auth.keys import PublicKey, VerificationKey, algorithms_of
-from service.auth.strict_json import parse_object
+from service.core.json import parse_object
 
 
 class KeySetError(Exception):

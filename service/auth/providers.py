@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.auth import traps
-from service.claims import Claims
+from service.core.claims import Claims
 
 
 @dataclass(frozen=True, slots=True)

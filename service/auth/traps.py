@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.auth.refusal import Refusal, shown
-from service.claims import Claims
+from service.core.claims import Claims
 
 
 def none(_claims: Claims) -> None:

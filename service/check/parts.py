@@ -7,8 +7,8 @@ from time import perf_counter
 
 from service.auth.jwks import JwksKeys
 from service.check.finding import Finding, ill, well
-from service.ratelimit.counter import Counter
-from service.ratelimit.window import PROBE
+from service.limits.counter import Counter
+from service.limits.window import PROBE
 
 
 def check_key_set(key_set: JwksKeys | None) -> Finding:

@@ -8,25 +8,21 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from service.app import key_set_of, network_of
+from service.auth.settings import AuthSettings
 from service.check.finding import Finding
 from service.check.host import check_proxies, check_workers, find_host
 from service.check.parts import check_key_set, check_storage
 from service.check.variables import check_variables
 from service.check.vendor import check_vendor
-from service.outbound import Network
-from service.ratelimit.counting import open_counter
-from service.ratelimit.storage import mask_url
-from service.settings import (
-    AuthSettings,
-    ConfigurationError,
-    LimitSettings,
-    PolicySettings,
-    Problem,
-    ServingSettings,
-    Settings,
-    UpstreamSettings,
-)
-from service.settings.base import EnvironmentModel
+from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.http.settings import ServingSettings
+from service.limits.counting import open_counter
+from service.limits.settings import LimitSettings
+from service.limits.storage import mask_url
+from service.policy.settings import PolicySettings
+from service.settings import Settings
+from service.vendors.outbound import Network
+from service.vendors.settings import UpstreamSettings
 
 Group = TypeVar("Group", bound=EnvironmentModel)
 Check = Callable[[], list[Finding]]

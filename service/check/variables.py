@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 from service.check.finding import Finding, ill, well
-from service.settings import Problem
+from service.core.environment import Problem
 
 _LIKENESS = 0.86
 """``difflib``'s ratio: lets ``RATE_LIMIT_PER_USERS`` through, and keeps ``HOSTNAME`` apart from ``HOST``."""

@@ -15,9 +15,9 @@ from typing import Any
 
 import requests
 
-from service import wire
 from service.check.finding import Finding, ill, well
-from service.outbound import Network
+from service.vendors import wire
+from service.vendors.outbound import Network
 
 TIMEOUT = 10
 """Seconds a read may take."""

@@ -13,10 +13,10 @@ from typing import NoReturn
 import click
 
 from service.auth.development import sign
+from service.core.environment_types import authority, is_loopback
 from service.demo.environment import demo_environment
 from service.demo.processes import StartError, start_sandbox, start_service, stop
 from service.sandbox.tls import Certificate
-from service.settings.envtypes import authority, is_loopback
 
 _JWT_SECONDS = 12 * 3600
 _LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard is reached from here

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.errors import (
+from service.core.errors import (
     InsufficientScopeError,
     InvalidValueError,
     ServiceError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from service.claims import Claims
+from service.core.claims import Claims
 from service.policy.access import AllowedProfiles, ProfileRequired
 from service.policy.conditions import Condition, conditions_of
 from service.policy.content import AllowedVoices, NotFields, OnlyFields
@@ -15,7 +15,7 @@ from service.policy.limits import Limits
 from service.policy.paths import Path
 from service.policy.reach import AllowedPrompts, AllowedServers, AllowedTools, NoTracing
 from service.policy.rules import AllowedModels, AllowedTypes, Bound, LongestLife, Rule
-from service.wire import output_limit_path, voice_path
+from service.vendors.wire import output_limit_path, voice_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.claims import Claims, find_claim, has_scope
+from service.core.claims import Claims, find_claim, has_scope
 from service.policy.paths import same
 
 SCOPE = "scope"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.errors import ServiceError, SessionFieldNotAllowedError
+from service.core.errors import ServiceError, SessionFieldNotAllowedError
 from service.policy.draft import Draft
 from service.policy.paths import MISSING, Path, dotted, get, overlap, same, within
 from service.policy.rules import Rule

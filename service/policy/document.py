@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
-from service.identity import SessionType
+from service.core.model import SessionType
 from service.policy.conditions import SCOPE
 from service.policy.limits import Conditions, DottedPath, Limits, Name, Names, Part, Seconds
 from service.policy.paths import MISSING, dotted, get, put
 from service.policy.problems import PolicyError, describe, read_json
-from service.wire import model_path
+from service.vendors.wire import model_path
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 6749 §3.3; the scope is named in a header."""

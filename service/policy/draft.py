@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from service.identity import Caller, SessionType
+from service.core.model import Caller, SessionType
 from service.policy.paths import MISSING, Path, get, leaves, overlap, same
 from service.policy.words import member
-from service.wire import model_path
+from service.vendors.wire import model_path
 
 
 @dataclass(frozen=True)

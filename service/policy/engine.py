@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import get_args
 
-from service.errors import InvalidRequestError, InvalidValueError, ServiceError, UnknownParameterError
-from service.identity import Caller, Grant, SessionType, TokenRequest
+from service.core.errors import InvalidRequestError, InvalidValueError, ServiceError, UnknownParameterError
+from service.core.model import Caller, Grant, SessionType, TokenRequest
 from service.policy.access import ProfileRequired
 from service.policy.compilation import Rulebook, compile_document
 from service.policy.document import PolicyDocument
@@ -18,7 +18,7 @@ from service.policy.resolution import resolve
 from service.policy.review import review
 from service.policy.rules import AllowedModels, LongestLife, Rule
 from service.policy.words import shown
-from service.wire import MIN_SECRET_TTL
+from service.vendors.wire import MIN_SECRET_TTL
 
 MOST_FINDINGS = 20
 """How many findings a grant carries: a request of many members must not fill the log."""

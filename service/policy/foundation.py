@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.identity import Caller, SessionType
+from service.core.model import Caller, SessionType
 from service.policy.access import NeedsClaims, Requires
 from service.policy.conditions import conditions_of
 from service.policy.content import Locked
@@ -14,7 +14,7 @@ from service.policy.document import Preset, Profile
 from service.policy.paths import MISSING, Path, get, put
 from service.policy.rules import Rule
 from service.policy.templates import claims_in, is_template, render
-from service.wire import model_path
+from service.vendors.wire import model_path
 
 
 @dataclass(frozen=True, slots=True)

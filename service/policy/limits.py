@@ -19,8 +19,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from service.identity import SessionType
-from service.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
+from service.core.model import SessionType
+from service.vendors.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
 
 
 def _inside_the_session(path: str) -> str:

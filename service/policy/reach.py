@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import ServiceError
+from service.core.errors import ServiceError
 from service.policy.content import not_allowed
 from service.policy.draft import Draft
 from service.policy.paths import MISSING, get, same
 from service.policy.rules import Rule
 from service.policy.words import choice, listed, shown
-from service.wire import MCP_DESTINATIONS, PROMPT_PATH, TOOLS_PATH, TRACING_PATH
+from service.vendors.wire import MCP_DESTINATIONS, PROMPT_PATH, TOOLS_PATH, TRACING_PATH
 
 
 def brought_tools(draft: Draft) -> Iterator[Any]:

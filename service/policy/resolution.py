@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.errors import InvalidValueError
-from service.identity import Caller, SessionType, TokenRequest
+from service.core.errors import InvalidValueError
+from service.core.model import Caller, SessionType, TokenRequest
 from service.policy.draft import Draft
 from service.policy.foundation import Foundation
 from service.policy.paths import MISSING, get, merge, put
 from service.policy.words import member
-from service.wire import model_path
+from service.vendors.wire import model_path
 
 
 def resolve(caller: Caller, request: TokenRequest, foundation: Foundation, *, token_ttl: int) -> Draft:

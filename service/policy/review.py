@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from service.claims import is_user_editable
+from service.core.claims import is_user_editable
 from service.policy.document import PolicyDocument, Preset
 from service.policy.limits import Limits
-from service.wire import BETA_SESSION_MEMBERS, SESSION_MEMBERS
+from service.vendors.wire import BETA_SESSION_MEMBERS, SESSION_MEMBERS
 
 
 def review(document: PolicyDocument, *, beta: bool) -> list[str]:

@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from service.errors import InvalidValueError, ModelNotAllowedError, ServiceError, SessionFieldNotAllowedError
-from service.identity import SessionType
+from service.core.errors import (
+    InvalidValueError,
+    ModelNotAllowedError,
+    ServiceError,
+    SessionFieldNotAllowedError,
+)
+from service.core.model import SessionType
 from service.policy.draft import Draft
 from service.policy.paths import MISSING, Path, dotted, get, put
 from service.policy.words import choice, listed, member, shown

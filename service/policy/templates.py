@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.claims import find_claim
-from service.identity import Caller
+from service.core.claims import find_claim
+from service.core.model import Caller
 
 MAX_VALUE = 200
 """How much of a claim is used, in characters before escaping."""

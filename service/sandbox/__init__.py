@@ -12,5 +12,5 @@
     talk/      the sessions, as state machines                     sound/     audio in and out
 
 The three folders, ``opening`` and ``minting`` do no input or output: clock and ids are passed in.
-The package imports nothing of the token service but ``service.wire``.
+The package imports nothing of the token service but ``service.vendors.wire``.
 """

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
-from service import wire
 from service.sandbox import sdp
 from service.sandbox.credentials import bearer
 from service.sandbox.ids import new_id
@@ -18,6 +17,7 @@ from service.sandbox.shapes.session import Session
 from service.sandbox.state import current
 from service.sandbox.validation import check
 from service.sandbox.vault import SECRET_PREFIX, Secret
+from service.vendors import wire
 
 calls = Blueprint("calls", __name__, url_prefix=BASE_PATH)
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from service import wire
 from service.sandbox.ids import NewId
 from service.sandbox.refusal import Refusal
 from service.sandbox.shapes.base import Shape
@@ -16,6 +15,7 @@ from service.sandbox.shapes.session import Session, TranslationSession
 from service.sandbox.talk import flat, sessions
 from service.sandbox.validation import check, named
 from service.sandbox.vault import Secret, Vault
+from service.vendors import wire
 
 _DEFAULT_SECONDS = 600
 _BETA_SECONDS = 60

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from service import wire
 from service.sandbox import models
 from service.sandbox.credentials import bearer, check_key
 from service.sandbox.ids import NewId
@@ -21,6 +20,7 @@ from service.sandbox.talk.sessions import Config
 from service.sandbox.talk.transcription import Transcription
 from service.sandbox.talk.translation import Translation
 from service.sandbox.vault import SECRET_PREFIX, Secret, Vault
+from service.vendors import wire
 
 _CREDENTIAL_CODES = frozenset({"invalid_api_key", wire.SECRET_ALREADY_USED})
 _CHANNELS: dict[str, type[Channel]] = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.datastructures import Headers
 
-from service import wire
+from service.vendors import wire
 
 _MOST = 10_000
 _WORTH_KEEPING = (

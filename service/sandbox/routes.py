@@ -9,7 +9,6 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from service import wire
 from service.sandbox import models
 from service.sandbox.credentials import bearer, check_key
 from service.sandbox.faults import Abandoned, fault_for
@@ -17,6 +16,7 @@ from service.sandbox.ids import new_id
 from service.sandbox.minting import Minter, requested_model
 from service.sandbox.refusal import Refusal
 from service.sandbox.state import current
+from service.vendors import wire
 
 BASE_PATH = "/v1"
 

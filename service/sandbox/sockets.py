@@ -13,13 +13,13 @@ from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 
-from service import wire
 from service.sandbox.ids import new_id
 from service.sandbox.opening import Doorkeeper, Knock, Talk, close_code
 from service.sandbox.refusal import Refusal
 from service.sandbox.routes import BASE_PATH
 from service.sandbox.state import current, of
 from service.sandbox.talk.server_events import Event
+from service.vendors import wire
 
 OPTIONS = {"subprotocols": [wire.SUBPROTOCOL], "max_message_size": 24 * 1024 * 1024}
 """The vendor takes 15 MiB of audio in one event, which is 20 MiB of base64."""

@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service import wire
 from service.sandbox.ids import random_token
 from service.sandbox.refusal import Refusal, invalid_api_key
 from service.sandbox.talk.sessions import Config
+from service.vendors import wire
 
 SECRET_PREFIX = "ek_"  # noqa: S105 - the beginning of one
 _SECRET_LENGTH = 32

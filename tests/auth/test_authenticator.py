@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service.auth.bearer import MAX_TOKEN_CHARACTERS
 from service.auth.keys import CombinedKeys, StaticKeys, public_key, secret_key
-from service.errors import InsufficientScopeError, InvalidTokenError, MissingTokenError
-from service.identity import pseudonym
+from service.auth.token import MAX_TOKEN_CHARACTERS
+from service.core.errors import InsufficientScopeError, InvalidTokenError, MissingTokenError
+from service.core.model import pseudonym
 from tests.support.authentication import ISSUER, NOW, PSEUDONYM_KEY, SECRET, Clock, claims, door
 from tests.support.identity_provider import KINDS, Signer, base64url, sign_hs256
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.auth.key_set import parse_key_set
 from service.auth.keys import CombinedKeys, StaticKeys, secret_key
 from service.auth.providers import Provider, parse_provider
-from service.errors import InvalidTokenError, MissingTokenError
+from service.core.errors import InvalidTokenError, MissingTokenError
 from tests.support.authentication import SECRET, claims, door
 from tests.support.identity_provider import KINDS, Signer, base64url, sign_hs256
 

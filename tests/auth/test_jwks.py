@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from service.auth.jwks import MAX_WAITING, JwksKeys, Timing
-from service.auth.key_set_fetch import MAX_BYTES
-from service.errors import IdentityProviderUnavailableError
-from service.outbound import Network
+from service.auth.jwks_fetch import MAX_BYTES
+from service.core.errors import IdentityProviderUnavailableError
+from service.vendors.outbound import Network
 from tests.support.authentication import Clock, claims, door
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
 from tests.support.processes import wait_until

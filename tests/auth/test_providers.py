@@ -14,8 +14,8 @@ import pytest
 from service.auth.jwks import JwksKeys
 from service.auth.keys import CombinedKeys, StaticKeys, secret_key
 from service.auth.providers import Provider, parse_provider
-from service.errors import IdentityProviderUnavailableError
-from service.outbound import Network
+from service.core.errors import IdentityProviderUnavailableError
+from service.vendors.outbound import Network
 from tests.support.authentication import NOW, Clock, Door, door
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
 

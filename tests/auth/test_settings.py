@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.settings import ConfigurationError, Settings
+from service.core.environment import ConfigurationError
+from service.settings import Settings
 from tests.support.authentication import SECRET
 
 KEY = {"OPENAI_API_KEY": "sk-test"}

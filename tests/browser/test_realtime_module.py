@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service import wire
+from service.vendors import wire
 from tests.support.browser import listen_for_problems
 from tests.support.processes import free_port
 from tests.support.severable import SeverableWire, severable_wire

@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from service.errors import RateLimitedError, RejectedCredentialsError
-from service.identity import Grant, Served
-from service.metrics import Metrics
+from service.core.errors import RateLimitedError, RejectedCredentialsError
+from service.core.model import Grant, Served
+from service.observe.metrics import Metrics
 
-DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "dashboard.json"
+DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "observe" / "dashboard.json"
 SELECTOR = re.compile(r"(token_service_\w+)(?:\{([^}]*)\})?")
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.redaction import REDACTED, redactor
+from service.observe.redaction import REDACTED, redactor
 
 PREAMBLE = """
 import logging, structlog, warnings
-from service import logs
-from service.audit import Audit
-from service.errors import *
-from service.identity import Caller, ClientSecret, Grant, Served
+from service.observe import logs
+from service.observe.audit import Audit
+from service.core.errors import *
+from service.core.model import Caller, ClientSecret, Grant, Served
 caller = Caller("https://idp.example", "ada@example.com", {"email": "ada@example.com"}, "f" * 64)
 grant = Grant("realtime", "gpt-realtime-2.1", {"instructions": "be kind"}, 60)
 """

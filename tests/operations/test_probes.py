@@ -15,8 +15,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.errors import InvalidTokenError, RejectedSessionError
-from service.metrics import Metrics
+from service.core.errors import InvalidTokenError, RejectedSessionError
+from service.observe.metrics import Metrics
 from tests.support.processes import ROOT, free_port, wait_until
 from tests.support.redis import running_redis
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ

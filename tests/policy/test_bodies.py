@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.errors import InvalidRequestError, ServiceError
-from service.identity import TokenRequest
+from service.core.errors import InvalidRequestError, ServiceError
+from service.core.model import TokenRequest
+from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from service.policy import Policy
-from service.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from tests.support.policies import caller, policy
 
 EXAMPLES = 5_000 if os.environ.get("CI") else 1_000

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from service.commands.policy import policy as command
+from service.policy.command import policy as command
 from service.policy.explain import HONEST_WORDS
 from tests.support.processes import bare_environ, run_command
 

@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from service.commands.policy import published_schema
+from service.core.environment import ConfigurationError
 from service.policy import PolicyDocument, PolicyError
-from service.settings.base import ConfigurationError
-from service.settings.policy import PolicySettings
+from service.policy.command import published_schema
+from service.policy.settings import PolicySettings
 from tests.support.policies import policy
 
 

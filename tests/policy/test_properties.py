@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from service.errors import ServiceError
-from service.identity import Grant
+from service.core.errors import ServiceError
+from service.core.model import Grant
 from service.policy import Policy
 from service.policy.paths import MISSING, get, leaves, put, same
 from service.policy.templates import render
-from service.wire import mint_request, model_path
+from service.vendors.wire import mint_request, model_path
 from tests.support.policies import MODELS, caller, decide, policy
 
 # The machine that runs this may be busy, which says nothing about a policy.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.policy import Policy, PolicyDocument
-from service.settings.policy import PolicySettings
+from service.policy.settings import PolicySettings
 from tests.support.policies import decide, refusal
 from tests.support.processes import ROOT
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.errors import InsufficientScopeError, UnknownParameterError
-from service.schemas import ClientSecretBody, TranslationSecretBody
+from service.core.errors import InsufficientScopeError, UnknownParameterError
+from service.http.schemas import ClientSecretBody, TranslationSecretBody
 from tests.policy.rule_table import BIG, TABLE, TRANSCRIBE, TRANSLATE, Refused, Row, session
 from tests.support.policies import decide, policy, refusal
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from service.auth.authenticator import Authenticator, ReplayGuard
+from service.auth.claim_checks import TokenRules
 from service.auth.keys import KeySource, StaticKeys, secret_key
 from service.auth.providers import Provider
-from service.auth.rules import TokenRules
-from service.errors import InvalidTokenError
-from service.identity import Caller
+from service.core.errors import InvalidTokenError
+from service.core.model import Caller
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.test/"

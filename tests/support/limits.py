@@ -9,13 +9,13 @@ from typing import Any
 
 from flask import Flask
 
-from service.errors import RateLimitedError
-from service.identity import Caller, pseudonym
-from service.ratelimit.counting import failover_for
-from service.ratelimit.extension import attach
-from service.ratelimit.limiter import RateLimits
-from service.ratelimit.quota import Quota
-from service.settings import LimitSettings
+from service.core.errors import RateLimitedError
+from service.core.model import Caller, pseudonym
+from service.limits.counting import failover_for
+from service.limits.extension import attach
+from service.limits.limiter import RateLimits
+from service.limits.quota import Quota
+from service.limits.settings import LimitSettings
 
 STRATEGIES = ("sliding-window-counter", "moving-window", "fixed-window")
 _numbers = count()

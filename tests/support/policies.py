@@ -6,10 +6,10 @@ import json
 from types import MappingProxyType
 from typing import Any
 
-from service.errors import ServiceError
-from service.identity import Caller, Grant
+from service.core.errors import ServiceError
+from service.core.model import Caller, Grant
+from service.http.schemas import RequestBody, TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
-from service.schemas import RequestBody, TokenBody, parse_body
 
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-4o-transcribe", "gpt-realtime-translate")
 

@@ -28,7 +28,7 @@ def _by_the_library() -> Callable[[bytes], requests.Response]:
 
 
 def _by_our_adapter() -> Callable[[bytes], requests.Response]:
-    from service.adapter import OneHostAdapter  # noqa: PLC0415 - the other floor does without its weight
+    from service.vendors.adapter import OneHostAdapter  # noqa: PLC0415 - the other floor does without its weight
 
     adapter = OneHostAdapter(_URL, connections=1000)
 

@@ -1,0 +1,56 @@
+"""``python -m service issue-jwt``."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from service.auth.development import sign
+from service.auth.settings import AuthSettings
+from service.core.environment import ConfigurationError
+from service.limits.settings import LimitSettings
+
+
+@click.command("issue-jwt")
+@click.option("--sub", required=True, metavar="USER", help="Whom the token is for.")
+@click.option("--tier", metavar="T", help="Sets the claim that RATE_LIMIT_TIER_CLAIM names.")
+@click.option("--scope", metavar="S", help="Sets 'scope'; default: JWT_REQUIRED_SCOPE, if there is one.")
+@click.option(
+    "--expires-in",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="S",
+    help="Life in seconds.",
+)
+def issue_jwt(sub: str, tier: str | None, scope: str | None, expires_in: int) -> None:
+    """Print a development JWT signed with the first JWT_SECRET."""
+    try:
+        settings = AuthSettings.from_environ(os.environ)
+        tier_claim = LimitSettings.from_environ(os.environ).rate_limit_tier_claim
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None
+    if not settings.jwt_secret or not settings.jwt_issuer or not settings.jwt_audience:
+        raise click.ClickException("JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE are needed to sign a token.")
+    if not sub.strip():
+        raise click.BadParameter("must not be blank.", param_hint="--sub")
+    if expires_in > settings.jwt_max_lifetime:
+        raise click.BadParameter(
+            f"JWT_MAX_LIFETIME refuses more than {settings.jwt_max_lifetime} seconds.",
+            param_hint="--expires-in",
+        )
+    scope = scope or settings.jwt_required_scope
+    claims = {name: value for name, value in ((tier_claim, tier), ("scope", scope)) if value}
+    click.echo(
+        sign(
+            settings.jwt_secret[0].get_secret_value(),
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            subject=sub,
+            now=time.time(),
+            lifetime=expires_in,
+            **claims,
+        )
+    )

@@ -1,1 +1,0 @@
-"""Small commands that belong to no one part."""

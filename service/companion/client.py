@@ -1,0 +1,283 @@
+"""The companion: how an insecure client turns its user's JWT into a live Realtime session.
+
+Usable alone, beside ``service.vendors.wire``: no Flask, no server.
+
+    token = request_token("https://tokens.example.com/token", jwt)
+    with connect(token) as session:
+        session.send({"type": "response.create"})
+        for event in session:
+            ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import requests
+import websocket
+
+from service.vendors.wire import SECRET_ALREADY_USED, subprotocols
+
+__all__ = [
+    "CompanionError",
+    "RealtimeSession",
+    "SessionRefusedError",
+    "Token",
+    "TokenRefusedError",
+    "connect",
+    "request_token",
+    "subprotocols",
+]
+
+_NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
+
+
+class CompanionError(Exception):
+    """The session could not be had; ``code`` is the machine-readable cause."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TokenRefusedError(CompanionError):
+    """The token service refused: ``status``, ``code``, ``param`` by its contract, ``retry_after`` in seconds."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.param = param
+        self.retry_after = retry_after
+
+
+class SessionRefusedError(CompanionError):
+    """The Realtime API refused or ended the session: its ``code``, and the WebSocket's ``close_code``."""
+
+    def __init__(self, message: str, *, code: str | None = None, close_code: int | None = None) -> None:
+        super().__init__(message, code=code)
+        self.close_code = close_code
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A client secret with all that is needed to use it; ``expires_at`` in seconds since the epoch.
+
+    ``renew`` asks the token service for another one, the same way.
+    """
+
+    value: str = field(repr=False)
+    expires_at: int
+    session: Mapping[str, Any] = field(repr=False)
+    url: str
+    protocols: Sequence[str] = field(repr=False)
+    calls_url: str
+    renew: Callable[[], Token] | None = field(default=None, repr=False, compare=False)
+
+
+def request_token(  # noqa: PLR0913 - the contract's names, and two that every network call has
+    token_url: str,
+    jwt: str,
+    *,
+    model: str | None = None,
+    session: Mapping[str, Any] | None = None,
+    expires_in: int | None = None,
+    timeout: float = 30,
+    ca_certs: str | None = None,
+) -> Token:
+    """Ask the token service for a client secret.
+
+    ``expires_in`` and ``timeout`` are in seconds; ``ca_certs`` is a file of certificates to trust instead
+    of the usual ones.
+
+    Raises:
+        TokenRefusedError: where it answered with an error.
+        requests.RequestException: where it could not be reached.
+    """
+    body: dict[str, Any] = {}
+    if model is not None:
+        body["model"] = model
+    if session is not None:
+        body["session"] = dict(session)
+    if expires_in is not None:
+        body["expires_after"] = {"anchor": "created_at", "seconds": expires_in}
+
+    def ask() -> Token:
+        response = requests.post(
+            token_url, json=body, auth=_Bearer(jwt), timeout=timeout, verify=ca_certs or True
+        )
+        if response.status_code != HTTPStatus.OK:
+            raise _token_refusal(response)
+        answer = response.json()
+        return Token(
+            value=answer["value"],
+            expires_at=answer["expires_at"],
+            session=answer["session"],
+            **answer["connection"],
+            renew=ask,
+        )
+
+    return ask()
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sets the header itself: without an ``auth``, ``~/.netrc`` would overwrite it."""
+
+    def __init__(self, jwt: str) -> None:
+        self._jwt = jwt
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._jwt}"
+        return request
+
+
+def _token_refusal(response: requests.Response) -> TokenRefusedError:
+    try:
+        error = response.json()["error"]
+        message, code, param = error["message"], error["code"], error["param"]
+    except (ValueError, KeyError, TypeError):
+        message, code, param = f"The token service answered {response.status_code}.", None, None
+    retry_after = response.headers.get("Retry-After", "")
+    return TokenRefusedError(
+        message,
+        status=response.status_code,
+        code=code,
+        param=param,
+        retry_after=int(retry_after) if retry_after.isdecimal() else None,
+    )
+
+
+class RealtimeSession:
+    """An open session: ``send`` client events, iterate over server events, both as dicts."""
+
+    def __init__(self, socket: websocket.WebSocket) -> None:
+        self._socket = socket
+        self._read: list[dict[str, Any]] = []
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Send one client event."""
+        self._socket.send(json.dumps(event))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield server events until the session ends.
+
+        Raises:
+            SessionRefusedError: where the vendor ended it for a cause.
+        """
+        while True:
+            if self._read:
+                yield self._read.pop(0)
+                continue
+            event = self._receive()
+            if event is None:
+                return
+            yield event
+
+    def close(self) -> None:
+        """Close the session, and the socket too: the library leaves it open where the server closed first."""
+        self._socket.close()
+        self._socket.shutdown()  # type: ignore[no-untyped-call]  # the library types most of itself
+
+    def _receive(self) -> dict[str, Any] | None:
+        try:
+            opcode, data = self._socket.recv_data()
+        except websocket.WebSocketConnectionClosedException:
+            raise SessionRefusedError("The connection to the Realtime API was lost.") from None
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            _end(data)
+            return None
+        event = json.loads(data)
+        return event if isinstance(event, dict) else {"type": "error", "error": {"message": "not an event"}}
+
+    def _await_start(self) -> None:
+        """Read the first event: a refusal comes in-band, as an ``error`` and a close."""
+        first = self._receive()
+        if first is not None and first.get("type") == "error":
+            raise self._refusal(first.get("error") or {})
+        if first is not None:
+            self._read.append(first)
+
+    def _refusal(self, error: Mapping[str, Any]) -> SessionRefusedError:
+        close_code = None
+        try:
+            self._receive()
+        except SessionRefusedError as closed:
+            close_code = closed.close_code
+        except (websocket.WebSocketException, OSError):
+            pass  # the error event has said why already
+        return SessionRefusedError(
+            str(error.get("message") or "The Realtime API refused the session."),
+            code=error.get("code"),
+            close_code=close_code,
+        )
+
+
+def _end(close_frame: bytes) -> None:
+    """Read a close frame (RFC 6455 §5.5.1): a code in two bytes, then a reason, ``<type>.<code>`` at the vendor."""
+    close_code = int.from_bytes(close_frame[:2], "big") if len(close_frame) > 1 else None
+    if close_code not in _NORMAL_CLOSURES:
+        reason = close_frame[2:].decode(errors="replace")
+        raise SessionRefusedError(
+            f"The Realtime API ended the session: {reason or close_code}.",
+            code=reason.rpartition(".")[2] or None,
+            close_code=close_code,
+        )
+
+
+@contextmanager
+def connect(token: Token, *, timeout: float = 30, ca_certs: str | None = None) -> Iterator[RealtimeSession]:
+    """Open a session with ``token``; once more with a fresh secret, if this one had been used.
+
+    ``timeout`` bounds each wait for the server, in seconds.
+
+    Raises:
+        SessionRefusedError: carrying the vendor's code.
+        TokenRefusedError: where no fresh secret could be had.
+        websocket.WebSocketException: where the URL leads to no WebSocket; a redirect is not followed.
+    """
+    try:
+        session = _open(token, timeout, ca_certs)
+    except SessionRefusedError as refused:
+        if refused.code != SECRET_ALREADY_USED or token.renew is None:
+            raise
+        session = _open(token.renew(), timeout, ca_certs)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession:
+    try:
+        socket = websocket.create_connection(
+            token.url,
+            timeout=timeout,
+            subprotocols=list(token.protocols),
+            sslopt={"ca_certs": ca_certs} if ca_certs else {},
+            redirect_limit=0,  # whoever it led to would be shown the secret
+        )
+    except websocket.WebSocketBadStatusException as refused:
+        # An expired secret may be refused at the upgrade; the exception's text holds the headers.
+        raise SessionRefusedError(
+            f"The Realtime API refused the connection with status {refused.status_code}.",
+            code="invalid_api_key" if refused.status_code == HTTPStatus.UNAUTHORIZED else None,
+        ) from None
+    session = RealtimeSession(socket)
+    try:
+        session._await_start()  # noqa: SLF001 - the other half of opening
+    except BaseException:
+        session.close()
+        raise
+    return session

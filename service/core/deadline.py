@@ -1,0 +1,69 @@
+"""Bounds on whole exchanges: connecting, name lookup, retries and dripping answers included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import gevent
+from gevent.monkey import is_module_patched
+
+_STEPS: Final = 7
+
+
+class DeadlineExceededError(Exception):
+    """The total time allowed for an exchange is over."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Bound everything inside to ``seconds``, retries and dripping answers included.
+
+    The timeout of ``requests`` is per read, so a server that sends a byte now and then never meets it.
+    Rests on gevent, which the workers run on; where its patches are missing it bounds only what waits on gevent's
+    own sockets.
+
+    Raises:
+        DeadlineExceededError: when the time is over.
+    """
+    timeout = gevent.Timeout(seconds)
+    timeout.start()
+    try:
+        yield
+    except gevent.Timeout as passed:
+        if passed is not timeout:
+            raise
+        raise DeadlineExceededError from None
+    finally:
+        timeout.close()
+
+
+def gevent_bounds_sockets() -> bool:
+    """Tell whether sockets wait in gevent's loop, so that a deadline can end their waiting."""
+    return bool(is_module_patched("socket"))
+
+
+@contextmanager
+def turning_deadline(seconds: float) -> Iterator[None]:
+    """End the block with ``TimeoutError`` after so many seconds in which the loop was turning.
+
+    A plain timeout that falls due while the process is held up, by work of its own or by a busy host, fires as
+    soon as the loop turns again, before the answer that has long been waiting in the socket is read. So the time
+    is taken in steps, each started when the one before is over: the loop reads what has come in between them, and
+    a pause of any length costs one step. Where gevent does not drive the sockets there is no bound.
+    """
+    if not gevent_bounds_sockets():
+        yield
+        return
+    waiting, loop = gevent.getcurrent(), gevent.get_hub().loop
+    with loop.timer(0, repeat=seconds / _STEPS) as timer:
+
+        def step(left: int) -> None:
+            if left:
+                timer.again(step, left - 1, update=True)
+            else:
+                waiting.throw(TimeoutError("no answer in time"))
+
+        timer.again(step, _STEPS - 1, update=True)
+        yield

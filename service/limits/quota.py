@@ -1,0 +1,50 @@
+"""What is left to a caller, as the headers tell it.
+
+https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html: ``RateLimit-Policy`` (§3) names
+the quota ``q`` in requests and its window ``w`` in seconds; ``RateLimit`` (§4) what remains, ``r``, and the
+seconds until more is available, ``t``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+from typing import Self
+
+from service.limits.state import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The tightest of a caller's own windows. ``window`` and ``renews_in`` are in seconds."""
+
+    amount: int
+    window: int
+    remaining: int
+    renews_in: float
+
+    @classmethod
+    def tightest(cls, standings: Iterable[Standing]) -> Self:
+        """Take the window with the fewest requests left: that many the caller can count on.
+
+        Of several the one that renews last, which is also the one that a refused caller has to wait for.
+        """
+        standing = min(standings, key=lambda standing: (standing.remaining, -standing.renews_in))
+        window = standing.bucket.window
+        return cls(window.amount, window.seconds, standing.remaining, standing.renews_in)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The two fields. Everybody's shared quota is not in them: it would tell each caller the total traffic."""
+        return {"RateLimit-Policy": rate_limit_policy(self), "RateLimit": rate_limit(self)}
+
+
+def rate_limit_policy(quota: Quota) -> str:
+    """Write ``"user";q=10;w=60``."""
+    return f'"user";q={quota.amount};w={quota.window}'
+
+
+def rate_limit(quota: Quota) -> str:
+    """Write ``"user";r=9;t=33``. Storages count in milliseconds: what is beyond is noise."""
+    return f'"user";r={quota.remaining};t={ceil(round(quota.renews_in, 3))}'

@@ -1,0 +1,1 @@
+"""What happened: audit events, metrics and logs, none of which holds a secret."""

@@ -1,0 +1,142 @@
+"""One format for every line that leaves the process: the service's own, gunicorn's and the libraries'.
+
+JSON by default (one object a line, for machines), or coloured text (``console``). Lines go to the standard
+error stream, so that a command's own output stays clean. No line holds a secret: see ``redaction``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import structlog
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service.core.model import Served
+from service.observe.redaction import redactor
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
+"""The request that is being answered: every line written meanwhile names it, the libraries' too."""
+
+QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What machines ask every few seconds: logged at DEBUG only."""
+
+
+def configure(
+    *,
+    level: Level = "INFO",
+    format: Literal["json", "console"] = "json",  # noqa: A002 - the variable is called LOG_FORMAT
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+) -> None:
+    """Send structlog's and the standard library's events to ``stream`` (standard error), in one format.
+
+    ``level`` is that of the service alone. Libraries stay at WARNING, since at DEBUG they print headers,
+    subprotocols and limit keys; gunicorn stays at INFO, which tells of starts and ends.
+    """
+    stream = stream or sys.stderr
+    shared: list[Processor] = [_head]
+    last = _last_processors(format, redactor(secrets))
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,  # a logger bound early would keep an earlier configuration
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=True)
+    logging.getLogger("service").setLevel(level)
+    logging.getLogger("gunicorn.error").setLevel(logging.INFO)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processor]:  # noqa: A002
+    def blot(_logger: WrappedLogger, _name: str, line: Any) -> str:
+        return redact(line)
+
+    if format == "console":
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors="NO_COLOR" not in os.environ,  # https://no-color.org
+                exception_formatter=structlog.dev.plain_traceback,  # the default one prints locals
+            ),
+            blot,
+        ]
+    encoder = json.JSONEncoder(default=repr, separators=(",", ":"))
+    return [
+        structlog.processors.format_exc_info,  # frames and messages, never locals
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: encoder.encode(event)),
+        blot,
+    ]
+
+
+def _head(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Put time (UTC), level and event first, where the eye looks for them."""
+    record = event.get("_record")  # a standard library event: its method name is no level
+    level = record.levelname.lower() if record else name.replace("exception", "error")
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    head = {"timestamp": time, "level": level, "event": event.pop("event", None)}
+    if request_id := REQUEST_ID.get():
+        head["request_id"] = request_id
+    return {**head, **event}
+
+
+def _log_uncaught(*exc_info: Any) -> None:
+    if issubclass(exc_info[0], KeyboardInterrupt):
+        return
+    structlog.get_logger().critical("uncaught exception", exc_info=exc_info)
+
+
+class RequestLog:
+    """Writes the one line a request gets, to the log that ``configure`` set up."""
+
+    def __init__(self) -> None:
+        # Bound once: binding it anew for every line costs a sixth of the line.
+        self._log = structlog.get_logger().bind()
+
+    def write(self, served: Served) -> None:
+        """Write it; what machines ask every few seconds at DEBUG only."""
+        write = self._log.debug if served.route in QUIET_ROUTES else self._log.info
+        fields = {"request_id": served.request_id, "method": served.method, "route": served.route}
+        optional = {"upstream_ms": _ms(served.upstream_seconds), "user": served.user, "code": served.code}
+        given = {name: value for name, value in optional.items() if value is not None}
+        write("request", **fields, status=served.status, ms=_ms(served.seconds), **given)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn carries no types
+    """gunicorn's ``logger_class``: its lines go to the root logger, and there is no access log.
+
+    The default access log prints query strings; ``RequestLog`` is ours.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Take the place of gunicorn's own handlers."""
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
+
+    def access(self, *_: Any) -> None:
+        """Write nothing: each request has its own line already."""

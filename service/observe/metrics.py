@@ -1,0 +1,149 @@
+"""What Prometheus scrapes: counted right over several processes, every label bounded.
+
+With several processes each keeps its numbers in files below ``PROMETHEUS_MULTIPROC_DIR``, and a scrape of
+any one adds them all up (https://prometheus.github.io/client_python/multiprocess/). prometheus-client looks
+for that variable when it is first imported, so whoever starts processes sets it before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.core.errors import RateLimitedError, ServiceError
+from service.core.model import Grant, Served, StorageState
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+"""Histogram buckets: from a refusal out of memory to the longest ``UPSTREAM_TIMEOUT``."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
+
+class Metrics:
+    """The service's instruments. One object a process, since each process has its own files."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "token_service_requests", "Requests answered.", ["route", "method", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "token_service_request_seconds",
+            "Time from the first line of a request to its answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "token_service_requests_in_flight",
+            "Requests being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._upstream_seconds = Histogram(
+            "token_service_upstream_seconds",
+            "Time the vendor took for a mint, retries included, by what came of it.",
+            ["outcome"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._mints = Counter(
+            "token_service_mints", "Client secrets handed out.", ["session_type", "model"], registry=registry
+        )
+        self._refusals = Counter(
+            "token_service_refusals", "Mints refused, by code.", ["code"], registry=registry
+        )
+        self._limited = Counter(
+            "token_service_rate_limited",
+            "Requests over a limit, by whose it was: user, address or global.",
+            ["limit"],
+            registry=registry,
+        )
+        self._storage = Gauge(
+            "token_service_limit_storage",
+            "1 beside each state that the limit storage has in some process.",
+            ["state"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._storage_state: StorageState | None = None
+
+    def begun(self) -> None:
+        """Count a request in."""
+        self._in_flight.inc()
+
+    def served(self, served: Served) -> None:
+        """Count a request out, with its durations."""
+        self._in_flight.dec()
+        method = served.method if served.method in _METHODS else "other"
+        self._requests.labels(served.route, method, served.status).inc()
+        self._request_seconds.labels(served.route).observe(served.seconds)
+        if served.upstream_seconds is not None:
+            outcome = "minted" if served.code is None else _bounded(served.code)
+            self._upstream_seconds.labels(outcome).observe(served.upstream_seconds)
+
+    def minted(self, grant: Grant) -> None:
+        """Count a secret handed out. Its model is one of ``ALLOWED_MODELS``, which bounds the label."""
+        self._mints.labels(grant.session_type, grant.model).inc()
+
+    def refused(self, error: ServiceError) -> None:
+        """Count a mint that was refused."""
+        self._refusals.labels(_bounded(error.code)).inc()
+        if isinstance(error, RateLimitedError):
+            self._limited.labels(error.limit).inc()
+
+    def limit_storage(self, state: StorageState) -> None:
+        """Note how the limit storage is, as this process sees it."""
+        if state == self._storage_state:
+            return
+        self._storage_state = state
+        for each in get_args(StorageState):
+            self._storage.labels(each).set(each == state)
+
+    def exposition(self) -> bytes:
+        """Write down the numbers of all processes, in Prometheus' text format (version 0.0.4)."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+
+def _codes(kind: type[ServiceError] = ServiceError) -> Iterator[str | None]:
+    yield kind.code
+    for narrower in kind.__subclasses__():
+        yield from _codes(narrower)
+
+
+_KNOWN_CODES = frozenset(_codes())
+
+
+def _bounded(code: str | None) -> str:
+    """Keep the codes of our own tree; the vendor's, which are without number, count as one."""
+    return str(code) if code in _KNOWN_CODES else "rejected_session"
+
+
+class Unmeasured(Metrics):
+    """Counts nothing, where nobody could ask for the numbers: without ``METRICS_TOKEN`` there is no ``/metrics``."""
+
+    def __init__(self) -> None:
+        """Make no instruments."""
+
+    def begun(self) -> None:
+        """Do nothing."""
+
+    def served(self, _: Served) -> None:
+        """Do nothing."""
+
+    def minted(self, _: Grant) -> None:
+        """Do nothing."""
+
+    def refused(self, _: ServiceError) -> None:
+        """Do nothing."""
+
+    def limit_storage(self, _: StorageState) -> None:
+        """Do nothing."""

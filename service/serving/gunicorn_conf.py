@@ -1,0 +1,121 @@
+"""How gunicorn serves: ``gunicorn --config python:service.gunicorn_conf wsgi:app``.
+
+Read by the master before the first fork, so a wrong environment ends here, with every problem listed;
+a refusal in ``wsgi.py`` would make gunicorn start workers again for ever.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # Before anything else is imported: a late patch warns and only half works.
+
+# ruff: noqa: E402 - see above
+import atexit
+import contextlib
+import gc
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from service.core.environment import ConfigurationError
+from service.core.environment_types import authority
+from service.observe import logs
+from service.settings import process_settings
+
+try:
+    settings = process_settings()
+except ConfigurationError as error:
+    sys.exit(str(error))
+
+logs.configure(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
+
+# Memory, where the host has a folder for it: heartbeats and metrics must not wait for a disk.
+_memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - each makes files of mode 0600 there
+
+bind = authority(settings.host, settings.port)
+workers = settings.processes
+worker_class = "service.serving.gunicorn_worker.Worker"
+worker_connections = settings.web_connections
+preload_app = False  # each worker makes its own app, and with it its own connections
+
+# A router keeps idle connections for up to 90 s; closing earlier races with its next request.
+keepalive = 95
+# The platform kills after 30 s: leave it time to see us go.
+graceful_timeout = 22
+# Watches that a worker's loop turns; it does not bound a request.
+timeout = 30
+worker_tmp_dir = _memory
+
+# A JWT may be 8 KB long: let it reach the app, which refuses it in the contract's own words.
+limit_request_field_size = 16_384
+# SCRIPT_NAME and PATH_INFO from a client would be believed otherwise, and end in a 500.
+forwarder_headers = ""
+# The scheme is not read anywhere and addresses are counted by TRUSTED_PROXY_HOPS: trust no header here.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+# The control socket fails on read-only homes, and nothing uses it.
+control_socket_disable = True
+
+logger_class = "service.observe.logs.GunicornLogger"
+accesslog = None  # the service writes its own line a request, without query strings
+
+# A request in flight holds two connections, and many hosts start processes with 1,024 files.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+with contextlib.suppress(ValueError, OSError):  # macOS refuses the unlimited number that it names
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
+
+
+def _remove(folder: str, *, process: int) -> None:
+    """Leave no numbers behind, however this process ends; its workers end while others still count."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_metrics_folder = None
+if settings.metrics_token:
+    # Always a fresh one: what an earlier run left would be added to this one's numbers.
+    _metrics_folder = tempfile.mkdtemp(prefix=f"token-service-metrics-{os.getpid()}-", dir=_memory)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
+    atexit.register(_remove, _metrics_folder, process=os.getpid())
+
+
+def on_starting(server: Any) -> None:
+    """Say once what the admin should look at."""
+    from service.app import warnings_of  # noqa: PLC0415 - reads the variable above
+
+    for warning in warnings_of(settings):
+        server.log.warning(warning)
+    _keep_from_the_collector()
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Leave the worker's own parts alone as well."""
+    _keep_from_the_collector()
+
+
+def _keep_from_the_collector() -> None:
+    """Take what the start has made out of the garbage collector's sight: it lives as long as the process does.
+
+    Going through all of it again and again stops every request meanwhile, and copies the pages that workers share
+    with their master (https://docs.python.org/3/library/gc.html#gc.freeze).
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """Close the files of a worker's numbers: a warning for each would be no line of our format."""
+    from prometheus_client.values import close_all_multiprocess_files  # noqa: PLC0415
+
+    close_all_multiprocess_files()  # type: ignore[no-untyped-call]
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take a dead worker's requests in flight out of the sum; what it counted stays."""
+    if _metrics_folder:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - reads the variable above
+
+        mark_process_dead(worker.pid, _metrics_folder)  # type: ignore[no-untyped-call]

@@ -1,0 +1,47 @@
+"""The company's account with the vendor, and how to reach it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+
+from service.core.environment_types import header_value, identifier, secure_base_url
+from service.vendors.dialect import DialectSettings
+from service.vendors.wire import Account, Api
+
+
+class UpstreamSettings(DialectSettings):
+    """The vendor's side."""
+
+    openai_api_key: Annotated[SecretStr, AfterValidator(header_value)]
+    openai_base_url: Annotated[str, AfterValidator(secure_base_url)] = "https://api.openai.com/v1"
+    realtime_public_url: Annotated[str, AfterValidator(secure_base_url)] | None = None
+    openai_org_id: Annotated[str, AfterValidator(identifier)] | None = None
+    openai_project_id: Annotated[str, AfterValidator(identifier)] | None = None
+    upstream_timeout: Annotated[float, Field(ge=1, le=20)] = 10
+    requests_ca_bundle: Path | None = None
+    https_proxy: SecretStr | None = None
+    no_proxy: str | None = None
+    safety_identifier_secret: SecretStr | None = None
+
+    @field_validator("requests_ca_bundle")
+    @classmethod
+    def _bundle_exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.exists():
+            raise ValueError("names no file or folder that exists")
+        return value
+
+    @property
+    def api(self) -> Api:
+        """Where secrets are minted."""
+        key = self.openai_api_key.get_secret_value()
+        account = Account(key, self.openai_org_id, self.openai_project_id)
+        return Api(self.openai_base_url, account, self.beta)
+
+    @property
+    def public_api(self) -> Api:
+        """Where clients are told to connect to."""
+        return replace(self.api, base_url=self.realtime_public_url or self.openai_base_url)

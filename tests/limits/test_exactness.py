@@ -1,0 +1,150 @@
+"""Of N requests at once against a limit of L, L are admitted: over threads, processes and restarts."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from limits.strategies import FixedWindowRateLimiter
+
+from service.limits.counter import StrategyCounter
+from service.limits.local import LocalStorage
+from service.limits.window import Bucket, Window
+from tests.support.limits import STRATEGIES, Client, client, limits
+from tests.support.redis import RedisServer
+from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.tokens import sign
+
+AT_ONCE = 32
+
+
+def admitted_at_once(clients: list[Client]) -> int:
+    """Let each client ask once, all at the same time; count the admitted."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sum(pool.map(Client.is_admitted, clients))
+
+
+def statuses_at_once(service: TokenService, requests: int, **options: str) -> Counter[int]:
+    """Send requests at the same time; count the answers by status."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda _: service.token(**options).status_code, range(requests))
+        return Counter(answers)
+
+
+@pytest.fixture
+def _hasty_threads() -> Iterator[None]:
+    """Let the interpreter change threads as often as it can, so that they get into each other's way."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_threads_get_exactly_the_limit(storage: str, strategy: str) -> None:
+    """Of a user's limit, in the memory of one process and in Redis."""
+    user = client(limits(storage, per_user="50/day", strategy=strategy))
+    assert admitted_at_once([user] * 300) == 50
+
+
+@pytest.mark.usefixtures("_hasty_threads")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_users_together_get_exactly_the_global_limit(storage: str, strategy: str) -> None:
+    """Each well within their own, which those that come too late keep whole."""
+    rate_limits = limits(storage, per_user="50/day", strategy=strategy, **{"global": "40/day"})
+    clients = [client(rate_limits) for _ in range(300)]
+    assert admitted_at_once(clients) == 40
+    buckets = [bucket for user in clients for bucket in rate_limits._rules.user_buckets(user.caller)]
+    standings = rate_limits.counter._primary.peek(buckets).standings
+    assert sum(50 - standing.remaining for standing in standings) == 40
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_refusal_consumes_nothing(storage: str, strategy: str) -> None:
+    """Neither of the window that refuses nor of the others: a client that hammers is not held back longer."""
+    rate_limits = limits(storage, per_user="5/day;9/365 day", strategy=strategy, **{"global": "7/day"})
+    first, second = client(rate_limits), client(rate_limits)
+    assert first.uses_up() == 5
+    for _ in range(20):
+        assert first.is_refused().limit == "user"
+    assert second.uses_up() == 2
+    assert second.is_refused().limit == "global"
+    counted = rate_limits.counter._primary.peek(rate_limits._rules.user_buckets(second.caller))
+    assert [standing.remaining for standing in counted.standings] == [3, 7]
+
+
+class ContendedStorage(LocalStorage):
+    """One in which another process uses up ``contended`` as soon as ours has looked at it."""
+
+    contended = ""
+
+    def get(self, key: str) -> int:
+        count = super().get(key)
+        if key == self.contended:
+            self.contended = ""
+            for _ in range(10):
+                self.incr(key, 60)
+        return count
+
+
+def test_a_lost_race_refuses_too_many_and_never_admits_too_many() -> None:
+    """On storages that count window by window another process may take the last between look and count."""
+    mine, shared = Bucket("user", "ada", Window(10, 60)), Bucket("global", "all", Window(10, 60))
+    storage = ContendedStorage()
+    storage.contended = shared.key
+    counter = StrategyCounter(FixedWindowRateLimiter(storage))
+    assert not counter.take([mine, shared]).admitted
+    assert storage.get(mine.key) == 1
+    assert not counter.take([mine, shared]).admitted
+
+
+def test_four_processes_on_redis_mint_exactly_the_limit(sandbox: Sandbox, redis: RedisServer) -> None:
+    """Real gunicorn processes, real Redis: what the vendor is asked for is the limit."""
+    redis.client.flushall()
+    sandbox.reset()
+    with running_service(
+        sandbox.base_url, REDIS_URL=redis.url, WEB_CONCURRENCY="4", RATE_LIMIT_PER_USER="25/day"
+    ) as service:
+        assert statuses_at_once(service, 150) == {200: 25, 429: 125}
+    assert len(sandbox.mints()) == 25
+
+
+def test_memory_is_counted_in_one_process(sandbox: Sandbox) -> None:
+    """Four would each admit the limit; so one runs, whatever ``WEB_CONCURRENCY`` says, and the log says why."""
+    sandbox.reset()
+    with running_service(sandbox.base_url, WEB_CONCURRENCY="4", RATE_LIMIT_PER_USER="25/day") as service:
+        assert statuses_at_once(service, 150) == {200: 25, 429: 125}
+        assert "RATE_LIMIT_STORAGE_URL" in service.run.output
+    assert len(sandbox.mints()) == 25
+
+
+def test_a_restart_of_the_service_forgets_nothing_in_redis(sandbox: Sandbox, redis: RedisServer) -> None:
+    """A deploy is no way to a fresh quota."""
+    redis.client.flushall()
+    for expected in ({200: 4}, {200: 1, 429: 3}):
+        with running_service(sandbox.base_url, REDIS_URL=redis.url, RATE_LIMIT_PER_USER="5/day") as service:
+            assert statuses_at_once(service, 4) == expected
+
+
+def test_refused_credentials_never_hold_back_a_valid_token(sandbox: Sandbox) -> None:
+    """Behind one address, as in an office."""
+    with running_service(sandbox.base_url, RATE_LIMIT_FAILED_AUTH="3/day") as service:
+        assert statuses_at_once(service, 10, jwt="junk") == {401: 3, 429: 7}
+        forged = sign(key="another-secret-of-at-least-32-bytes!")
+        assert "address limit" in service.token(jwt=forged).json()["error"]["message"]
+        assert statuses_at_once(service, 10) == {200: 10}
+
+
+def test_a_spoofed_address_does_not_change_the_bucket(sandbox: Sandbox) -> None:
+    """Behind one trusted proxy only what that proxy appended counts."""
+    with running_service(sandbox.base_url, RATE_LIMIT_FAILED_AUTH="3/day", TRUSTED_PROXY_HOPS="1") as service:
+        answers = [
+            service.token(jwt="junk", headers={"X-Forwarded-For": f"6.6.6.{number}, 203.0.113.7"}).status_code
+            for number in range(5)
+        ]
+        assert answers == [401, 401, 401, 429, 429]
+        assert service.token(jwt="junk", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 401
