@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.limits.test_exactness import admitted_at_once
 
 from service.core.errors import RateLimitStorageUnavailableError
 from service.limits.counter import StrategyCounter
 from service.sandbox.tls import write_certificate
+from tests.limits.test_exactness import admitted_at_once
 from tests.support.limits import STRATEGIES, client, limits
 from tests.support.processes import free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
