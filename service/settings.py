@@ -1,47 +1,123 @@
-"""Every environment variable, typed, and validated together at start."""
+"""Every environment variable, typed, and validated together at start: the rooms' own groups, side by side."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cache
+from typing import Annotated, Any, Self, get_type_hints
+
+from pydantic import Field
 
 from service.auth.settings import AuthSettings
-from service.core.environment import ConfigurationError, Problem
-from service.http.settings import ServingSettings
+from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
+from service.observe.settings import ObserveSettings
 from service.policy.settings import PolicySettings
-from service.vendors.settings import UpstreamSettings
-
-__all__ = [
-    "AuthSettings",
-    "ConfigurationError",
-    "LimitSettings",
-    "PolicySettings",
-    "Problem",
-    "ServingSettings",
-    "Settings",
-    "UpstreamSettings",
-    "process_settings",
-]
+from service.vendors.settings import VendorSettings
 
 
-class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, UpstreamSettings):
-    """All of them. A command that needs fewer reads one group alone, with ``Group.from_environ``."""
+class ServerSettings(EnvironmentModel):
+    """The address, processes, and requests in flight in each."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    web_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups, in the contract's order. A command that needs fewer reads one alone, with ``Group.from_environ``."""
+
+    vendor: VendorSettings
+    auth: AuthSettings
+    policy: PolicySettings
+    limits: LimitSettings
+    observe: ObserveSettings
+    http: HttpSettings
+    server: ServerSettings
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read every group from a mapping.
+
+        Raises:
+            ConfigurationError: naming every variable with a problem, of all groups, and no value.
+        """
+        groups, problems = read_groups(environ)
+        if not problems:
+            settings = cls(**groups)
+            problems = settings.conflicts()
+        if problems:
+            raise ConfigurationError(problems)
+        return settings
+
+    @classmethod
+    def variables(cls) -> dict[str, Any]:
+        """Map each variable's name to its default, in the order they are declared."""
+        return {name: default for group in _GROUPS.values() for name, default in group.variables().items()}
+
+    def conflicts(self) -> tuple[Problem, ...]:
+        """List what is wrong between groups that are each right by themselves."""
+        return ()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret value, for the log's last check against them."""
+        groups: list[EnvironmentModel] = [getattr(self, name) for name in _GROUPS]
+        return frozenset().union(*(group.secrets for group in groups))
 
     @property
     def pseudonym_key(self) -> bytes:
         """The HMAC key that hides users: ``SAFETY_IDENTIFIER_SECRET``, else one derived from the API key."""
-        if self.safety_identifier_secret:
-            return self.safety_identifier_secret.get_secret_value().encode()
-        key = self.openai_api_key.get_secret_value().encode()
+        if self.vendor.safety_identifier_secret:
+            return self.vendor.safety_identifier_secret.get_secret_value().encode()
+        key = self.vendor.openai_api_key.get_secret_value().encode()
         return hmac.new(key, b"safety-identifier", hashlib.sha256).digest()
 
     @property
     def processes(self) -> int:
         """How many worker processes may run: one where limits are counted in its memory."""
-        return 1 if self.counts_in_memory else self.web_concurrency
+        return 1 if self.limits.counts_in_memory else self.server.web_concurrency
+
+    def warnings(self) -> tuple[str, ...]:
+        """List what the admin should look at, though the service can start with it."""
+        wanted, policy = self.server.web_concurrency, self.policy
+        found = []
+        if self.processes < wanted:
+            found.append(
+                f"WEB_CONCURRENCY: {wanted} processes were asked for and {self.processes} runs, "
+                "since limits are counted in memory; set RATE_LIMIT_STORAGE_URL to share them"
+            )
+        if policy.default_model not in policy.allowed_models:
+            found.append(
+                "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
+            )
+        found += self.limits.limit_rules.warnings()
+        found += [f"SESSION_POLICY: {warning}" for warning in policy.policy.warnings()]
+        return tuple(found)
+
+
+_GROUPS: Mapping[str, type[EnvironmentModel]] = {
+    field.name: get_type_hints(Settings)[field.name] for field in fields(Settings)
+}
+
+
+def read_groups(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """Read each group by itself; return those without problems by name, and all problems, each once."""
+    groups: dict[str, Any] = {}
+    problems: dict[Problem, None] = {}  # in order; a variable that two groups read is reported once
+    for name, group in _GROUPS.items():
+        try:
+            groups[name] = group.from_environ(environ)
+        except ConfigurationError as error:
+            problems |= dict.fromkeys(error.problems)
+    return groups, tuple(problems)
 
 
 @cache
@@ -49,6 +125,6 @@ def process_settings() -> Settings:
     """Return this process's settings, read once; a worker inherits what its master read and validated.
 
     Raises:
-        ConfigurationError: where the environment has problems.
+        ConfigurationError: the environment has problems.
     """
     return Settings.from_environ(os.environ)

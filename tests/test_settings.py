@@ -8,7 +8,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service.app import warnings_of
 from service.core.environment import ConfigurationError
 from service.settings import Settings
 from tests.support.processes import PYTHON, bare_environ, running
@@ -39,11 +38,14 @@ def pem(key: Any) -> str:
 def test_four_variables_are_enough_and_the_rest_has_the_contracts_defaults() -> None:
     settings = Settings.from_environ(GOOD)
 
-    assert settings.public_api.base_url == "https://api.openai.com/v1"
-    assert settings.allowed_models == ("gpt-realtime-2.1",)
-    assert (settings.token_ttl, settings.token_max_ttl) == (60, 600)
-    assert [str(item) for item in settings.rate_limit_per_user] == ["10 per 1 minute", "100 per 1 hour"]
-    assert settings.storage_url.get_secret_value() == "memory://"
+    assert settings.vendor.endpoint.base_url == "https://api.openai.com/v1"
+    assert settings.policy.allowed_models == ("gpt-realtime-2.1",)
+    assert (settings.policy.token_ttl, settings.policy.token_max_ttl) == (60, 600)
+    assert [str(item) for item in settings.limits.rate_limit_per_user] == [
+        "10 per 1 minute",
+        "100 per 1 hour",
+    ]
+    assert settings.limits.storage_url.get_secret_value() == "memory://"
 
 
 def test_an_empty_environment_names_everything_that_is_missing_at_once() -> None:
@@ -52,15 +54,20 @@ def test_an_empty_environment_names_everything_that_is_missing_at_once() -> None
 
 def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
     assert "OPENAI_API_KEY" in problems_of({**GOOD, "OPENAI_API_KEY": "  "})
-    assert Settings.from_environ({**GOOD, "TOKEN_TTL": "", "PORT": ""}).token_ttl == 60
+    assert Settings.from_environ({**GOOD, "TOKEN_TTL": "", "PORT": ""}).policy.token_ttl == 60
 
 
 def test_a_log_level_may_be_written_in_lower_case_as_many_hosts_do() -> None:
-    assert Settings.from_environ({**GOOD, "LOG_LEVEL": "debug"}).log_level == "DEBUG"
+    assert Settings.from_environ({**GOOD, "LOG_LEVEL": "debug"}).observe.log_level == "DEBUG"
 
 
 def test_a_keys_surrounding_white_space_is_stripped() -> None:
-    assert Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).api.account.api_key == "sk-x"
+    assert (
+        Settings.from_environ({**GOOD, "OPENAI_API_KEY": " sk-x\n"}).vendor.credential.headers()[
+            "Authorization"
+        ]
+        == "Bearer sk-x"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,26 +151,26 @@ def test_a_public_key_too_weak_or_of_another_kind_is_refused(key: Any, said: str
 def test_a_public_key_with_its_newlines_written_out_is_understood() -> None:
     key = pem(ec.generate_private_key(ec.SECP256R1())).replace("\n", "\\n")
 
-    assert Settings.from_environ({**GOOD, "JWT_SECRET": "", "JWT_PUBLIC_KEY": key}).jwt_public_key == key
+    assert Settings.from_environ({**GOOD, "JWT_SECRET": "", "JWT_PUBLIC_KEY": key}).auth.jwt_public_key == key
 
 
 def test_a_forgotten_secret_beside_a_provider_is_refused_unless_it_is_meant() -> None:
     both = {**GOOD, "AUTH_PROVIDER": "clerk:clerk.example.com"}
 
     assert "JWT_ALLOW_MULTIPLE=1" in problems_of(both)["JWT_ALLOW_MULTIPLE"]
-    assert Settings.from_environ({**both, "JWT_ALLOW_MULTIPLE": "1"}).jwt_secret
+    assert Settings.from_environ({**both, "JWT_ALLOW_MULTIPLE": "1"}).auth.jwt_secret
     supabase = {**GOOD, "AUTH_PROVIDER": "supabase:abcdefgh"}
-    assert Settings.from_environ(supabase).jwt_secret
+    assert Settings.from_environ(supabase).auth.jwt_secret
 
 
 def test_a_preset_fills_in_issuer_key_set_and_audience_and_explicit_variables_override_it() -> None:
     environ = {"OPENAI_API_KEY": "sk-x", "AUTH_PROVIDER": "firebase:acme"}
 
     settings = Settings.from_environ(environ)
-    assert settings.jwt_issuer == "https://securetoken.google.com/acme"
-    assert settings.jwt_audience == "acme"
-    assert settings.jwt_jwks_url
-    assert Settings.from_environ({**environ, "JWT_AUDIENCE": "other"}).jwt_audience == "other"
+    assert settings.auth.jwt_issuer == "https://securetoken.google.com/acme"
+    assert settings.auth.jwt_audience == "acme"
+    assert settings.auth.jwt_jwks_url
+    assert Settings.from_environ({**environ, "JWT_AUDIENCE": "other"}).auth.jwt_audience == "other"
 
 
 def test_a_preset_without_an_audience_of_its_own_asks_for_one() -> None:
@@ -182,18 +189,18 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
         }
     )
 
-    assert "canary" not in repr(settings) + str(settings) + str(settings.model_dump())
-    assert "canary" not in repr(settings.api)
+    assert "canary" not in repr(settings) + str(settings)
+    assert "canary" not in repr(settings.vendor.credential)
 
 
 def test_a_short_longest_life_bounds_the_default_life_too() -> None:
-    assert Settings.from_environ({**GOOD, "TOKEN_MAX_TTL": "30"}).token_ttl == 30
+    assert Settings.from_environ({**GOOD, "TOKEN_MAX_TTL": "30"}).policy.token_ttl == 30
 
 
 def test_a_default_model_that_is_not_allowed_is_warned_about() -> None:
     settings = Settings.from_environ({**GOOD, "ALLOWED_MODELS": "gpt-realtime-mini"})
 
-    assert any(warning.startswith("DEFAULT_MODEL: ") for warning in warnings_of(settings))
+    assert any(warning.startswith("DEFAULT_MODEL: ") for warning in settings.warnings())
 
 
 def test_processes_are_held_at_one_while_limits_are_counted_in_memory() -> None:

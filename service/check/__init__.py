@@ -1,1 +1,1 @@
-"""``python -m service check``: is this environment fit to serve, and if not, what mends it."""
+"""``python -m service check``: is this environment fit to serve, and how to fix what is not."""

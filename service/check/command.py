@@ -4,30 +4,108 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import click
 
-from service.check.plan import checks
-from service.check.running import run
+from service.app import key_set_of
+from service.auth.settings import AuthSettings
+from service.check.finding import Finding, run
+from service.check.host import check_proxies, check_workers, find_host
+from service.check.parts import check_key_set, check_storage, check_variables
+from service.check.vendor import check_vendor
+from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.http.settings import HttpSettings
+from service.limits.counting import open_counter
+from service.limits.settings import LimitSettings
+from service.limits.storage import mask_url
+from service.policy.settings import PolicySettings
+from service.settings import ServerSettings, Settings
+from service.vendors.outbound import Network
+from service.vendors.settings import VendorSettings
+
+Group = TypeVar("Group", bound=EnvironmentModel)
+Check = Callable[[], list[Finding]]
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
 def check(*, as_json: bool) -> None:
-    """Say whether this environment is fit to serve, and what mends it.
+    """Say whether this environment is fit to serve, and how to fix what is not.
 
     Reads the variables, asks the vendor whether the key and the models are good (which costs nothing),
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
-    processes with the host. Exits with 0 only if all is well.
+    processes with the host. Exits with 0 only if there is no problem.
     """
     findings = run(checks(os.environ))
-    well = all(finding.well for finding in findings)
+    ok = all(finding.ok for finding in findings)
     if as_json:
-        click.echo(
-            json.dumps({"well": well, "findings": [finding.members for finding in findings]}, indent=2)
-        )
+        click.echo(json.dumps({"ok": ok, "findings": [finding.members for finding in findings]}, indent=2))
     else:
         for finding in findings:
             click.echo(finding.line)
-    sys.exit(0 if well else 1)
+    sys.exit(0 if ok else 1)
+
+
+def checks(environ: Mapping[str, str]) -> dict[str, Check]:
+    """List what can be checked: a group of variables with problems takes only its own parts out."""
+    vendor = _group(VendorSettings, environ)
+    policy = _group(PolicySettings, environ)
+    auth = _group(AuthSettings, environ)
+    limits = _group(LimitSettings, environ)
+    http = _group(HttpSettings, environ)
+    server = _group(ServerSettings, environ)
+    network = vendor.network if vendor else Network()
+    planned: dict[str, Check] = {
+        "variables": lambda: check_variables(environ, known=Settings.variables(), problems=_problems(environ))
+    }
+    if vendor and policy:
+        planned["key"] = lambda: check_vendor(
+            network, vendor=vendor, models=policy.allowed_models, clock=time.time
+        )
+    if auth:
+        planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
+    if limits:
+        planned["limit storage"] = lambda: [_storage(limits)]
+    if http:
+        planned["proxies"] = lambda: [check_proxies(find_host(environ), http.trusted_proxy_hops)]
+    if limits and server:
+        planned["workers"] = lambda: [_workers(limits, server)]
+    return planned
+
+
+def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:
+    try:
+        return kind.from_environ(environ)
+    except ConfigurationError:
+        return None
+
+
+def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    try:
+        Settings.from_environ(environ)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
+
+
+def _storage(limits: LimitSettings) -> Finding:
+    url = limits.storage_url.get_secret_value()
+    return check_storage(
+        lambda: open_counter(url, limits.rate_limit_strategy, on_heroku=limits.on_heroku),
+        shown=mask_url(url),
+    )
+
+
+def _workers(limits: LimitSettings, server: ServerSettings) -> Finding:
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return check_workers(
+        wanted=server.web_concurrency,
+        in_memory=limits.counts_in_memory,
+        connections=server.web_connections,
+        files=files,
+    )

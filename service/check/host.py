@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.check.finding import Finding, ill, well
+from service.check.finding import Finding, ok, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +47,23 @@ def check_proxies(host: Host | None, hops: int) -> Finding:
     where = host.name if host else "an unknown host"
     seen = f"TRUSTED_PROXY_HOPS={hops} on {where}"
     if host is None:
-        return well("proxies", seen + (", right where callers connect directly" if hops == 0 else ""))
+        return ok("proxies", seen + (", right where callers connect directly" if hops == 0 else ""))
     if hops == 0:
-        return ill(
+        return problem(
             "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops or 1}, or all callers share one address"
         )
     if host.hops is not None and hops != host.hops:
-        return ill(
+        return problem(
             "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops} unless proxies of your own add to it"
         )
-    return well("proxies", seen)
+    return ok("proxies", seen)
 
 
 def check_workers(*, wanted: int, in_memory: bool, connections: int, files: int) -> Finding:
     """Say how many processes will run. ``files`` is how many descriptors each may have open."""
     seen = f"WEB_CONCURRENCY={wanted}, WEB_CONNECTIONS={connections}"
     if in_memory and wanted > 1:
-        return ill(
+        return problem(
             "workers",
             f"{seen}, but limits are counted in memory, so one process is all that runs",
             "set RATE_LIMIT_STORAGE_URL to a Redis, or WEB_CONCURRENCY=1",
@@ -71,9 +71,9 @@ def check_workers(*, wanted: int, in_memory: bool, connections: int, files: int)
     # A request in flight holds its caller's connection and one to the vendor.
     needed = 2 * connections + _OWN_FILES
     if files < needed:
-        return ill(
+        return problem(
             "workers",
             f"{seen}, but a process may open {files} files only",
             f"raise the limit (ulimit -n) to {needed}, or lower WEB_CONNECTIONS",
         )
-    return well("workers", seen)
+    return ok("workers", seen)

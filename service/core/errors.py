@@ -24,7 +24,8 @@
     │   ├── UpstreamUnavailableError           503
     │   ├── RateLimitStorageUnavailableError   503
     │   └── IdentityProviderUnavailableError   503
-    └── UpstreamTimeoutError       504
+    ├── UpstreamTimeoutError       504
+    └── InternalError              500  a fault of our own
 
 An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are for the caller,
 ``reason`` is for the log alone. The shape of the answer is the vendor's
@@ -303,3 +304,12 @@ class UpstreamTimeoutError(ServiceError):
     status = 504
     type = "upstream_error"
     code = "upstream_timeout"
+
+
+class InternalError(ServiceError):
+    """A fault of our own: the log has all of it, the caller nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The token service failed; its log knows this request's id.", reason="an unforeseen exception"
+        )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from service.core.errors import ServiceError
+
 SessionType = Literal["realtime", "transcription", "translation"]
 
 
@@ -81,18 +83,33 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One HTTP request, answered: what its log line and its metrics are made of.
+class Record:
+    """What happened to one request: made as facts become known, each step a new value, and sent once.
 
-    ``route`` is the rule that matched, never the path or the query; durations are in seconds; ``user`` is
-    the caller's pseudonym; ``code`` is that of the error that was answered.
+    The audit event, the request's log line, its metrics and the quota headers are pure functions of it.
+    ``event`` names the action (``mint``) on routes that have one; ``route`` is the rule that matched, never the path
+    or the query; durations are in seconds. ``error`` is what the caller was answered, ``fault`` the exception
+    behind it, where that was unforeseen; ``http_error`` is the code of one that no error of ours stands for, such
+    as ``not_found``.
     """
 
-    request_id: str
-    method: str
-    route: str
-    status: int
-    seconds: float
+    request_id: str = ""
+    method: str = ""
+    route: str = "unmatched"
+    status: int = 0
+    seconds: float = 0.0
+    event: str | None = None
+    caller: Caller | None = None
+    grant: Grant | None = None
+    result: ClientSecret | None = None
+    quota_headers: Mapping[str, str] = field(default_factory=dict)
     upstream_seconds: float | None = None
-    user: str | None = None
-    code: str | None = None
+    limit_storage: StorageState | None = None
+    error: ServiceError | None = None
+    fault: Exception | None = None
+    http_error: str | None = None
+
+    @property
+    def code(self) -> str | None:
+        """The code of the error that was answered."""
+        return self.error.code if self.error else self.http_error

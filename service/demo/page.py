@@ -18,14 +18,14 @@ _JWT_SECONDS = 3600
 def demo_routes(settings: Settings) -> Blueprint:
     """Make ``GET /demo``."""
     routes = Blueprint("demo", __name__)
-    policy = _content_security_policy(settings.public_api.base_url)
+    policy = _content_security_policy(settings.vendor.endpoint.base_url)
 
     @routes.get("/demo")
     def demo() -> Response:
         jwt = sign(
-            settings.jwt_secret[0].get_secret_value(),
-            issuer=settings.jwt_issuer or "",
-            audience=settings.jwt_audience or "",
+            settings.auth.jwt_secret[0].get_secret_value(),
+            issuer=settings.auth.jwt_issuer or "",
+            audience=settings.auth.jwt_audience or "",
             # One's own at every load: who tries out the rate limit locks out nobody else.
             subject=f"demo-{secrets.token_hex(3)}",
             now=time.time(),

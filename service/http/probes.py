@@ -1,4 +1,4 @@
-"""What machines ask: does it live, can it mint, what are the numbers, what are the routes.
+"""What machines ask: is the process alive, can it mint, what are the numbers, what are the routes.
 
 Neither limited nor logged above DEBUG.
 """
@@ -6,64 +6,108 @@ Neither limited nor logged above DEBUG.
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import NotFound
 
 from service.auth.jwks import JwksKeys
 from service.auth.token import bearer_token
 from service.core.errors import InvalidTokenError
+from service.exchange import check_credential
+from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
 from service.observe.metrics import Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What the probes look at; ``key_set`` is the identity provider's, where there is one."""
+
+    limits: RateLimits
+    key_set: JwksKeys | None
+    metrics: Metrics
+
+
 def probe_routes(
-    *,
-    limits: RateLimits,
-    key_set: JwksKeys | None,
-    metrics: Metrics,
-    metrics_token: str | None,
-    description: Mapping[str, Any],
+    watched: Watched, *, metrics_token: str | None, proxy_hops: int, description: Mapping[str, Any]
 ) -> Blueprint:
-    """Make the routes; ``key_set`` is the identity provider's, where there is one."""
+    """Make the routes."""
     routes = Blueprint("probes", __name__)
 
     @routes.get("/healthz")
     def healthz() -> Response:
         """The process answers."""
-        return jsonify(status="ok")
+        return json_response({"status": "ok"})
 
     @routes.get("/readyz")
-    def readyz() -> tuple[Response, HTTPStatus]:
+    def readyz() -> Response:
         """Secrets can be minted, as far as that can be told without minting one."""
-        storage = limits.probe()
-        keys = "ok" if key_set is None or has_keys(key_set) else "unavailable"
+        storage = watched.limits.probe()
+        keys = "ok" if watched.key_set is None or has_keys(watched.key_set) else "unavailable"
         status = "unavailable" if "unavailable" in {storage, keys} else storage
         code = HTTPStatus.SERVICE_UNAVAILABLE if status == "unavailable" else HTTPStatus.OK
-        return jsonify(status=status, limit_storage=storage, key_set=keys), code
+        return json_response({"status": status, "limit_storage": storage, "key_set": keys}, code)
 
     @routes.get("/metrics")
-    def numbers() -> Response:
+    def metrics() -> Response:
         """The numbers of all processes, for Prometheus."""
         if metrics_token is None:
             raise NotFound
-        given = bearer_token(request.headers.get("Authorization"))
-        if not hmac.compare_digest(given.encode(), metrics_token.encode()):
-            raise InvalidTokenError("the bearer token is not METRICS_TOKEN")
-        return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+        def check(authorization: str | None) -> None:
+            check_shared_token(authorization, metrics_token, name="METRICS_TOKEN")
+
+        check_credential(watched.limits, current_request().incoming(proxy_hops=proxy_hops), check)
+        return Response(watched.metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
         """The description of this API."""
-        return jsonify(description)
+        return json_response(description)
 
     return routes
+
+
+def check_shared_token(authorization: str | None, expected: str, *, name: str) -> None:
+    """Check a bearer token that the admin shares with a machine.
+
+    Raises:
+        MissingTokenError: there is none.
+        InvalidTokenError: it is another; the log is told the variable's ``name``.
+    """
+    if not hmac.compare_digest(bearer_token(authorization).encode(), expected.encode()):
+        raise InvalidTokenError(f"the bearer token is not {name}")
 
 
 def has_keys(key_set: JwksKeys) -> bool:
     """Tell whether tokens can be verified, fetching the key set where there is none yet."""
     return key_set.describe().loaded or key_set.load().loaded
+
+
+def describe(*, longest_life: int, profiles: bool, drop_in: bool, expiry: bool) -> dict[str, Any]:
+    """Return ``openapi.json`` without what this service, as it is configured, does not accept.
+
+    ``longest_life`` is ``TOKEN_MAX_TTL`` in seconds; ``profiles`` says that the admin defined some; ``drop_in`` that
+    the vendor's own SDKs can mint, and ``expiry`` that a request may choose its secret's life.
+    """
+    description: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
+    schemas = description["components"]["schemas"]
+    for life in ("ExpiresAfter", "OptionalExpiresAfter"):
+        schemas[life]["properties"]["seconds"]["maximum"] = longest_life
+    for body in ("TokenBody", "ClientSecretBody", "TranslationSecretBody"):
+        if not profiles:
+            del schemas[body]["properties"]["profile"]
+        if not expiry:
+            del schemas[body]["properties"]["expires_after"]
+    if not drop_in:
+        description["paths"] = {
+            path: item for path, item in description["paths"].items() if not path.startswith("/v1/")
+        }
+    return description

@@ -1,53 +1,106 @@
-"""What every answer carries, whichever route gave it: the error shape, request ids, CORS, no caching."""
+"""What every response carries, whichever route gave it: error shape, request id, CORS, no caching; and its record."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
+from typing import Any, cast
 
-import structlog
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Request, Response, request
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from service.core.errors import ServiceError, code_of, error_body
-from service.core.model import Served
-from service.http.routes import Trace
+from service.core.errors import InternalError, ServiceError, code_of, error_body
+from service.core.json import encode_object
+from service.core.model import Record
+from service.exchange import Incoming
+from service.http.client_address import client_address
 from service.observe import logs
+from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _EXPOSED = ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"]
-_WORDS = {
+_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
+_MESSAGES = {
     HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
 }
-_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
 
 
-def install(app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics) -> None:
-    """Make every answer of ``app`` keep the contract, errors included, and leave one line in the log."""
-    log = logs.RequestLog()
+class RecordedRequest(Request):
+    """A request that carries its record: every part of Flask that sees the one sees the other."""
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
+        super().__init__(environ, *args, **options)
+        given = self.headers.get("X-Request-Id", "")
+        self.started = perf_counter()
+        self.record = Record(request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16))
+
+    def note(self, record: Record) -> None:
+        """Take over what an exchange recorded of this request."""
+        self.record = replace(record, request_id=self.record.request_id)
+
+    def note_fault(self, fault: Exception, event: str | None) -> InternalError:
+        """Record an unforeseen exception, and return the error to answer with."""
+        error = InternalError()
+        event = self.record.event or event
+        self.record = replace(self.record, error=error, fault=fault, event=event)
+        return error
+
+    def incoming(self, *, proxy_hops: int, read_body: Callable[[], bytes] = bytes) -> Incoming:
+        """Return what an exchange needs of this request."""
+        address = client_address(self.remote_addr, self.headers.get("X-Forwarded-For"), proxy_hops)
+        return Incoming(self.headers.get("Authorization"), address, read_body)
+
+
+def current_request() -> RecordedRequest:
+    """Return the request that is being answered."""
+    return cast("RecordedRequest", request)
+
+
+def json_response(
+    value: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with a JSON object, its members in their order."""
+    return Response(encode_object(value), status, headers, mimetype="application/json")
+
+
+def install(
+    app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics, events: Mapping[str, str]
+) -> None:
+    """Make every response of ``app`` keep the contract, errors included, and send its record once.
+
+    ``events`` names the audit event of each blueprint whose routes have one.
+    """
+    audit, log = Audit(), logs.RequestLog()
+    app.request_class = RecordedRequest
 
     def begin() -> None:
-        metrics.begun()
-        _begin_trace()
+        metrics.begin()
+        logs.REQUEST_ID.set(current_request().record.request_id)
 
     def finish(response: Response) -> Response:
-        served = _served(g.trace, response)
-        log.write(served)
-        metrics.served(served)
+        record = _complete(current_request(), response)
+        audit.write(record)
+        log.write(record)
+        metrics.write(record)
         return response
+
+    def answer_unexpected(fault: Exception) -> Response:
+        event = events.get(request.blueprint or "")
+        return _answer_service_error(current_request().note_fault(fault, event))
 
     app.before_request(begin)
     app.after_request(finish)  # what is registered first runs last
     app.after_request(_finish_headers)
     app.register_error_handler(ServiceError, _answer_service_error)
     app.register_error_handler(HTTPException, _answer_http_error)
-    app.register_error_handler(Exception, _answer_unexpected)
+    app.register_error_handler(Exception, answer_unexpected)
     if allowed_origins:
         _install_cors(app, allowed_origins)
 
@@ -64,66 +117,49 @@ def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
         max_age=600,
         vary_header=False,
     )
-    # Flask-CORS leaves Vary out where it refuses an origin, and a cache would then serve that answer to all.
-    app.after_request(_vary_by_origin)
 
+    def vary_by_origin(response: Response) -> Response:
+        """Flask-CORS leaves Vary out where it refuses an origin, and a cache would serve that response to all."""
+        response.vary.add("Origin")
+        return response
 
-def _vary_by_origin(response: Response) -> Response:
-    response.vary.add("Origin")
-    return response
-
-
-def _begin_trace() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.trace = trace = Trace(request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16))
-    logs.REQUEST_ID.set(trace.request_id)
+    app.after_request(vary_by_origin)
 
 
 def _finish_headers(response: Response) -> Response:
-    """Add what every answer carries. No route sets these itself, so nothing has to be replaced."""
-    trace: Trace = g.trace
-    added = {"X-Request-Id": trace.request_id, "X-Content-Type-Options": "nosniff"}
+    """Add what every response carries. No route sets these itself, so nothing has to be replaced."""
+    record = current_request().record
+    added = {"X-Request-Id": record.request_id, "X-Content-Type-Options": "nosniff", **record.quota_headers}
     if request.endpoint != "static":
         added["Cache-Control"] = "no-store"
-    if trace.quota is not None:
-        added |= trace.quota.headers
     for name, value in added.items():
         response.headers.add(name, value)
     return response
 
 
-def _served(trace: Trace, response: Response) -> Served:
-    return Served(
-        request_id=trace.request_id,
-        method=request.method,
-        route=request.url_rule.rule if request.url_rule else "unmatched",
+def _complete(answered: RecordedRequest, response: Response) -> Record:
+    return replace(
+        answered.record,
+        method=answered.method,
+        route=answered.url_rule.rule if answered.url_rule else "unmatched",
         status=response.status_code,
-        seconds=perf_counter() - trace.started,
-        upstream_seconds=trace.upstream_seconds,
-        user=trace.caller.pseudonym if trace.caller else None,
-        code=trace.code,
+        seconds=perf_counter() - answered.started,
     )
 
 
-def _answer_service_error(error: ServiceError) -> tuple[Response, int, dict[str, str]]:
-    trace: Trace = g.trace
-    trace.code = error.code
-    return jsonify(error.body), error.status, error.headers
+def _answer_service_error(error: ServiceError) -> Response:
+    answered = current_request()
+    answered.record = replace(answered.record, error=error)
+    return json_response(error.body, error.status, error.headers)
 
 
-def _answer_http_error(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
+def _answer_http_error(error: HTTPException) -> Response:
+    """Answer what Flask refuses, such as an unknown route, in the same shape as everything else."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    code = code_of(status)
-    g.trace.code = code
+    answered, code = current_request(), code_of(status)
+    answered.record = replace(answered.record, http_error=code)
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    headers = (
-        {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
-    )
-    message = _WORDS.get(status, f"{status.phrase}.")
-    return jsonify(error_body(message, type=kind, code=code)), status, headers
-
-
-def _answer_unexpected(error: Exception) -> tuple[Response, int, dict[str, str]]:
-    """Answer a fault of our own; the log has it whole, the caller nothing of it."""
-    structlog.get_logger().error("unexpected error", request_id=g.trace.request_id, exc_info=error)
-    return _answer_service_error(ServiceError("The token service failed; its log knows this request's id."))
+    methods = error.valid_methods or () if isinstance(error, MethodNotAllowed) else ()
+    message = _MESSAGES.get(status, f"{status.phrase}.")
+    headers = {"Allow": ", ".join(sorted(methods))} if methods else None
+    return json_response(error_body(message, type=kind, code=code), status, headers)

@@ -1,142 +1,101 @@
-"""HTTP: the one room that knows requests and responses.
-
-``issue`` is the walk through the house; the views only choose a body's shape and an answer's.
-"""
+"""The routes that act at the vendor: a view chooses a body's shape and a response's; ``exchange`` does the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
+from dataclasses import dataclass
+from functools import partial
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response
 
-from service.auth.authenticator import Authenticator
-from service.core.errors import InvalidRequestError, InvalidTokenError, ServiceError
-from service.core.model import Caller, ClientSecret, Grant
-from service.http.client_address import client_address
+from service.core.errors import InternalError, InvalidRequestError
+from service.core.model import ClientSecret, Grant, TokenRequest
+from service.exchange import Exchange, Mint
 from service.http.request_body import read_json
+from service.http.responses import current_request, json_response
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
-from service.limits.limiter import RateLimits
-from service.limits.quota import Quota
-from service.observe.audit import Audit
-from service.observe.metrics import Metrics
-from service.policy import Policy
+from service.http.settings import HttpSettings
 from service.vendors import wire
-from service.vendors.upstream import Upstream
+from service.vendors.base import PublicEndpoint, Vendor
+from service.vendors.transport import Transport
+
+EVENTS = {"tokens": "mint"}
+"""The audit event of each blueprint here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a request passes, in the order it passes it."""
+class Services:
+    """What the views call. No member of it holds the vendor's key where a view could see it."""
 
-    authenticator: Authenticator
-    policy: Policy
-    limits: RateLimits
-    upstream: Upstream
-    audit: Audit
-    metrics: Metrics
-    public_api: wire.Api
-    max_body_bytes: int
-    trusted_proxy_hops: int = 0
+    exchange: Exchange
+    vendor: Vendor
+    transport: Transport
+    endpoint: PublicEndpoint
+    http: HttpSettings
 
 
-@dataclass(slots=True)
-class Trace:
-    """What is known of the request so far, for its log line, its metrics and its headers."""
-
-    request_id: str
-    started: float = field(default_factory=perf_counter)
-    upstream_seconds: float | None = None
-    caller: Caller | None = None
-    grant: Grant | None = None
-    quota: Quota | None = None
-    code: str | None = None
-
-
-def token_routes(parts: Parts) -> Blueprint:
+def token_routes(services: Services) -> Blueprint:
     """Make the routes that mint."""
     routes = Blueprint("tokens", __name__)
 
     @routes.post("/token")
     def token() -> Response:
         """Mint a client secret, with all a client needs to open the socket."""
-        grant, secret = issue(parts, TokenBody)
-        connection = wire.connection(
-            secret.value,
-            session_type=grant.session_type,
-            model=grant.model,
-            api=parts.public_api,
-        )
-        return jsonify(
-            value=secret.value, expires_at=secret.expires_at, session=secret.session, connection=connection
+        grant, secret = mint(services, TokenBody)
+        connection = services.vendor.connection(secret.value, grant, services.endpoint)
+        return json_response(
+            {
+                "value": secret.value,
+                "expires_at": secret.expires_at,
+                "session": secret.session,
+                "connection": connection,
+            }
         )
 
     @routes.post("/v1" + wire.CLIENT_SECRETS_PATH)
     def client_secrets() -> Response:
-        """Mint for the vendor's own SDKs: its request, its answer."""
-        return drop_in(parts, ClientSecretBody)
+        """Mint for the vendor's own SDKs: its request, its response."""
+        _, secret = mint(services, ClientSecretBody)
+        return json_response(secret.answer)
 
     @routes.post("/v1" + wire.TRANSLATION_CLIENT_SECRETS_PATH)
     def translation_client_secrets() -> Response:
         """Mint for the vendor's own SDKs, a translation session."""
-        return drop_in(parts, TranslationSecretBody)
+        _, secret = mint(services, TranslationSecretBody)
+        return json_response(secret.answer)
 
     return routes
 
 
-def drop_in(parts: Parts, body: type[RequestBody]) -> Response:
-    """Answer as the vendor does, behind our authentication, policy and limits."""
-    if parts.public_api.beta:
+def mint(services: Services, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
+    """Run the exchange for one secret, and leave its record with the request.
+
+    Raises:
+        ServiceError: the record's, for the error handler to answer.
+    """
+    request, http = current_request(), services.http
+    incoming = request.incoming(
+        proxy_hops=http.trusted_proxy_hops,
+        read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
+    )
+    parse = partial(parse_drop_in if body is not TokenBody else parse_token, body, services.vendor)
+    outcome = services.exchange.run(Mint(parse, services.vendor, services.transport), incoming)
+    request.note(outcome.record)
+    if outcome.result is None or outcome.record.grant is None:
+        raise outcome.record.error or InternalError()
+    return outcome.record.grant, outcome.result
+
+
+def parse_token(body: type[RequestBody], _vendor: Vendor, raw: bytes) -> TokenRequest:
+    """Read a body of this service's own route."""
+    return parse_body(body, raw)
+
+
+def parse_drop_in(body: type[RequestBody], vendor: Vendor, raw: bytes) -> TokenRequest:
+    """Read a body of a drop-in route.
+
+    Raises:
+        InvalidRequestError: the vendor's SDKs do not mint in this dialect, or what ``parse_body`` says.
+    """
+    if not vendor.drop_in:
         raise InvalidRequestError("REALTIME_API=beta has no client secrets; ask at POST /token instead.")
-    _, secret = issue(parts, body)
-    return jsonify(secret.answer)
-
-
-def issue(parts: Parts, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
-    """Mint one secret: who are you, what may you have, how often, mint, what happened."""
-    trace: Trace = g.trace
-    with audited(parts, trace):
-        trace.caller = caller = authenticate(parts)
-        trace.grant = grant = parts.policy.decide(
-            caller, parse_body(body, read_json(request, max_bytes=parts.max_body_bytes))
-        )
-        trace.quota = parts.limits.reserve(caller)
-        secret = mint(parts.upstream, grant, caller, trace)
-    parts.audit.minted(caller, grant, secret, request_id=trace.request_id)
-    parts.metrics.minted(grant)
-    return grant, secret
-
-
-@contextmanager
-def audited(parts: Parts, trace: Trace) -> Iterator[None]:
-    """Record a refusal on its way out, with as much as was known by then."""
-    try:
-        yield
-    except ServiceError as error:
-        parts.audit.refused(error, caller=trace.caller, grant=trace.grant, request_id=trace.request_id)
-        parts.metrics.refused(error)
-        raise
-    finally:
-        parts.metrics.limit_storage(parts.limits.state())
-
-
-def authenticate(parts: Parts) -> Caller:
-    """Tell who calls; a refused credential counts against the address it came from, and only there."""
-    try:
-        return parts.authenticator.authenticate(request.headers.get("Authorization"))
-    except InvalidTokenError:
-        forwarded_for = request.headers.get("X-Forwarded-For")
-        address = client_address(request.remote_addr, forwarded_for, parts.trusted_proxy_hops)
-        parts.limits.refuse_failed_auth(address)
-        raise
-
-
-def mint(upstream: Upstream, grant: Grant, caller: Caller, trace: Trace) -> ClientSecret:
-    """Mint, and note how long the vendor took."""
-    started = perf_counter()
-    try:
-        return upstream.mint(grant, safety_identifier=caller.pseudonym)
-    finally:
-        trace.upstream_seconds = perf_counter() - started
+    return parse_body(body, raw)

@@ -55,7 +55,7 @@ def _pseudonym(user: str, issuer: str | None) -> str:
     if not user.strip():
         raise click.BadParameter("must not be blank.", param_hint="--user")
     settings = Settings.from_environ(os.environ)
-    return pseudonym(settings.pseudonym_key, issuer or settings.jwt_issuer or "", user)
+    return pseudonym(settings.pseudonym_key, issuer or settings.auth.jwt_issuer or "", user)
 
 
 def _print_rules(settings: LimitSettings) -> None:

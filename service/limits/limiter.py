@@ -29,7 +29,7 @@ class RateLimits:
         self.counter = counter
         self._global_buckets = rules.global_buckets()
 
-    def reserve(self, caller: Caller) -> Quota:
+    def acquire(self, caller: Caller) -> Quota:
         """Count one request of this caller, before the mint, and say what is left to them.
 
         Raises:
@@ -43,7 +43,7 @@ class RateLimits:
             raise _refusal(taken.standings, quota)
         return quota
 
-    def refuse_failed_auth(self, address: str) -> None:
+    def count_failed_auth(self, address: str) -> None:
         """Count a refused credential. Callers with a valid token never come here, so it never holds them back.
 
         Once a storage in memory remembers very many addresses, further ones share one bucket.

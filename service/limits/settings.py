@@ -38,7 +38,6 @@ class LimitSettings(EnvironmentModel):
         "sliding-window-counter"
     )
     rate_limit_on_storage_failure: Literal["local", "deny"] = "local"
-    trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
     dyno: str | None = None
 
     @field_validator("rate_limit_storage_url")

@@ -7,18 +7,16 @@ SHA-256, by which a leaked secret can be traced to its mint. Neither can be turn
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 
 from service.core.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
-from service.core.model import Caller, ClientSecret, Grant
+from service.core.model import ClientSecret, Grant, Record
 
 _LONGEST = 300
 """Characters of any text that came from outside: enough to understand it, too little to flood a log with."""
-
-_SERVER_FAULT = 500
-"""The lowest status that says the fault is not the caller's."""
 
 
 class Audit:
@@ -28,38 +26,26 @@ class Audit:
         # Bound once: binding it anew for every event costs a sixth of the line.
         self._log = structlog.get_logger().bind()
 
-    def minted(self, caller: Caller, grant: Grant, secret: ClientSecret, *, request_id: str) -> None:
-        """Record that ``caller`` was given ``secret``."""
-        self._log.info(
-            "mint",
-            request_id=request_id,
-            decision="granted",
-            user=caller.pseudonym,
-            **_what(grant),
-            expires_at=secret.expires_at,
-            secret_sha256=hashlib.sha256(secret.value.encode()).hexdigest(),
-            session_id=_text(secret.session.get("id")),
-            upstream_request_id=_text(secret.upstream_request_id),
-        )
+    def write(self, record: Record) -> None:
+        """Write what was granted or refused, to whom and for what, as far as that is known.
 
-    def refused(
-        self, error: ServiceError, *, caller: Caller | None, grant: Grant | None, request_id: str
-    ) -> None:
-        """Record that a mint was refused, by whom it was asked and for what, as far as that was known.
-
-        A refusal that the caller can mend is INFO, one that the admin should look at WARNING; that the
-        vendor refuses our own key is an ERROR, since nobody gets a secret until it is mended.
+        A refusal that the caller can fix is INFO, one that the admin should look at WARNING; that the
+        vendor refuses our own key is an ERROR, since nobody gets a secret until that is fixed.
         """
-        write = self._log.warning if error.status >= _SERVER_FAULT else self._log.info
-        if isinstance(error, RejectedCredentialsError):
-            write = self._log.error
+        if record.event is None:
+            return
+        error = record.error
+        write = self._log.info
+        if error and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            write = self._log.error if isinstance(error, RejectedCredentialsError) else self._log.warning
         write(
-            "mint",
-            request_id=request_id,
-            decision="refused",
-            **({"user": caller.pseudonym} if caller else {}),
-            **(_what(grant) if grant else {}),
-            **_why(error),
+            record.event,
+            request_id=record.request_id,
+            decision="refused" if error else "granted",
+            **({"user": record.caller.pseudonym} if record.caller else {}),
+            **(_what(record.grant) if record.grant else {}),
+            **(_secret(record.result) if record.result else {}),
+            **(_why(error) if error else {}),
         )
 
 
@@ -74,6 +60,15 @@ def _what(grant: Grant) -> dict[str, Any]:
     if grant.findings:
         what["would_refuse"] = [_text(finding) for finding in grant.findings]
     return what
+
+
+def _secret(secret: ClientSecret) -> dict[str, Any]:
+    return {
+        "expires_at": secret.expires_at,
+        "secret_sha256": hashlib.sha256(secret.value.encode()).hexdigest(),
+        "session_id": _text(secret.session.get("id")),
+        "upstream_request_id": _text(secret.upstream_request_id),
+    }
 
 
 def _why(error: ServiceError) -> dict[str, Any]:

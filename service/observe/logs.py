@@ -21,10 +21,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.core.model import Served
+from service.core.model import Record
 from service.observe.redaction import redactor
-
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+from service.observe.settings import LogLevel, ObserveSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
 """The request that is being answered: every line written meanwhile names it, the libraries' too."""
@@ -35,7 +34,7 @@ QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 def configure(
     *,
-    level: Level = "INFO",
+    level: LogLevel = "INFO",
     format: Literal["json", "console"] = "json",  # noqa: A002 - the variable is called LOG_FORMAT
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
@@ -67,6 +66,12 @@ def configure(
     logging.getLogger("gunicorn.error").setLevel(logging.INFO)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def configure_once(settings: ObserveSettings, secrets: Iterable[str]) -> None:
+    """Configure the process by its settings, unless that was done already."""
+    if not structlog.is_configured():
+        configure(level=settings.log_level, format=settings.log_format, secrets=secrets)
 
 
 def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processor]:  # noqa: A002
@@ -113,13 +118,22 @@ class RequestLog:
         # Bound once: binding it anew for every line costs a sixth of the line.
         self._log = structlog.get_logger().bind()
 
-    def write(self, served: Served) -> None:
+    def write(self, record: Record) -> None:
         """Write it; what machines ask every few seconds at DEBUG only."""
-        write = self._log.debug if served.route in QUIET_ROUTES else self._log.info
-        fields = {"request_id": served.request_id, "method": served.method, "route": served.route}
-        optional = {"upstream_ms": _ms(served.upstream_seconds), "user": served.user, "code": served.code}
-        given = {name: value for name, value in optional.items() if value is not None}
-        write("request", **fields, status=served.status, ms=_ms(served.seconds), **given)
+        write = self._log.debug if record.route in QUIET_ROUTES else self._log.info
+        user = record.caller.pseudonym if record.caller else None
+        optional = {"upstream_ms": _ms(record.upstream_seconds), "user": user, "code": record.code}
+        write(
+            "request",
+            request_id=record.request_id,
+            method=record.method,
+            route=record.route,
+            status=record.status,
+            ms=_ms(record.seconds),
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+        if record.fault:
+            self._log.error("unexpected error", request_id=record.request_id, exc_info=record.fault)
 
 
 def _ms(seconds: float | None) -> float | None:

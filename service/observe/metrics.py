@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.core.errors import RateLimitedError, ServiceError
-from service.core.model import Grant, Served, StorageState
+from service.core.model import Record, StorageState
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 """Histogram buckets: from a refusal out of memory to the longest ``UPSTREAM_TIMEOUT``."""
@@ -72,31 +72,32 @@ class Metrics:
         )
         self._storage_state: StorageState | None = None
 
-    def begun(self) -> None:
+    def begin(self) -> None:
         """Count a request in."""
         self._in_flight.inc()
 
-    def served(self, served: Served) -> None:
-        """Count a request out, with its durations."""
+    def write(self, record: Record) -> None:
+        """Count a request out, with its durations and what came of it.
+
+        A secret's model is one of ``ALLOWED_MODELS``, which bounds the label.
+        """
         self._in_flight.dec()
-        method = served.method if served.method in _METHODS else "other"
-        self._requests.labels(served.route, method, served.status).inc()
-        self._request_seconds.labels(served.route).observe(served.seconds)
-        if served.upstream_seconds is not None:
-            outcome = "minted" if served.code is None else _bounded(served.code)
-            self._upstream_seconds.labels(outcome).observe(served.upstream_seconds)
+        method = record.method if record.method in _METHODS else "other"
+        self._requests.labels(record.route, method, record.status).inc()
+        self._request_seconds.labels(record.route).observe(record.seconds)
+        if record.upstream_seconds is not None:
+            outcome = "minted" if record.error is None else _bounded(record.code)
+            self._upstream_seconds.labels(outcome).observe(record.upstream_seconds)
+        if record.limit_storage:
+            self._note_storage(record.limit_storage)
+        if record.event and record.error:
+            self._refusals.labels(_bounded(record.code)).inc()
+            if isinstance(record.error, RateLimitedError):
+                self._limited.labels(record.error.limit).inc()
+        elif record.event and record.grant:
+            self._mints.labels(record.grant.session_type, record.grant.model).inc()
 
-    def minted(self, grant: Grant) -> None:
-        """Count a secret handed out. Its model is one of ``ALLOWED_MODELS``, which bounds the label."""
-        self._mints.labels(grant.session_type, grant.model).inc()
-
-    def refused(self, error: ServiceError) -> None:
-        """Count a mint that was refused."""
-        self._refusals.labels(_bounded(error.code)).inc()
-        if isinstance(error, RateLimitedError):
-            self._limited.labels(error.limit).inc()
-
-    def limit_storage(self, state: StorageState) -> None:
+    def _note_storage(self, state: StorageState) -> None:
         """Note how the limit storage is, as this process sees it."""
         if state == self._storage_state:
             return
@@ -123,27 +124,18 @@ _KNOWN_CODES = frozenset(_codes())
 
 
 def _bounded(code: str | None) -> str:
-    """Keep the codes of our own tree; the vendor's, which are without number, count as one."""
+    """Keep the codes of our own tree; the vendor's, which are unbounded, count as one."""
     return str(code) if code in _KNOWN_CODES else "rejected_session"
 
 
-class Unmeasured(Metrics):
+class NullMetrics(Metrics):
     """Counts nothing, where nobody could ask for the numbers: without ``METRICS_TOKEN`` there is no ``/metrics``."""
 
     def __init__(self) -> None:
         """Make no instruments."""
 
-    def begun(self) -> None:
+    def begin(self) -> None:
         """Do nothing."""
 
-    def served(self, _: Served) -> None:
-        """Do nothing."""
-
-    def minted(self, _: Grant) -> None:
-        """Do nothing."""
-
-    def refused(self, _: ServiceError) -> None:
-        """Do nothing."""
-
-    def limit_storage(self, _: StorageState) -> None:
+    def write(self, record: Record) -> None:
         """Do nothing."""

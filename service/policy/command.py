@@ -16,7 +16,7 @@ from service.http.schemas import TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
 from service.policy.explain import explain
 from service.policy.settings import PolicySettings
-from service.vendors.wire import mint_request
+from service.vendors.base import Vendor
 
 _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -38,11 +38,12 @@ def policy(*, explained: bool, schema: bool, request: Path | None, claims: Path 
         return
     if claims and not request:
         raise click.UsageError("--claims goes with --try.")
-    decided = _policy_of_environment()
+    settings = _settings_of_environment()
+    decided = settings.policy
     if explained or request is None:
         click.echo(explain(decided), nl=False)
     if request is not None:
-        click.echo(_try(decided, request.read_bytes(), _caller(claims)))
+        click.echo(_try(decided, settings.vendor, request.read_bytes(), _caller(claims)))
 
 
 def published_schema() -> dict[str, Any]:
@@ -50,9 +51,9 @@ def published_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyDocument.model_json_schema()}
 
 
-def _policy_of_environment() -> Policy:
+def _settings_of_environment() -> PolicySettings:
     try:
-        return PolicySettings.from_environ(os.environ).policy
+        return PolicySettings.from_environ(os.environ)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
 
@@ -70,7 +71,7 @@ def _caller(path: Path | None) -> Caller:
     )
 
 
-def _try(decided: Policy, body: bytes, caller: Caller) -> str:
+def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller) -> str:
     """Decide on one request as ``POST /token`` would.
 
     Raises:
@@ -84,7 +85,7 @@ def _try(decided: Policy, body: bytes, caller: Caller) -> str:
         if error.reason:
             lines.append(f"decided by {error.reason.partition(': ')[0]}")
         raise click.ClickException("\n".join(lines)) from None
-    request = mint_request(grant, safety_identifier=caller.pseudonym, beta=decided.beta)
+    request = vendor.mint(grant, caller.pseudonym)
     sent = json.dumps(json.loads(request.body), indent=2, ensure_ascii=False)
     findings = [f"would be refused by {finding}" for finding in grant.findings]
     return "\n".join([f"granted: POST {request.path}", sent, *findings])

@@ -30,15 +30,15 @@ try:
 except ConfigurationError as error:
     sys.exit(str(error))
 
-logs.configure(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
+logs.configure_once(settings.observe, settings.secrets)
 
 # Memory, where the host has a folder for it: heartbeats and metrics must not wait for a disk.
 _memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - each makes files of mode 0600 there
 
-bind = authority(settings.host, settings.port)
+bind = authority(settings.server.host, settings.server.port)
 workers = settings.processes
 worker_class = "service.serving.gunicorn_worker.Worker"
-worker_connections = settings.web_connections
+worker_connections = settings.server.web_connections
 preload_app = False  # each worker makes its own app, and with it its own connections
 
 # A router keeps idle connections for up to 90 s; closing earlier races with its next request.
@@ -75,7 +75,7 @@ def _remove(folder: str, *, process: int) -> None:
 
 
 _metrics_folder = None
-if settings.metrics_token:
+if settings.observe.metrics_token:
     # Always a fresh one: what an earlier run left would be added to this one's numbers.
     _metrics_folder = tempfile.mkdtemp(prefix=f"token-service-metrics-{os.getpid()}-", dir=_memory)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_folder
@@ -84,9 +84,7 @@ if settings.metrics_token:
 
 def on_starting(server: Any) -> None:
     """Say once what the admin should look at."""
-    from service.app import warnings_of  # noqa: PLC0415 - reads the variable above
-
-    for warning in warnings_of(settings):
+    for warning in settings.warnings():
         server.log.warning(warning)
     _keep_from_the_collector()
 

@@ -1,10 +1,17 @@
-"""What every vendor has in common: where a session keeps the members that policy looks at. No I/O."""
+"""What every vendor of a realtime API has in common. No I/O: a vendor writes requests and reads responses as values.
+
+``transport`` sends what a vendor writes. A new vendor is one module beside ``openai``, and one row of the table in
+``dialect``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from service.core.model import SessionType
+from service.core.errors import ServiceError
+from service.core.model import ClientSecret, Grant, SessionType
 
 Path = tuple[str, ...]
 
@@ -34,3 +41,74 @@ class SessionLayout:
     def model_path(self, session_type: SessionType) -> Path:
         """Return where a session of this type keeps its own model."""
         return self.transcription_model if session_type == "transcription" else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request to the vendor, without the account's own headers, which the transport adds.
+
+    ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
+    second mint leaves a secret that nobody uses and that expires.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The vendor's whole answer. Names of ``headers`` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicEndpoint:
+    """Where clients are told to connect: what a client may know of the account, so there is no place for a key."""
+
+    base_url: str
+    organization: str | None = None
+    project: str | None = None
+
+
+class Vendor(Protocol):
+    """A vendor's realtime API, in one of its dialects.
+
+    ``drop_in`` tells whether the vendor's own SDKs mint in this dialect, so that the drop-in routes exist.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the vendor is called in settings and logs."""
+
+    @property
+    def layout(self) -> SessionLayout:
+        """Where its sessions keep what policy looks at."""
+
+    @property
+    def drop_in(self) -> bool:
+        """Whether its own SDKs mint in this dialect."""
+
+    def mint(self, grant: Grant, user: str) -> Request:
+        """Write the request for a client secret; ``user`` names the end user to the vendor's abuse checks."""
+
+    def read_mint(self, response: Response) -> ClientSecret:
+        """Read the answer to a mint.
+
+        Raises:
+            ServiceError: the vendor refused, or its answer holds no client secret.
+        """
+
+    def connection(self, secret: str, grant: Grant, endpoint: PublicEndpoint) -> dict[str, Any]:
+        """List all that a client needs to open a session with ``secret``: ``url``, ``protocols``, ``calls_url``."""
+
+    def models(self) -> Request:
+        """Write the request that lists the models which the account can use."""
+
+    def error(self, response: Response) -> ServiceError:
+        """Turn the vendor's refusal into ours: only words about the caller's own session are passed on."""

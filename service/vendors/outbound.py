@@ -1,4 +1,4 @@
-"""HTTP to the outside, as every part of the service does it: bounded, and led by nothing but its settings."""
+"""HTTP to the outside, as every part of the service does it: bounded, and controlled by nothing but its settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 
-from service.vendors.adapter import OneHostAdapter
-
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How to get out: ``REQUESTS_CA_BUNDLE``, ``HTTPS_PROXY`` and ``NO_PROXY``; a proxy may hold a password."""
+    """How to reach the outside: ``REQUESTS_CA_BUNDLE``, ``HTTPS_PROXY`` (may hold a password) and ``NO_PROXY``."""
 
     ca_bundle: str | None = None
     https_proxy: str | None = field(default=None, repr=False)
@@ -34,17 +32,10 @@ class Network:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
-    def busy_session(self, url: str, *, connections: int) -> requests.Session:
-        """Make a session for many requests at once to the host of ``url``, over kept ``connections``.
-
-        Let there be as many as requests in flight: those beyond wait for one. Through a proxy urllib3 keeps them,
-        where those beyond open one each and throw it away.
-        """
+    def pooled_session(self, url: str, *, connections: int) -> requests.Session:
+        """Make a session that keeps up to ``connections`` to the host of ``url``; those beyond are not kept."""
         session = self.session(url)
-        if session.proxies:
-            session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
-        else:
-            session.mount(url, OneHostAdapter(url, connections=connections, ca_bundle=self.ca_bundle))
+        session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
         return session
 
     def _proxies(self, url: str) -> dict[str, Any]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from service.core.environment_types import header_value, identifier, secure_base_url
+from service.vendors.base import PublicEndpoint
+from service.vendors.credentials import ApiKey, Credential
 from service.vendors.dialect import DialectSettings
-from service.vendors.wire import Account, Api
+from service.vendors.outbound import Network
 
 
-class UpstreamSettings(DialectSettings):
+class VendorSettings(DialectSettings):
     """The vendor's side."""
 
     openai_api_key: Annotated[SecretStr, AfterValidator(header_value)]
@@ -35,13 +36,21 @@ class UpstreamSettings(DialectSettings):
         return value
 
     @property
-    def api(self) -> Api:
-        """Where secrets are minted."""
-        key = self.openai_api_key.get_secret_value()
-        account = Account(key, self.openai_org_id, self.openai_project_id)
-        return Api(self.openai_base_url, account, self.beta)
+    def credential(self) -> Credential:
+        """What the service signs in with at the vendor."""
+        return ApiKey(self.openai_api_key.get_secret_value(), self.openai_org_id, self.openai_project_id)
 
     @property
-    def public_api(self) -> Api:
-        """Where clients are told to connect to."""
-        return replace(self.api, base_url=self.realtime_public_url or self.openai_base_url)
+    def endpoint(self) -> PublicEndpoint:
+        """Where clients are told to connect."""
+        base_url = self.realtime_public_url or self.openai_base_url
+        return PublicEndpoint(base_url, self.openai_org_id, self.openai_project_id)
+
+    @property
+    def network(self) -> Network:
+        """How the service reaches the outside."""
+        return Network(
+            ca_bundle=str(self.requests_ca_bundle) if self.requests_ca_bundle else None,
+            https_proxy=self.https_proxy.get_secret_value() if self.https_proxy else None,
+            no_proxy=self.no_proxy,
+        )

@@ -48,7 +48,7 @@ def test_without_the_storage_deny_refuses_everybody() -> None:
     user = client(limits(REFUSING, on_storage_failure="deny"))
     for _ in range(2):
         with answered_in_time(), pytest.raises(RateLimitStorageUnavailableError) as refused:
-            user.limits.reserve(user.caller)
+            user.limits.acquire(user.caller)
         assert int(refused.value.headers["Retry-After"]) >= 1
     assert user.limits.state() == "unavailable"
 
@@ -117,7 +117,7 @@ def test_an_error_elsewhere_changes_nothing(storage: str) -> None:
     user = client(limits(storage, per_user="2/day"))
     assert user.uses_up() == 2
     with pytest.raises(ValueError, match="a bug"):
-        user.limits.reserve(Caller("", "", MappingProxyType({}), pseudonym=BrokenName()))
+        user.limits.acquire(Caller("", "", MappingProxyType({}), pseudonym=BrokenName()))
     assert user.limits.state() == "ok"
     assert not user.is_admitted()
 

@@ -18,7 +18,7 @@ from tests.support.tokens import sign
 def test_the_headers_are_those_of_the_draft(seconds: float) -> None:
     """draft-ietf-httpapi-ratelimit-headers-10: quota and window, then what remains and, rounded up, until when."""
     with time_machine.travel(1_800_000_000 + seconds, tick=False):
-        quota = limits(per_user="10/minute").reserve(caller())
+        quota = limits(per_user="10/minute").acquire(caller())
     assert quota.headers == {"RateLimit-Policy": '"user";q=10;w=60', "RateLimit": '"user";r=9;t=33'}
 
 
@@ -30,7 +30,7 @@ def test_the_tightest_window_is_shown(strategy: str) -> None:
         minute, hour = '"user";q=3;w=60', '"user";q=5;w=3600'
         for policy in (minute, hour):
             for _ in range(2):
-                assert user.limits.reserve(user.caller).headers["RateLimit-Policy"] == policy
+                assert user.limits.acquire(user.caller).headers["RateLimit-Policy"] == policy
             clock.shift(130)
 
 

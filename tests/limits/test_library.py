@@ -138,8 +138,8 @@ def test_memory_does_not_grow_with_the_number_of_addresses() -> None:
     end = time.time() + 86_400
     storage.expirations.update({f"key-{number}": end for number in range(MOST_KEYS)})
     for number in range(2):
-        rate_limits.refuse_failed_auth(f"198.51.100.{number}")
+        rate_limits.count_failed_auth(f"198.51.100.{number}")
     with pytest.raises(RateLimitedError):
-        rate_limits.refuse_failed_auth("198.51.100.2")
+        rate_limits.count_failed_auth("198.51.100.2")
     assert client(rate_limits).uses_up() == 2
     assert len(storage.expirations) <= MOST_KEYS + 4

@@ -49,8 +49,8 @@ def test_two_tokens_of_one_user_share_what_they_used() -> None:
     """Else a user who changes tiers, or holds an old token beside a new one, has both limits."""
     rate_limits = limits(per_user="2/day", tiers='{"pro": "5/day"}')
     for _ in range(2):
-        rate_limits.reserve(caller("ada"))
-    quota = rate_limits.reserve(caller("ada", tier="pro"))
+        rate_limits.acquire(caller("ada"))
+    quota = rate_limits.acquire(caller("ada", tier="pro"))
     assert quota.remaining == 5 - 3
 
 
@@ -84,7 +84,7 @@ def test_everybody_shares_the_global_limit() -> None:
 def test_a_key_holds_no_name(redis: Any) -> None:
     """The storage knows a user by an HMAC only, and no key has an empty part."""
     rate_limits = limits(redis.url)
-    rate_limits.reserve(caller("ada@example.com"))
+    rate_limits.acquire(caller("ada@example.com"))
     keys = [key.decode() for key in redis.client.keys("*user*")]
     assert keys
     assert not any("ada" in key or "//" in key for key in keys)

@@ -210,5 +210,5 @@ def test_what_is_said_to_be_left_is_left(
             user.is_admitted()
         user.uses_up()
         clock.step(user.is_refused().retry_after or 0.0)
-        left = user.limits.reserve(user.caller).remaining
+        left = user.limits.acquire(user.caller).remaining
         assert user.uses_up() == left

@@ -45,7 +45,7 @@ def test_everywhere_else_certificates_are_verified(encrypted_url: str) -> None:
     """Else anybody on the way could answer for Redis."""
     user = client(limits(encrypted_url, on_storage_failure="deny"))
     with pytest.raises(RateLimitStorageUnavailableError):
-        user.limits.reserve(user.caller)
+        user.limits.acquire(user.caller)
 
 
 def test_the_url_may_say_not_to_verify(encrypted_url: str) -> None:

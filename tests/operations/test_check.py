@@ -1,4 +1,4 @@
-"""``python -m service check`` tells what is wrong with an environment, and what mends it."""
+"""``python -m service check`` tells what is wrong with an environment, and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from service.check.finding import Finding, well
+from service.check.finding import Finding, ok, run
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
-from service.check.running import run
 from service.check.vendor import VendorAnswer, judge
 from tests.support.identity_provider import identity_provider
 from tests.support.processes import free_port, run_command
@@ -40,7 +39,7 @@ def judged(vendor_answer: VendorAnswer, part: str, model: str = "gpt-realtime-2.
     return next(finding for finding in findings if finding.part.startswith(part))
 
 
-def test_all_is_well_with_the_sandbox(sandbox: Sandbox) -> None:
+def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
     """Each part has its line, and the exit status is 0."""
     result = check(service_environ(sandbox.base_url))
     assert result.returncode == 0, result.stdout + result.stderr
@@ -67,14 +66,14 @@ def test_machines_read_the_same_as_json(sandbox: Sandbox) -> None:
     )
     report = json.loads(result.stdout)
     assert result.returncode == 1
-    assert report["well"] is False
-    ill = [finding for finding in report["findings"] if not finding["well"]]
-    assert [finding["part"] for finding in ill] == ["model gpt-nonsense"]
-    assert all(finding["mend"] for finding in ill)
+    assert report["ok"] is False
+    problems = [finding for finding in report["findings"] if not finding["ok"]]
+    assert [finding["part"] for finding in problems] == ["model gpt-nonsense"]
+    assert all(finding["fix"] for finding in problems)
 
 
 def test_a_refused_key_is_named_and_not_shown(sandbox: Sandbox) -> None:
-    """The mend says which variable; the key itself stays out of the report."""
+    """The fix says which variable; the key itself stays out of the report."""
     result = check(service_environ(sandbox.base_url, OPENAI_API_KEY="sk-invalid-marked"))
     assert result.returncode == 1
     assert "✗ key: " in result.stdout
@@ -133,7 +132,7 @@ def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
     assert "key-2026 (EdDSA)" in result.stdout
 
 
-def test_a_key_set_without_a_usable_key_is_ill(sandbox: Sandbox) -> None:
+def test_a_key_set_without_a_usable_key_is_a_problem(sandbox: Sandbox) -> None:
     """Such as the discovery document that is often given in its place."""
     with identity_provider() as provider:
         provider.serve({"issuer": "https://idp.example", "jwks_uri": "…"})
@@ -144,68 +143,68 @@ def test_a_key_set_without_a_usable_key_is_ill(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds_off", "is_well"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
+    ("seconds_off", "is_ok"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
 )
-def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_well: bool) -> None:
+def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_ok: bool) -> None:
     """Tokens are judged by this clock; a few seconds are JWT_LEEWAY's affair."""
     date = formatdate(NOW - seconds_off, usegmt=True)
-    assert judged(answer(date=date), "clock").well is is_well
+    assert judged(answer(date=date), "clock").ok is is_ok
 
 
 def test_a_slow_answer_is_no_skew() -> None:
     """The vendor's date lies somewhere between our question and its answer's arrival."""
-    assert judged(answer(sent=NOW - 9, received=NOW + 9), "clock").well
+    assert judged(answer(sent=NOW - 9, received=NOW + 9), "clock").ok
 
 
 @pytest.mark.parametrize(
-    ("today", "is_well"), [("2026-09-21", True), ("2027-01-02", False), ("2027-02-01", False)]
+    ("today", "is_ok"), [("2026-09-21", True), ("2027-01-02", False), ("2027-02-01", False)]
 )
-def test_an_announced_shutdown_is_told_and_close_to_its_date_is_ill(today: str, is_well: bool) -> None:
+def test_an_announced_shutdown_is_told_and_close_to_its_date_is_a_problem(today: str, is_ok: bool) -> None:
     """A month before its end, a model's announcement becomes a problem."""
     from datetime import UTC, datetime  # noqa: PLC0415 - for this test alone
 
     moment = datetime.fromisoformat(today).replace(tzinfo=UTC).timestamp()
     finding = judged(answer(sent=moment, received=moment), "model", "gpt-realtime")
-    assert finding.well is is_well
+    assert finding.ok is is_ok
     assert "2027-01-20" in finding.seen
 
 
 @pytest.mark.parametrize("status", [302, 401, 403, 404, 429, 500])
-def test_every_other_answer_is_ill_and_has_a_mend(status: int) -> None:
+def test_every_other_answer_is_a_problem_and_has_a_fix(status: int) -> None:
     """The vendor's code is shown, its message is not: it may repeat a part of the key."""
     finding = judged(answer(status=status, code="some_code", models=None), "key")
-    assert not finding.well
-    assert finding.mend
+    assert not finding.ok
+    assert finding.fix
     assert "some_code" in finding.seen
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_trusted_hop_behind_a_known_router_is_ill(host: Any) -> None:
+def test_no_trusted_hop_behind_a_known_router_is_a_problem(host: Any) -> None:
     """All callers would share the router's address, and each other's failed sign-ins."""
     found = find_host({host.variable: "something"})
     assert found == host
-    assert not check_proxies(found, 0).well
-    assert check_proxies(found, host.hops or 1).well
+    assert not check_proxies(found, 0).ok
+    assert check_proxies(found, host.hops or 1).ok
 
 
-def test_too_many_trusted_hops_are_ill() -> None:
+def test_too_many_trusted_hops_are_a_problem() -> None:
     """The caller would choose the address that its failures are counted by."""
     heroku = find_host({"DYNO": "web.1"})
-    assert check_proxies(heroku, 1).well
-    assert not check_proxies(heroku, 2).well
+    assert check_proxies(heroku, 1).ok
+    assert not check_proxies(heroku, 2).ok
 
 
-def test_processes_that_memory_holds_back_are_ill() -> None:
+def test_processes_that_memory_holds_back_are_a_problem() -> None:
     """What the admin asked for is not what runs, and the line says why."""
     finding = check_workers(wanted=4, in_memory=True, connections=1000, files=65_536)
-    assert not finding.well
-    assert "RATE_LIMIT_STORAGE_URL" in str(finding.mend)
-    assert check_workers(wanted=4, in_memory=False, connections=1000, files=65_536).well
+    assert not finding.ok
+    assert "RATE_LIMIT_STORAGE_URL" in str(finding.fix)
+    assert check_workers(wanted=4, in_memory=False, connections=1000, files=65_536).ok
 
 
-def test_too_few_files_are_ill() -> None:
+def test_too_few_files_are_a_problem() -> None:
     """A request in flight holds two connections."""
-    assert not check_workers(wanted=1, in_memory=False, connections=1000, files=1024).well
+    assert not check_workers(wanted=1, in_memory=False, connections=1000, files=1024).ok
 
 
 def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
@@ -219,7 +218,7 @@ def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
     def fail() -> list[Finding]:
         raise RuntimeError("sk-marked")
 
-    findings = run({"a": hang, "b": fail, "c": lambda: [well("c", "fine")]}, patience=0.2)
+    findings = run({"a": hang, "b": fail, "c": lambda: [ok("c", "fine")]}, timeout=0.2)
     forever.set()
-    assert [(finding.part, finding.well) for finding in findings] == [("a", False), ("b", False), ("c", True)]
+    assert [(finding.part, finding.ok) for finding in findings] == [("a", False), ("b", False), ("c", True)]
     assert "marked" not in str(findings)

@@ -13,7 +13,8 @@ from service.core.model import Grant
 from service.policy import Policy
 from service.policy.paths import MISSING, get, leaves, put, same
 from service.policy.templates import render
-from service.vendors.wire import mint_request, model_path
+from service.vendors.openai import OpenAI
+from service.vendors.wire import model_path
 from tests.support.policies import MODELS, caller, decide, policy
 
 # The machine that runs this may be busy, which says nothing about a policy.
@@ -223,7 +224,7 @@ def test_the_resolved_model_is_the_one_that_is_checked(
     grant = granted(policy(members), body, claims)
     if grant is None:
         return
-    sent = json.loads(mint_request(grant, safety_identifier="x").body)["session"]
+    sent = json.loads(OpenAI().mint(grant, "x").body)["session"]
     assert get(sent, model_path(grant.session_type)) == grant.model
     models = [grant.model]
     if grant.session_type == "transcription":

@@ -52,7 +52,7 @@ class Client:
     def ask(self) -> Quota | RateLimitedError:
         """Ask once; give what is left, or the refusal."""
         try:
-            return self.limits.reserve(self.caller)
+            return self.limits.acquire(self.caller)
         except RateLimitedError as error:
             return error
 

@@ -1,0 +1,131 @@
+"""One exchange, whatever is asked for: who are you, what may you have, how often, act at the vendor.
+
+No Flask: ``Incoming`` is what an exchange needs of a request, and the ``Record`` it returns is all that happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Generic, Protocol, TypeVar
+
+from service.auth.authenticator import Authenticator
+from service.core.errors import InternalError, InvalidTokenError, ServiceError
+from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
+from service.limits.limiter import RateLimits
+from service.policy import Policy
+from service.vendors.base import Vendor
+from service.vendors.transport import Transport
+
+Known = TypeVar("Known")
+Result = TypeVar("Result", bound=ClientSecret)
+Done_co = TypeVar("Done_co", bound=ClientSecret, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What an exchange needs of a request. ``read_body`` is called for known callers only."""
+
+    authorization: str | None
+    address: str
+    read_body: Callable[[], bytes]
+
+
+class Action(Protocol[Done_co]):
+    """What a caller can ask for: how its body is read, and what is done at the vendor."""
+
+    @property
+    def event(self) -> str:
+        """The name of the audit event."""
+
+    def read(self, body: bytes) -> TokenRequest:
+        """Read what is asked for.
+
+        Raises:
+            InvalidRequestError: the body does not say something that can be done.
+        """
+
+    def act(self, caller: Caller, grant: Grant) -> Done_co:
+        """Do it.
+
+        Raises:
+            ServiceError: the vendor refused, or could not be asked.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Result]):
+    """What happened, and what came of it: ``None`` where ``record.error`` says why not."""
+
+    record: Record
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The parts that a request passes, in the order it passes them."""
+
+    authenticator: Authenticator
+    policy: Policy
+    limits: RateLimits
+
+    def run(self, action: Action[Result], incoming: Incoming) -> Outcome[Result]:
+        """Do what is asked for. Nothing is raised: an error is a fact of the record, as every other."""
+        record = Record(event=action.event)
+        result: Result | None = None
+        try:
+            caller = check_credential(self.limits, incoming, self.authenticator.authenticate)
+            record = replace(record, caller=caller)
+            grant = self.policy.decide(caller, action.read(incoming.read_body()))
+            record = replace(record, grant=grant)
+            quota = self.limits.acquire(caller)
+            record = replace(record, quota_headers=quota.headers)
+            started = perf_counter()
+            try:
+                result = action.act(caller, grant)
+            finally:
+                record = replace(record, upstream_seconds=perf_counter() - started)
+            record = replace(record, result=result)
+        except ServiceError as error:
+            record = replace(record, error=error)
+        except Exception as fault:  # noqa: BLE001 - a fault of our own is recorded as every other end is
+            record = replace(record, error=InternalError(), fault=fault)
+        return Outcome(replace(record, limit_storage=self.limits.state()), result)
+
+
+def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:
+    """Return what ``check`` makes of the ``Authorization`` header, on every route that takes a credential.
+
+    A refused credential counts against the address it came from, and only there: valid ones never come so far, so
+    that nobody is locked out by others behind the same address.
+
+    Raises:
+        ServiceError: what ``check`` raises.
+        RateLimitedError: this address had too many refused.
+        RateLimitStorageUnavailableError: the storage is away and the policy is ``deny``.
+    """
+    try:
+        return check(incoming.authorization)
+    except InvalidTokenError:
+        limits.count_failed_auth(incoming.address)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """Mint a client secret. ``parse`` reads the body of the route that asks."""
+
+    parse: Callable[[bytes], TokenRequest]
+    vendor: Vendor
+    transport: Transport
+    event: str = "mint"
+
+    def read(self, body: bytes) -> TokenRequest:
+        """Read what is asked for."""
+        return self.parse(body)
+
+    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+        """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
+        response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
+        return self.vendor.read_mint(response)

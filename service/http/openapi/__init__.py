@@ -1,1 +1,0 @@
-"""``/openapi.json``: this API described, from the same models that validate its bodies."""

@@ -1,0 +1,172 @@
+"""The way to the vendor: one request within one deadline, with one retry, every failure told as one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPException
+from ssl import SSLError
+from time import monotonic
+from typing import Final, Protocol
+
+import requests
+from urllib3.exceptions import ReadTimeoutError
+
+from service.core.deadline import DeadlineExceededError, deadline, gevent_bounds_sockets
+from service.core.errors import ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
+from service.vendors.base import Request, Response
+from service.vendors.connections import DISCONNECTED, KeptConnections
+from service.vendors.credentials import Credential
+from service.vendors.openai import RETRYABLE_STATUSES, bad_response
+from service.vendors.outbound import Network
+
+_ATTEMPTS: Final = 2
+_FIRST_REFUSAL: Final = 300
+"""The lowest status whose body is an error."""
+
+
+class Exchange(Protocol):
+    """Sends one request once: over kept connections, or by a proxy."""
+
+    def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
+        """Return the whole answer; what it raises is told by ``KeptConnections.exchange``."""
+
+
+class Transport:
+    """Sends the requests that a vendor writes, below ``base_url``.
+
+    ``timeout`` bounds a whole request in seconds, its one retry included. No redirect is followed, no cookie is kept,
+    and nothing of the environment is read. No socket is opened before the first request, so a transport may be made
+    before a fork. ``connections`` is how many a proxy's pool keeps.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        credential: Credential,
+        network: Network,
+        timeout: float,
+        connections: int = 10,
+    ) -> None:
+        self.base_url = base_url
+        self._credential = credential
+        self._timeout = timeout
+        session = network.pooled_session(base_url, connections=connections)
+        self._exchange: Exchange = (
+            ProxiedConnections(base_url, session)
+            if session.proxies
+            else KeptConnections(base_url, ca_bundle=network.ca_bundle)
+        )
+
+    def send(self, request: Request) -> Response:
+        """Return the vendor's answer, whatever its status.
+
+        Raises:
+            UpstreamTimeoutError: there was none in time.
+            UpstreamUnavailableError: the vendor cannot be reached.
+            UpstreamError: what came is no HTTP answer.
+        """
+        end = monotonic() + self._timeout
+        try:
+            with _total_deadline(self._timeout):
+                response = self._send_until(end, request)
+        except DeadlineExceededError:
+            raise _timed_out(f"no answer within {self._timeout:g} s") from None
+        except (TimeoutError, requests.exceptions.Timeout) as error:
+            raise _timed_out(type(error).__name__) from None
+        except ConnectionError as error:  # before HTTPException: RemoteDisconnected is both
+            raise _unreachable(error) from None
+        except (HTTPException, requests.exceptions.ChunkedEncodingError):
+            raise bad_response("the answer broke off, or is not HTTP") from None
+        except OSError as error:
+            raise _unreachable(error) from None
+        except ValueError as error:
+            # By name only: the text holds the header, and with it perhaps the key.
+            raise bad_response(type(error).__name__) from None
+        if response.status >= _FIRST_REFUSAL:
+            return replace(response, body=self._credential.redact_key(response.body))
+        return response
+
+    def _send_until(self, end: float, request: Request) -> Response:
+        """Send, and once more after a failure that may pass, where that does no harm."""
+        attempts = _ATTEMPTS if request.retryable else 1
+        for left in reversed(range(attempts)):
+            headers = {
+                "User-Agent": "realtime-token-service",
+                **self._credential.headers(),
+                **request.headers,
+            }
+            try:
+                response = self._exchange.exchange(request, headers, seconds=max(0.001, end - monotonic()))
+            except OSError as error:
+                if not left or is_permanent(error):
+                    raise
+            else:
+                if not left or response.status not in RETRYABLE_STATUSES:
+                    return response
+        raise AssertionError("the last attempt returns or raises")
+
+
+class ProxiedConnections:
+    """Sends by the proxy of a session: ``requests`` knows how to tunnel, and how to sign in at the proxy."""
+
+    def __init__(self, base_url: str, session: requests.Session) -> None:
+        self._base_url = base_url
+        self._session = session
+
+    def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
+        """Send once and read the answer."""
+        try:
+            answer = self._session.request(
+                request.method,
+                self._base_url + request.path,
+                data=request.body,
+                headers={**headers, "Accept-Encoding": "identity"},
+                timeout=seconds,
+                allow_redirects=False,
+            )
+        except requests.exceptions.ConnectionError as error:
+            if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
+                raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
+            raise
+        names = ((name.lower(), value) for name, value in answer.headers.items())
+        return Response(answer.status_code, dict(names), answer.content)
+
+
+def is_permanent(error: OSError) -> bool:
+    """Tell a failure that will be the same again: a certificate, a proxy, and time that is up."""
+    permanent = (
+        TimeoutError,
+        SSLError,
+        requests.exceptions.Timeout,
+        requests.exceptions.SSLError,
+        requests.exceptions.ProxyError,
+        requests.exceptions.ChunkedEncodingError,
+    )
+    return isinstance(error, permanent) and not isinstance(error, DISCONNECTED)
+
+
+@contextmanager
+def _total_deadline(seconds: float) -> Iterator[None]:
+    """Bound name lookup and sending too, where gevent can; elsewhere each step is bounded by what is left."""
+    if not gevent_bounds_sockets():
+        yield
+        return
+    with deadline(seconds):
+        yield
+
+
+def _timed_out(reason: str) -> UpstreamTimeoutError:
+    return UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason=reason)
+
+
+def _unreachable(error: OSError) -> ServiceError:
+    cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    inner = getattr(cause, "reason", None)  # urllib3 wraps once more; a TLS error has a reason too, in text
+    cause = inner if isinstance(inner, Exception) else cause
+    kinds = [type(error).__name__, type(cause).__name__] if cause is not error else [type(error).__name__]
+    return UpstreamUnavailableError(
+        "The Realtime API cannot be reached at the moment. Try again later.", reason=": ".join(kinds)
+    )
