@@ -107,6 +107,7 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, timeout=_CONNECT_SECONDS)
         self._context = context
         self._deadline = 0.0
+        self._outgoing: list[bytes] = []
 
     def connect(self) -> None:
         """Connect and shake hands. An interrupted handshake leaves its socket where ``close`` finds it."""
@@ -137,11 +138,17 @@ class _Connection(HTTPConnection):
             self.connect()
         open_socket: socket = self.sock
         open_socket.settimeout(seconds)
+        self._outgoing.clear()
+        self.request(method, path, body, headers)
         try:
-            self.request(method, path, body, headers)
+            super().send(b"".join(self._outgoing))
         except DISCONNECTED:
             return False
         return True
+
+    def send(self, data: Any) -> None:
+        """Collect what ``request`` sends in parts, so that one call and one segment carry it."""
+        self._outgoing.append(data)
 
     def getresponse(self) -> _Answer:
         """Return the answer, its head read."""

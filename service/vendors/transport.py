@@ -32,6 +32,9 @@ class Exchange(Protocol):
     def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
         """Return the whole answer; what it raises is told by ``KeptConnections.exchange``."""
 
+    def close(self) -> None:
+        """Close the connections that are idle."""
+
 
 class Transport:
     """Sends the requests that a vendor writes, below ``base_url``.
@@ -89,6 +92,10 @@ class Transport:
             return replace(response, body=self._credential.redact_key(response.body))
         return response
 
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._exchange.close()
+
     def _send_until(self, end: float, request: Request) -> Response:
         """Send, and once more after a failure that may pass, where that does no harm."""
         attempts = _ATTEMPTS if request.retryable else 1
@@ -133,6 +140,10 @@ class ProxiedConnections:
             raise
         names = ((name.lower(), value) for name, value in answer.headers.items())
         return Response(answer.status_code, dict(names), answer.content)
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._session.close()
 
 
 def is_permanent(error: OSError) -> bool:

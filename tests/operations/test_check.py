@@ -93,9 +93,7 @@ def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(s
     assert result.returncode == 1
     assert "✗ variable JWT_SECRET: " in result.stdout
     assert "✗ variable RATE_LIMIT_PER_USER: " in result.stdout
-    assert (
-        "✗ variable RATE_LIMIT_GLOBLA: is none that is read → rename it to RATE_LIMIT_GLOBAL" in result.stdout
-    )
+    assert "✗ variable RATE_LIMIT_GLOBLA: is not read → rename it to RATE_LIMIT_GLOBAL" in result.stdout
     assert "✓ key: " in result.stdout
     assert "marked" not in result.stdout + result.stderr
 
