@@ -88,6 +88,10 @@ class KeptConnections:
         while self._idle:
             self._idle.pop().close()
 
+    def __del__(self) -> None:
+        """Leave no socket open behind an app that is dropped."""
+        self.close()
+
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""
         while True:

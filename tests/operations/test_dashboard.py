@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from service.core.errors import RateLimitedError, RejectedCredentialsError
-from service.core.model import Grant, Served
+from service.core.model import Grant, Record
 from service.observe.metrics import Metrics
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "observe" / "dashboard.json"
@@ -17,12 +18,14 @@ SELECTOR = re.compile(r"(token_service_\w+)(?:\{([^}]*)\})?")
 def test_every_expression_names_samples_that_exist() -> None:
     """A metric or a label's value that is renamed must be renamed here, too."""
     metrics = Metrics()
-    metrics.begun()
-    metrics.served(Served("r", "POST", "/token", 200, 0.1, upstream_seconds=0.1))
-    metrics.minted(Grant("realtime", "gpt-realtime-2.1", {}, 60))
-    metrics.refused(RejectedCredentialsError("no"))
-    metrics.refused(RateLimitedError("no", limit="global", retry_after=1))
-    metrics.limit_storage("ok")
+    metrics.begin()
+    grant = Grant("realtime", "gpt-realtime-2.1", {}, 60)
+    minted = Record(
+        "r", "POST", "/token", 200, 0.1, event="mint", grant=grant, upstream_seconds=0.1, limit_storage="ok"
+    )
+    metrics.write(minted)
+    metrics.write(replace(minted, error=RejectedCredentialsError("no")))
+    metrics.write(replace(minted, error=RateLimitedError("no", limit="global", retry_after=1)))
     exposition = metrics.exposition().decode()
     panels = json.loads(DASHBOARD.read_text())["panels"]
     expressions = [target["expr"] for panel in panels for target in panel["targets"]]

@@ -19,7 +19,7 @@ import logging, structlog, warnings
 from service.observe import logs
 from service.observe.audit import Audit
 from service.core.errors import *
-from service.core.model import Caller, ClientSecret, Grant, Served
+from service.core.model import Caller, ClientSecret, Grant, Record
 caller = Caller("https://idp.example", "ada@example.com", {"email": "ada@example.com"}, "f" * 64)
 grant = Grant("realtime", "gpt-realtime-2.1", {"instructions": "be kind"}, 60)
 """
@@ -40,7 +40,9 @@ def test_a_request_gets_one_json_line() -> None:
     """With its id, its rule, its status and both durations in milliseconds."""
     (event,) = events("""
         logs.configure()
-        logs.RequestLog().write(Served("r-1", "POST", "/token", 200, 0.01234, upstream_seconds=0.01, user="f" * 64))
+        logs.RequestLog().write(
+            Record("r-1", "POST", "/token", 200, 0.01234, upstream_seconds=0.01, caller=caller)
+        )
     """)
     assert event.pop("timestamp")
     assert event == {
@@ -60,7 +62,7 @@ def test_a_request_gets_one_json_line() -> None:
 def test_probes_are_logged_at_debug_only(route: str) -> None:
     """What a balancer asks every few seconds must not bury the rest."""
     code = (
-        'logs.configure(level="{level}"); logs.RequestLog().write(Served("r", "GET", "{route}", 200, 0.001))'
+        'logs.configure(level="{level}"); logs.RequestLog().write(Record("r", "GET", "{route}", 200, 0.001))'
     )
     assert events(code.format(level="INFO", route=route)) == []
     assert [event["level"] for event in events(code.format(level="DEBUG", route=route))] == ["debug"]
@@ -131,7 +133,7 @@ def test_a_thread_that_dies_is_one_event_too() -> None:
 def test_the_console_has_colours_unless_they_are_unwanted() -> None:
     """https://no-color.org says how to say so."""
     code = (
-        'logs.configure(format="console"); logs.RequestLog().write(Served("r", "POST", "/token", 200, 0.1))'
+        'logs.configure(format="console"); logs.RequestLog().write(Record("r", "POST", "/token", 200, 0.1))'
     )
     assert "\x1b[" in written(code)
     plain = written("import os; os.environ['NO_COLOR'] = '1'\n" + code)
@@ -144,7 +146,7 @@ def test_a_mint_is_audited_without_its_secret() -> None:
     (event,) = events("""
         logs.configure()
         secret = ClientSecret("ek_treasure", 1756310470, {"id": "sess_1"}, {}, "req_1")
-        Audit().minted(caller, grant, secret, request_id="r-1")
+        Audit().write(Record("r-1", event="mint", caller=caller, grant=grant, result=secret))
     """)
     assert event["decision"] == "granted"
     assert event["user"] == "f" * 64
@@ -164,10 +166,10 @@ def test_a_refusal_is_audited_with_its_reason() -> None:
     unknown, limited, alarm = events("""
         logs.configure()
         audit = Audit()
-        audit.refused(InvalidTokenError("expired", kid="k1"), caller=None, grant=None, request_id="r-1")
+        audit.write(Record("r-1", event="mint", error=InvalidTokenError("expired", kid="k1")))
         limit = RateLimitedError("no", limit="user", retry_after=3)
-        audit.refused(limit, caller=caller, grant=grant, request_id="r-2")
-        audit.refused(RejectedCredentialsError("no"), caller=caller, grant=grant, request_id="r-3")
+        audit.write(Record("r-2", event="mint", caller=caller, grant=grant, error=limit))
+        audit.write(Record("r-3", event="mint", caller=caller, error=RejectedCredentialsError("no")))
     """)
     assert (unknown["code"], unknown["reason"], unknown["token_kid"]) == ("invalid_token", "expired", "k1")
     assert "user" not in unknown
@@ -175,11 +177,16 @@ def test_a_refusal_is_audited_with_its_reason() -> None:
     assert (alarm["code"], alarm["level"]) == ("upstream_rejected_credentials", "error")
 
 
+def test_a_request_without_an_action_is_not_audited() -> None:
+    """A probe or an unknown route grants nothing and refuses nothing."""
+    assert events("logs.configure(); Audit().write(Record('r', 'GET', '/healthz', 200))") == []
+
+
 def test_what_came_from_outside_is_bounded() -> None:
     """A megabyte of a token's header must not become a megabyte of log."""
     (event,) = events("""
         logs.configure()
-        Audit().refused(InvalidTokenError("bad", kid="k" * 10**6), caller=None, grant=None, request_id="r")
+        Audit().write(Record("r", event="mint", error=InvalidTokenError("bad", kid="k" * 10**6)))
     """)
     assert len(str(event)) < 1000
 

@@ -16,6 +16,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.core.errors import InvalidTokenError, RejectedSessionError
+from service.core.model import Record
 from service.observe.metrics import Metrics
 from tests.support.processes import ROOT, free_port, wait_until
 from tests.support.redis import running_redis
@@ -135,8 +136,8 @@ def test_the_vendors_own_codes_count_as_one() -> None:
     """There may be as many as it likes."""
     metrics = Metrics()
     for code in ("invalid_voice", "unknown_thing", None):
-        metrics.refused(RejectedSessionError("no", code=code))
-    metrics.refused(InvalidTokenError("expired"))
+        metrics.write(Record(event="mint", error=RejectedSessionError("no", code=code)))
+    metrics.write(Record(event="mint", error=InvalidTokenError("expired")))
     text = metrics.exposition().decode()
     assert 'refusals_total{code="rejected_session"} 2.0' in text
     assert 'refusals_total{code="invalid_request"} 1.0' in text

@@ -1,0 +1,129 @@
+"""An exchange needs no Flask, raises nothing, and records whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.core import errors
+from service.core.model import Caller, ClientSecret, Grant, TokenRequest
+from service.exchange import Exchange, Incoming, check_credential
+from service.http.schemas import TokenBody, parse_body
+from tests.support.authentication import AUDIENCE, ISSUER, NOW, SECRET, door
+from tests.support.limits import limits
+from tests.support.policies import policy
+from tests.support.tokens import sign
+
+MINTED = ClientSecret("ek_1", NOW + 60, {"id": "sess_1"}, {})
+
+
+@dataclass
+class Given:
+    """An action that does what a test tells it to, and the steps that were reached."""
+
+    then: Callable[[], ClientSecret] = lambda: MINTED
+    steps: list[str] = field(default_factory=list)
+    event: str = "mint"
+
+    def read(self, body: bytes) -> TokenRequest:
+        self.steps.append("read")
+        return parse_body(TokenBody, body)
+
+    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+        assert caller.subject
+        assert grant.model
+        self.steps.append("act")
+        return self.then()
+
+
+def good_token() -> str:
+    return sign(SECRET, iss=ISSUER, aud=AUDIENCE, iat=NOW, exp=NOW + 3600)
+
+
+def incoming(token: str | None = None, body: bytes = b"{}") -> Incoming:
+    return Incoming(f"Bearer {good_token() if token is None else token}", "198.51.100.1", lambda: body)
+
+
+@pytest.fixture
+def exchange() -> Exchange:
+    """Real parts, but for the vendor."""
+    authenticator = door().authenticator
+    return Exchange(authenticator, policy(), limits(per_user="1/minute", failed_auth="1/minute"))
+
+
+def test_what_is_granted_is_recorded_with_all_that_was_known(exchange: Exchange) -> None:
+    outcome = exchange.run(Given(), incoming())
+    record = outcome.record
+    assert outcome.result is record.result is MINTED
+    assert record.caller is not None
+    assert record.grant is not None
+    assert record.quota_headers["RateLimit-Policy"] == '"user";q=1;w=60'
+    assert (record.event, record.error, record.limit_storage) == ("mint", None, "ok")
+    assert record.upstream_seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "error", "steps"),
+    [
+        ("junk", b"{}", errors.InvalidTokenError, []),
+        (None, b"{", errors.InvalidJSONError, ["read"]),
+        (None, b'{"model": "gpt-4o"}', errors.ModelNotAllowedError, ["read"]),
+    ],
+)
+def test_what_is_refused_goes_no_further(
+    exchange: Exchange, token: str | None, body: bytes, error: type[Exception], steps: list[str]
+) -> None:
+    action = Given()
+    record = exchange.run(action, incoming(token, body)).record
+    assert (type(record.error), action.steps) == (error, steps)
+    assert (record.caller is None) is (token == "junk")
+    assert record.upstream_seconds is None
+
+
+def test_the_body_is_read_for_known_callers_only(exchange: Exchange) -> None:
+    def read() -> bytes:
+        pytest.fail("a stranger's body was read")
+
+    exchange.run(Given(), Incoming("Bearer junk", "198.51.100.1", read))
+
+
+def test_the_vendor_is_not_asked_once_a_limit_is_used_up(exchange: Exchange) -> None:
+    exchange.run(Given(), incoming())
+    action = Given()
+    record = exchange.run(action, incoming()).record
+    assert (type(record.error), action.steps) == (errors.RateLimitedError, ["read"])
+
+
+def test_an_unforeseen_exception_is_recorded_as_every_other_end_is(exchange: Exchange) -> None:
+    fault = RuntimeError("unforeseen")
+
+    def fail() -> ClientSecret:
+        raise fault
+
+    record = exchange.run(Given(fail), incoming()).record
+    assert (record.code, record.fault) == ("internal_error", fault)
+    assert record.caller is not None
+    assert record.upstream_seconds is not None
+
+
+def test_refused_credentials_are_counted_and_valid_ones_are_not(exchange: Exchange) -> None:
+    codes = [exchange.run(Given(), incoming("junk")).record.code for _ in range(2)]
+    assert codes == ["invalid_token", "rate_limit_exceeded"]
+    assert exchange.run(Given(), incoming()).record.error is None
+
+
+def test_a_missing_credential_is_not_counted(exchange: Exchange) -> None:
+    codes = {exchange.run(Given(), Incoming(None, "198.51.100.1", bytes)).record.code for _ in range(3)}
+    assert codes == {"missing_token"}
+
+
+def test_any_credential_is_counted_in_the_one_place(exchange: Exchange) -> None:
+    def refuse(_: str | None) -> None:
+        raise errors.InvalidTokenError("no")
+
+    with pytest.raises(errors.InvalidTokenError):
+        check_credential(exchange.limits, incoming(), refuse)
+    with pytest.raises(errors.RateLimitedError):
+        check_credential(exchange.limits, incoming(), refuse)

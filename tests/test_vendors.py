@@ -1,0 +1,218 @@
+"""A vendor's bytes are tested by calling it: requests as they are sent, and recorded answers as they came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from service.core import errors
+from service.core.model import Grant
+from service.vendors.base import PublicEndpoint, Request, Response
+from service.vendors.credentials import ApiKey
+from service.vendors.openai import OpenAI, retry_after
+from service.vendors.openai_beta import OpenAIBeta
+
+USER = "f" * 64
+ENDPOINT = PublicEndpoint("https://api.example/v1", organization="org-acme", project="proj_acme")
+MINTED = {
+    "value": "ek_68af296e8e408191a1120ab6383263c2",
+    "expires_at": 1_756_310_470,
+    "session": {"type": "realtime", "object": "realtime.session", "id": "sess_C9CiUVUzUzYIssh3ELY1d"},
+}
+BETA_MINTED = {
+    "id": "sess_001",
+    "object": "realtime.session",
+    "model": "gpt-realtime",
+    "voice": "ash",
+    "client_secret": {"value": "ek_abc123", "expires_at": 1_234_567_890},
+}
+REFUSED_VOICE = {
+    "error": {
+        "message": "Invalid value: 'nobody'. Supported values are: 'alloy', 'ash' and 'marin'.",
+        "type": "invalid_request_error",
+        "param": "session.audio.output.voice",
+        "code": "invalid_value",
+    }
+}
+
+
+def grant(session: dict[str, Any] | None = None, **changes: Any) -> Grant:
+    values = {"session_type": "realtime", "model": "gpt-realtime-2.1", "expires_in": 30}
+    session = {"type": "realtime", "model": "gpt-realtime-2.1"} if session is None else session
+    return Grant(session=session, **(values | changes))
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> Response:
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(status, {"x-request-id": "req_1", **headers}, sent)
+
+
+def sent(request: Request) -> tuple[str, str, Any]:
+    return request.method, request.path, json.loads(request.body)
+
+
+def test_a_mint_is_written_with_its_anchor_and_may_be_sent_twice() -> None:
+    session = {"type": "realtime", "model": "gpt-realtime-2.1", "instructions": "Sei höflich."}
+    request = OpenAI().mint(grant(session), USER)
+    expires_after = {"anchor": "created_at", "seconds": 30}
+    body = {"expires_after": expires_after, "session": session}
+    assert sent(request) == ("POST", "/realtime/client_secrets", body)
+    assert request.headers == {"Content-Type": "application/json", "OpenAI-Safety-Identifier": USER}
+    assert request.retryable
+
+
+def test_a_translation_goes_to_its_own_route_without_its_type() -> None:
+    session = {"type": "translation", "model": "gpt-realtime-translate"}
+    request = OpenAI().mint(grant(session, session_type="translation"), USER)
+    method, path, body = sent(request)
+    assert (method, path) == ("POST", "/realtime/translations/client_secrets")
+    assert body["session"] == {"model": "gpt-realtime-translate"}
+
+
+def test_the_beta_is_sent_the_flat_session_as_the_whole_body() -> None:
+    request = OpenAIBeta().mint(grant({"type": "realtime", "voice": "ash"}), USER)
+    assert sent(request) == ("POST", "/realtime/sessions", {"voice": "ash"})
+    assert request.headers["OpenAI-Beta"] == "realtime=v1"
+
+
+def test_no_request_of_a_vendor_holds_the_accounts_key() -> None:
+    """The transport adds it, asking the credential for each request."""
+    for vendor in (OpenAI(), OpenAIBeta()):
+        for request in (vendor.mint(grant(), USER), vendor.models()):
+            assert "Authorization" not in request.headers
+
+
+def test_todays_answer_is_kept_untouched() -> None:
+    secret = OpenAI().read_mint(answer(MINTED))
+    assert (secret.value, secret.expires_at) == (MINTED["value"], MINTED["expires_at"])
+    assert (secret.answer, secret.session) == (MINTED, MINTED["session"])
+    assert secret.upstream_request_id == "req_1"
+    assert MINTED["value"] not in repr(secret)
+
+
+def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
+    secret = OpenAIBeta().read_mint(answer(BETA_MINTED))
+    assert (secret.value, secret.expires_at) == ("ek_abc123", 1_234_567_890)
+    assert secret.session == {k: v for k, v in BETA_MINTED.items() if k != "client_secret"}
+
+
+@pytest.mark.parametrize("vendor", [OpenAI(), OpenAIBeta()], ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Bad gateway</html>",
+        b'{"value": "ek_trunc',
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        {},
+        {**MINTED, "value": ""},
+        {**MINTED, "expires_at": "soon"},
+        {**MINTED, "expires_at": True},
+        {**MINTED, "session": None},
+        {**BETA_MINTED, "client_secret": "ek_abc123"},
+    ],
+    ids=str,
+)
+def test_an_answer_without_a_usable_secret_is_an_upstream_error(vendor: OpenAI, body: Any) -> None:
+    with pytest.raises(errors.UpstreamError) as refused:
+        vendor.read_mint(answer(body))
+    assert "req_1" in str(refused.value.reason)
+    assert "ek_" not in str(refused.value.reason)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, errors.RejectedCredentialsError),
+        (403, errors.RejectedCredentialsError),
+        (429, errors.UpstreamRateLimitedError),
+        (502, errors.UpstreamUnavailableError),
+        (503, errors.UpstreamUnavailableError),
+        (504, errors.UpstreamUnavailableError),
+        (302, errors.UpstreamError),
+        (404, errors.UpstreamError),
+        (500, errors.UpstreamError),
+    ],
+)
+def test_each_status_has_its_error_without_the_vendors_words(
+    status: int, error: type[errors.ServiceError]
+) -> None:
+    found = OpenAI().error(answer({"error": {"message": "vendor's words", "code": "some_code"}}, status))
+    assert type(found) is error
+    assert "vendor's words" not in found.message
+    assert "some_code" in str(found.reason)
+
+
+def test_words_about_the_callers_own_session_are_passed_on() -> None:
+    with pytest.raises(errors.RejectedSessionError) as refused:
+        OpenAI().read_mint(answer(REFUSED_VOICE, 400))
+    said = REFUSED_VOICE["error"]
+    assert (refused.value.message, refused.value.param, refused.value.code) == (
+        said["message"],
+        said["param"],
+        said["code"],
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", {"error": "text"}, {"error": {"message": 1}}], ids=str)
+def test_a_400_without_words_is_an_upstream_error(body: Any) -> None:
+    assert type(OpenAI().error(answer(body, 400))) is errors.UpstreamError
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "Wed, 25 Nov 2026 17:00:00 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_the_vendors_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_a_connection_names_the_account_and_not_its_key() -> None:
+    today = OpenAI().connection("ek_1", grant(), ENDPOINT)
+    assert today == {
+        "url": "wss://api.example/v1/realtime?model=gpt-realtime-2.1",
+        "protocols": [
+            "realtime",
+            "openai-insecure-api-key.ek_1",
+            "openai-organization.org-acme",
+            "openai-project.proj_acme",
+        ],
+        "calls_url": "https://api.example/v1/realtime/calls",
+    }
+    beta = OpenAIBeta().connection("ek_1", grant(), ENDPOINT)
+    assert beta["protocols"] == [*today["protocols"], "openai-beta.realtime-v1"]
+
+
+@pytest.mark.parametrize(
+    ("session_type", "url", "calls"),
+    [
+        ("transcription", "wss://api.example/v1/realtime?intent=transcription", "/realtime/calls"),
+        ("translation", "wss://api.example/v1/realtime/translations?model=m", "/realtime/translations/calls"),
+    ],
+)
+def test_each_type_of_session_has_its_own_address(session_type: str, url: str, calls: str) -> None:
+    found = OpenAI().connection("ek_1", grant(session_type=session_type, model="m"), ENDPOINT)
+    assert found["url"] == url
+    assert found["calls_url"] == f"https://api.example/v1{calls}"
+
+
+def test_a_public_endpoint_has_no_place_for_a_key() -> None:
+    assert set(PublicEndpoint.__dataclass_fields__) == {"base_url", "organization", "project"}
+
+
+def test_a_key_is_never_shown_and_is_redacted_as_json_spells_it() -> None:
+    key = ApiKey('sk-"quoted"')
+    assert "quoted" not in repr(key)
+    assert key.headers()["Authorization"] == 'Bearer sk-"quoted"'
+    assert key.redact_key(b'{"m": "sk-\\"quoted\\""} sk-"quoted"') == b'{"m": "***"} ***'
