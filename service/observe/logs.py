@@ -64,6 +64,7 @@ def configure(
     logging.captureWarnings(capture=True)
     logging.getLogger("service").setLevel(level)
     logging.getLogger("gunicorn.error").setLevel(logging.INFO)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or ``flask run`` logs query strings
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
