@@ -134,6 +134,16 @@ def test_problems_of_several_variables_are_reported_together() -> None:
     assert set(problems_of({**GOOD, **wrong})) == set(wrong)
 
 
+def test_problems_come_in_the_contracts_order_and_each_once() -> None:
+    """REALTIME_API is read by two groups."""
+    wrong = {"PORT": "x", "TOKEN_TTL": "700", "REALTIME_API": "alpha", "METRICS_TOKEN": "a b"}
+
+    assert list(problems_of({**GOOD, **wrong})) == ["REALTIME_API", "TOKEN_TTL", "METRICS_TOKEN", "PORT"]
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environ({**GOOD, "REALTIME_API": "alpha"})
+    assert len(refused.value.problems) == 1
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [
@@ -191,6 +201,7 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
 
     assert "canary" not in repr(settings) + str(settings)
     assert "canary" not in repr(settings.vendor.credential)
+    assert "canary" not in repr(settings.vendor.endpoint)
 
 
 def test_a_short_longest_life_bounds_the_default_life_too() -> None:

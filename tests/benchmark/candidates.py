@@ -15,7 +15,7 @@ SERVICE = "service"
 SERVICE_REDIS = "service, Redis"
 SERVICE_TWO = "service, 2 processes"
 FLOOR = "floor"
-OWN_FLOOR = "floor, own adapter"
+OWN_FLOOR = "floor, own connections"
 EXPRESS = "Express"
 FASTAPI = "FastAPI"
 LITELLM = "LiteLLM"
@@ -95,7 +95,7 @@ def _floor(port: int, around: Surroundings) -> Candidate:
 def _own_floor(port: int, around: Surroundings) -> Candidate:
     usual = _floor(port, around)
     return replace(
-        usual, name=OWN_FLOOR, environment={**usual.environment, "FLOOR_ADAPTER": "own"}, loads=(BUSY,)
+        usual, name=OWN_FLOOR, environment={**usual.environment, "FLOOR_CONNECTIONS": "own"}, loads=(BUSY,)
     )
 
 
