@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +25,7 @@ EVENTS = {"tokens": "mint"}
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the views call. No member of it holds the vendor's key where a view could see it."""
+    """What the views call. What they tell clients comes from ``endpoint``, which has no place for a key."""
 
     exchange: Exchange
     vendor: Vendor
@@ -40,7 +41,7 @@ def token_routes(services: Services) -> Blueprint:
     @routes.post("/token")
     def token() -> Response:
         """Mint a client secret, with all a client needs to open the socket."""
-        grant, secret = mint(services, TokenBody)
+        grant, secret = mint(services, partial(parse_body, TokenBody))
         connection = services.vendor.connection(secret.value, grant, services.endpoint)
         return json_response(
             {
@@ -54,20 +55,20 @@ def token_routes(services: Services) -> Blueprint:
     @routes.post("/v1" + wire.CLIENT_SECRETS_PATH)
     def client_secrets() -> Response:
         """Mint for the vendor's own SDKs: its request, its response."""
-        _, secret = mint(services, ClientSecretBody)
+        _, secret = mint(services, partial(parse_drop_in, services.vendor, ClientSecretBody))
         return json_response(secret.answer)
 
     @routes.post("/v1" + wire.TRANSLATION_CLIENT_SECRETS_PATH)
     def translation_client_secrets() -> Response:
         """Mint for the vendor's own SDKs, a translation session."""
-        _, secret = mint(services, TranslationSecretBody)
+        _, secret = mint(services, partial(parse_drop_in, services.vendor, TranslationSecretBody))
         return json_response(secret.answer)
 
     return routes
 
 
-def mint(services: Services, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
-    """Run the exchange for one secret, and leave its record with the request.
+def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Grant, ClientSecret]:
+    """Run the exchange for one secret, and leave its record with the request. ``parse`` reads the route's body.
 
     Raises:
         ServiceError: the record's, for the error handler to answer.
@@ -77,7 +78,6 @@ def mint(services: Services, body: type[RequestBody]) -> tuple[Grant, ClientSecr
         proxy_hops=http.trusted_proxy_hops,
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
-    parse = partial(parse_drop_in if body is not TokenBody else parse_token, body, services.vendor)
     outcome = services.exchange.run(Mint(parse, services.vendor, services.transport), incoming)
     request.note(outcome.record)
     if outcome.result is None or outcome.record.grant is None:
@@ -85,12 +85,7 @@ def mint(services: Services, body: type[RequestBody]) -> tuple[Grant, ClientSecr
     return outcome.record.grant, outcome.result
 
 
-def parse_token(body: type[RequestBody], _vendor: Vendor, raw: bytes) -> TokenRequest:
-    """Read a body of this service's own route."""
-    return parse_body(body, raw)
-
-
-def parse_drop_in(body: type[RequestBody], vendor: Vendor, raw: bytes) -> TokenRequest:
+def parse_drop_in(vendor: Vendor, body: type[RequestBody], raw: bytes) -> TokenRequest:
     """Read a body of a drop-in route.
 
     Raises:
