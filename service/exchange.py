@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
 from service.core.errors import InternalError, InvalidTokenError, ServiceError
@@ -70,28 +70,29 @@ class Exchange:
     policy: Policy
     limits: RateLimits
 
-    def run(self, action: Action[Result], incoming: Incoming) -> Outcome[Result]:
-        """Do what is asked for. Nothing is raised: an error is a fact of the record, as every other."""
-        record = Record(event=action.event)
+    def run(self, action: Action[Result], incoming: Incoming, known: Record) -> Outcome[Result]:
+        """Do what is asked for, and add to what is ``known`` of the request.
+
+        Nothing is raised: an error is a fact of the record, as every other.
+        """
+        facts: dict[str, Any] = {"event": action.event}
         result: Result | None = None
         try:
-            caller = check_credential(self.limits, incoming, self.authenticator.authenticate)
-            record = replace(record, caller=caller)
-            grant = self.policy.decide(caller, action.read(incoming.read_body()))
-            record = replace(record, grant=grant)
-            quota = self.limits.acquire(caller)
-            record = replace(record, quota_headers=quota.headers)
+            facts["caller"] = caller = check_credential(
+                self.limits, incoming, self.authenticator.authenticate
+            )
+            facts["grant"] = grant = self.policy.decide(caller, action.read(incoming.read_body()))
+            facts["quota_headers"] = self.limits.acquire(caller).headers
             started = perf_counter()
             try:
-                result = action.act(caller, grant)
+                facts["result"] = result = action.act(caller, grant)
             finally:
-                record = replace(record, upstream_seconds=perf_counter() - started)
-            record = replace(record, result=result)
+                facts["upstream_seconds"] = perf_counter() - started
         except ServiceError as error:
-            record = replace(record, error=error)
+            facts["error"] = error
         except Exception as fault:  # noqa: BLE001 - a fault of our own is recorded as every other end is
-            record = replace(record, error=InternalError(), fault=fault)
-        return Outcome(replace(record, limit_storage=self.limits.state()), result)
+            facts |= {"error": InternalError(), "fault": fault}
+        return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
 
 
 def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.core import errors
-from service.core.model import Caller, ClientSecret, Grant, TokenRequest
+from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.exchange import Exchange, Incoming, check_credential
 from service.http.schemas import TokenBody, parse_body
 from tests.support.authentication import AUDIENCE, ISSUER, NOW, SECRET, door
@@ -16,6 +16,7 @@ from tests.support.limits import limits
 from tests.support.policies import policy
 from tests.support.tokens import sign
 
+KNOWN = Record(request_id="r-1")
 MINTED = ClientSecret("ek_1", NOW + 60, {"id": "sess_1"}, {})
 
 
@@ -54,13 +55,14 @@ def exchange() -> Exchange:
 
 
 def test_what_is_granted_is_recorded_with_all_that_was_known(exchange: Exchange) -> None:
-    outcome = exchange.run(Given(), incoming())
+    outcome = exchange.run(Given(), incoming(), KNOWN)
     record = outcome.record
     assert outcome.result is record.result is MINTED
     assert record.caller is not None
     assert record.grant is not None
     assert record.quota_headers["RateLimit-Policy"] == '"user";q=1;w=60'
-    assert (record.event, record.error, record.limit_storage) == ("mint", None, "ok")
+    assert (record.request_id, record.event, record.error) == ("r-1", "mint", None)
+    assert record.limit_storage == "ok"
     assert record.upstream_seconds is not None
 
 
@@ -76,7 +78,7 @@ def test_what_is_refused_goes_no_further(
     exchange: Exchange, token: str | None, body: bytes, error: type[Exception], steps: list[str]
 ) -> None:
     action = Given()
-    record = exchange.run(action, incoming(token, body)).record
+    record = exchange.run(action, incoming(token, body), KNOWN).record
     assert (type(record.error), action.steps) == (error, steps)
     assert (record.caller is None) is (token == "junk")
     assert record.upstream_seconds is None
@@ -86,13 +88,13 @@ def test_the_body_is_read_for_known_callers_only(exchange: Exchange) -> None:
     def read() -> bytes:
         pytest.fail("a stranger's body was read")
 
-    exchange.run(Given(), Incoming("Bearer junk", "198.51.100.1", read))
+    exchange.run(Given(), Incoming("Bearer junk", "198.51.100.1", read), KNOWN)
 
 
 def test_the_vendor_is_not_asked_once_a_limit_is_used_up(exchange: Exchange) -> None:
-    exchange.run(Given(), incoming())
+    exchange.run(Given(), incoming(), KNOWN)
     action = Given()
-    record = exchange.run(action, incoming()).record
+    record = exchange.run(action, incoming(), KNOWN).record
     assert (type(record.error), action.steps) == (errors.RateLimitedError, ["read"])
 
 
@@ -102,20 +104,22 @@ def test_an_unforeseen_exception_is_recorded_as_every_other_end_is(exchange: Exc
     def fail() -> ClientSecret:
         raise fault
 
-    record = exchange.run(Given(fail), incoming()).record
+    record = exchange.run(Given(fail), incoming(), KNOWN).record
     assert (record.code, record.fault) == ("internal_error", fault)
     assert record.caller is not None
     assert record.upstream_seconds is not None
 
 
 def test_refused_credentials_are_counted_and_valid_ones_are_not(exchange: Exchange) -> None:
-    codes = [exchange.run(Given(), incoming("junk")).record.code for _ in range(2)]
+    codes = [exchange.run(Given(), incoming("junk"), KNOWN).record.code for _ in range(2)]
     assert codes == ["invalid_token", "rate_limit_exceeded"]
-    assert exchange.run(Given(), incoming()).record.error is None
+    assert exchange.run(Given(), incoming(), KNOWN).record.error is None
 
 
 def test_a_missing_credential_is_not_counted(exchange: Exchange) -> None:
-    codes = {exchange.run(Given(), Incoming(None, "198.51.100.1", bytes)).record.code for _ in range(3)}
+    codes = {
+        exchange.run(Given(), Incoming(None, "198.51.100.1", bytes), KNOWN).record.code for _ in range(3)
+    }
     assert codes == {"missing_token"}
 
 

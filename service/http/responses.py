@@ -10,7 +10,8 @@ from secrets import token_hex
 from time import perf_counter
 from typing import Any, cast
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response
+from flask.globals import request_ctx
 from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -41,15 +42,10 @@ class RecordedRequest(Request):
         self.started = perf_counter()
         self.record = Record(request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16))
 
-    def note(self, record: Record) -> None:
-        """Take over what an exchange recorded of this request."""
-        self.record = replace(record, request_id=self.record.request_id)
-
     def note_fault(self, fault: Exception, event: str | None) -> InternalError:
         """Record an unforeseen exception, and return the error to answer with."""
         error = InternalError()
-        event = self.record.event or event
-        self.record = replace(self.record, error=error, fault=fault, event=event)
+        self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
         return error
 
     def incoming(self, *, proxy_hops: int, read_body: Callable[[], bytes] = bytes) -> Incoming:
@@ -59,8 +55,8 @@ class RecordedRequest(Request):
 
 
 def current_request() -> RecordedRequest:
-    """Return the request that is being answered."""
-    return cast("RecordedRequest", request)
+    """Return the request that is being answered: itself, since each use of Flask's proxy would look it up anew."""
+    return cast("RecordedRequest", request_ctx.request)
 
 
 def json_response(
@@ -92,7 +88,7 @@ def install(
         return response
 
     def answer_unexpected(fault: Exception) -> Response:
-        event = events.get(request.blueprint or "")
+        event = events.get(current_request().blueprint or "")
         return _answer_service_error(current_request().note_fault(fault, event))
 
     app.before_request(begin)
@@ -128,9 +124,10 @@ def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
 
 def _finish_headers(response: Response) -> Response:
     """Add what every response carries. No route sets these itself, so nothing has to be replaced."""
-    record = current_request().record
+    answered = current_request()
+    record = answered.record
     added = {"X-Request-Id": record.request_id, "X-Content-Type-Options": "nosniff", **record.quota_headers}
-    if request.endpoint != "static":
+    if answered.endpoint != "static":
         added["Cache-Control"] = "no-store"
     for name, value in added.items():
         response.headers.add(name, value)
@@ -149,7 +146,8 @@ def _complete(answered: RecordedRequest, response: Response) -> Record:
 
 def _answer_service_error(error: ServiceError) -> Response:
     answered = current_request()
-    answered.record = replace(answered.record, error=error)
+    if answered.record.error is not error:
+        answered.record = replace(answered.record, error=error)
     return json_response(error.body, error.status, error.headers)
 
 

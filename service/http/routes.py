@@ -78,8 +78,9 @@ def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Gr
         proxy_hops=http.trusted_proxy_hops,
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
-    outcome = services.exchange.run(Mint(parse, services.vendor, services.transport), incoming)
-    request.note(outcome.record)
+    action = Mint(parse, services.vendor, services.transport)
+    outcome = services.exchange.run(action, incoming, request.record)
+    request.record = outcome.record
     if outcome.result is None or outcome.record.grant is None:
         raise outcome.record.error or InternalError()
     return outcome.record.grant, outcome.result
