@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -16,7 +16,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.errors import UpstreamUnavailableError
+from service.core.errors import UpstreamError, UpstreamUnavailableError
+from service.sandbox.tls import write_certificate
 from service.vendors.credentials import ApiKey
 from service.vendors.openai import OpenAI
 from service.vendors.outbound import Network
@@ -24,6 +25,7 @@ from service.vendors.transport import Transport
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
+from tests.test_transport import Serve, an_answer
 
 
 @dataclass
@@ -109,6 +111,30 @@ def test_a_host_of_no_proxy_is_reached_without_it(vendor: Sandbox) -> None:
     ):
         assert service.token().status_code == 200
         assert proxy.asked == []
+
+
+def test_an_interim_response_by_a_proxy_gives_nobody_the_answer_to_another(tmp_path: Path) -> None:
+    """urllib3 takes it for the answer; the real one would be the next caller's."""
+    answers = iter(("Alice's", "Bob's"))
+    early = [b"HTTP/1.1 103 Early Hints\r\n\r\n"]
+
+    def answer_late(connection: socket.socket) -> None:
+        while connection.recv(65_536):
+            if early:
+                connection.sendall(early.pop())
+            connection.sendall(an_answer(next(answers)))
+
+    certificate = write_certificate(tmp_path)
+    with ExitStack() as stack, running_proxy() as proxy:
+        host, _ = Serve(stack, certificate)(answer_late)
+        network = Network(ca_bundle=str(certificate.authority), https_proxy=proxy.url)
+        transport = Transport(host.url, credential=ApiKey("sk-test"), network=network, timeout=5)
+        stack.callback(transport.close)
+        with pytest.raises(UpstreamError):
+            transport.send(OpenAI().models())
+        assert transport.send(OpenAI().models()).body == b"Bob's"
+        assert host.connections == 2
+        assert len(proxy.asked) == 2
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -> None:

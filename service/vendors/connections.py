@@ -36,7 +36,7 @@ _BLOCK_BYTES: Final = 16_384
 """A whole TLS record (RFC 8446 §5.1)."""
 _MAX_HEAD_BYTES: Final = 65_536
 """As http.client bounds one line of it; interim responses count with it."""
-_MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
 
 
@@ -252,7 +252,7 @@ class _Incoming(io.RawIOBase):
         if not count and self._received and self.is_head:
             raise IncompleteRead(b"")
         self._received += count
-        if self._received > (_MAX_HEAD_BYTES if self.is_head else _MAX_ANSWER_BYTES):
+        if self._received > (_MAX_HEAD_BYTES if self.is_head else MAX_ANSWER_BYTES):
             raise HTTPException("The answer is longer than one could be.")
         return count
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from http.client import HTTPException
 from ssl import SSLError
 from time import monotonic
@@ -16,14 +17,12 @@ from urllib3.exceptions import ReadTimeoutError
 from service.core.deadline import DeadlineExceededError, deadline, gevent_bounds_sockets
 from service.core.errors import ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.vendors.base import Request, Response
-from service.vendors.connections import DISCONNECTED, KeptConnections
+from service.vendors.connections import DISCONNECTED, MAX_ANSWER_BYTES, KeptConnections
 from service.vendors.credentials import Credential
 from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network
 
 _ATTEMPTS: Final = 2
-_FIRST_REFUSAL: Final = 300
-"""The lowest status whose body is an error."""
 
 
 class Exchange(Protocol):
@@ -88,7 +87,7 @@ class Transport:
         except ValueError as error:
             # By name only: the text holds the header, and with it perhaps the key.
             raise bad_response(type(error).__name__) from None
-        if response.status >= _FIRST_REFUSAL:
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
             return replace(response, body=self._credential.redact_key(response.body))
         return response
 
@@ -126,24 +125,40 @@ class ProxiedConnections:
     def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
         """Send once and read the answer."""
         try:
-            answer = self._session.request(
+            with self._session.request(
                 request.method,
                 self._base_url + request.path,
                 data=request.body,
                 headers={**headers, "Accept-Encoding": "identity"},
                 timeout=seconds,
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as answer:
+                body = _read_bounded(answer)
         except requests.exceptions.ConnectionError as error:
             if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
                 raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
             raise
         names = ((name.lower(), value) for name, value in answer.headers.items())
-        return Response(answer.status_code, dict(names), answer.content)
+        return Response(answer.status_code, dict(names), body)
 
     def close(self) -> None:
         """Close the connections that are idle."""
         self._session.close()
+
+
+def _read_bounded(answer: requests.Response) -> bytes:
+    """Read the body. What is raised here closes the connection, which the next caller would read the rest of."""
+    if (
+        answer.status_code < HTTPStatus.OK
+    ):  # urllib3 takes an interim response (RFC 9110 §15.2) for the answer
+        raise HTTPException("An interim response came by the proxy.")
+    body = bytearray()
+    for part in answer.iter_content(65_536):
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise HTTPException("The answer is longer than one could be.")
+    return bytes(body)
 
 
 def is_permanent(error: OSError) -> bool:
