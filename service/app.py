@@ -25,14 +25,14 @@ from service.http import responses
 from service.http.openapi.description import describe
 from service.http.probes import probe_routes
 from service.http.routes import Parts, token_routes
-from service.limits.counting import failover_for
-from service.limits.extension import attach
-from service.limits.limiter import RateLimits
+from service.limits import build as build_limits
 from service.limits.replay import StorageReplayGuard
 from service.observe import logs
 from service.observe.audit import Audit
 from service.observe.metrics import Metrics, Unmeasured
 from service.settings import Settings
+from service.store import Store
+from service.store import build as build_store
 from service.vendors.outbound import Network
 from service.vendors.settings import UpstreamSettings
 from service.vendors.upstream import Upstream
@@ -45,11 +45,13 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False  # a redirect to the merged path would name this host in the clear
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the vendor's answer keeps its order
     network = network_of(settings)
-    limits = limits_of(settings, app)
+    store = build_store(settings)
+    limits = build_limits(settings, store)
+    limits.init_app(app)
     metrics = Metrics() if settings.metrics_token else Unmeasured()
     key_set = key_set_of(settings, network)
     parts = Parts(
-        authenticator=authenticator_of(settings, key_set, limits),
+        authenticator=authenticator_of(settings, key_set, store),
         policy=settings.policy,
         limits=limits,
         upstream=upstream_of(settings, network),
@@ -104,7 +106,7 @@ def keys_of(settings: Settings, key_set: JwksKeys | None) -> KeySource:
     return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
 
 
-def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateLimits) -> Authenticator:
+def authenticator_of(settings: Settings, key_set: JwksKeys | None, store: Store) -> Authenticator:
     """Make the part that knows whom a token speaks of."""
     rules = TokenRules(
         issuer=settings.jwt_issuer or "",
@@ -121,7 +123,7 @@ def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateL
         rules=rules,
         pseudonym_key=settings.pseudonym_key,
         clock=time.time,
-        replay_guard=StorageReplayGuard(limits.counter) if settings.jwt_single_use else None,
+        replay_guard=StorageReplayGuard(store) if settings.jwt_single_use else None,
     )
 
 
@@ -141,18 +143,6 @@ def description_of(settings: Settings) -> Mapping[str, Any]:
         profiles=bool(settings.session_policy and settings.session_policy.profiles),
         beta=settings.beta,
     )
-
-
-def limits_of(settings: Settings, app: Flask) -> RateLimits:
-    """Make the part that counts."""
-    strategy = attach(
-        app,
-        url=settings.storage_url,
-        strategy=settings.rate_limit_strategy,
-        on_heroku=settings.on_heroku,
-    )
-    counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
-    return RateLimits(settings.limit_rules, counter)
 
 
 def warnings_of(settings: Settings) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from service.core.environment import ConfigurationError, Problem
 from service.http.settings import ServingSettings
 from service.limits.settings import LimitSettings
 from service.policy.settings import PolicySettings
+from service.store.settings import StoreSettings
 from service.vendors.settings import UpstreamSettings
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, UpstreamSettings):
+class Settings(ServingSettings, LimitSettings, StoreSettings, PolicySettings, AuthSettings, UpstreamSettings):
     """All of them. A command that needs fewer reads one group alone, with ``Group.from_environ``."""
 
     @property
@@ -41,7 +42,7 @@ class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, Ups
     @property
     def processes(self) -> int:
         """How many worker processes may run: one where limits are counted in its memory."""
-        return 1 if self.counts_in_memory else self.web_concurrency
+        return 1 if self.is_memory else self.web_concurrency
 
 
 @cache

@@ -16,11 +16,10 @@ from service.check.variables import check_variables
 from service.check.vendor import check_vendor
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
 from service.http.settings import ServingSettings
-from service.limits.counting import open_counter
 from service.limits.settings import LimitSettings
-from service.limits.storage import mask_url
 from service.policy.settings import PolicySettings
 from service.settings import Settings
+from service.store.settings import StoreSettings
 from service.vendors.outbound import Network
 from service.vendors.settings import UpstreamSettings
 
@@ -34,6 +33,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     policy = _group(PolicySettings, environ)
     auth = _group(AuthSettings, environ)
     limits = _group(LimitSettings, environ)
+    storage = _group(StoreSettings, environ)
     serving = _group(ServingSettings, environ)
     network = network_of(upstream) if upstream else Network()
     planned: dict[str, Check] = {
@@ -45,11 +45,12 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
         )
     if auth:
         planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
+    if storage:
+        planned["limit storage"] = lambda: [check_storage(storage)]
     if limits:
-        planned["limit storage"] = lambda: [_storage(limits)]
         planned["proxies"] = lambda: [check_proxies(find_host(environ), limits.trusted_proxy_hops)]
-    if limits and serving:
-        planned["workers"] = lambda: [_workers(limits, serving)]
+    if storage and serving:
+        planned["workers"] = lambda: [_workers(storage, serving)]
     return planned
 
 
@@ -68,19 +69,11 @@ def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
     return ()
 
 
-def _storage(limits: LimitSettings) -> Finding:
-    url = limits.storage_url.get_secret_value()
-    return check_storage(
-        lambda: open_counter(url, limits.rate_limit_strategy, on_heroku=limits.on_heroku),
-        shown=mask_url(url),
-    )
-
-
-def _workers(limits: LimitSettings, serving: ServingSettings) -> Finding:
+def _workers(storage: StoreSettings, serving: ServingSettings) -> Finding:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     return check_workers(
         wanted=serving.web_concurrency,
-        in_memory=limits.counts_in_memory,
+        in_memory=storage.is_memory,
         connections=serving.web_connections,
         files=files,
     )

@@ -23,6 +23,8 @@
     │   ├── UpstreamRateLimitedError           503
     │   ├── UpstreamUnavailableError           503
     │   ├── RateLimitStorageUnavailableError   503
+    │   │   ├── StorageFailureError            503
+    │   │   └── StorageBusyError               503
     │   └── IdentityProviderUnavailableError   503
     └── UpstreamTimeoutError       504
 
@@ -289,6 +291,22 @@ class RateLimitStorageUnavailableError(UnavailableError):
     """The limit storage is away and ``RATE_LIMIT_ON_STORAGE_FAILURE`` is ``deny``."""
 
     code = "rate_limit_storage_unavailable"
+
+
+class StorageFailureError(RateLimitStorageUnavailableError):
+    """The storage failed, or is known to be away. ``reason`` is for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "Requests cannot be counted at the moment. Try again shortly.", reason=reason, retry_after=1.0
+        )
+
+
+class StorageBusyError(RateLimitStorageUnavailableError):
+    """No connection to the storage was free in time: this process is overloaded, and the storage not to blame."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The service is overloaded. Try again shortly.", reason=reason, retry_after=1.0)
 
 
 class IdentityProviderUnavailableError(UnavailableError):

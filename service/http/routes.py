@@ -102,7 +102,7 @@ def issue(parts: Parts, body: type[RequestBody]) -> tuple[Grant, ClientSecret]:
         trace.grant = grant = parts.policy.decide(
             caller, parse_body(body, read_json(request, max_bytes=parts.max_body_bytes))
         )
-        trace.quota = parts.limits.reserve(caller)
+        trace.quota = parts.limits.acquire(caller)
         secret = mint(parts.upstream, grant, caller, trace)
     parts.audit.minted(caller, grant, secret, request_id=trace.request_id)
     parts.metrics.minted(grant)
@@ -129,7 +129,7 @@ def authenticate(parts: Parts) -> Caller:
     except InvalidTokenError:
         forwarded_for = request.headers.get("X-Forwarded-For")
         address = client_address(request.remote_addr, forwarded_for, parts.trusted_proxy_hops)
-        parts.limits.refuse_failed_auth(address)
+        parts.limits.count_failed_auth(address)
         raise
 
 

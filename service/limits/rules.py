@@ -1,21 +1,136 @@
-"""What the admin allows: which windows bound whom. Pure."""
+"""What the admin allows: the notation of limits, windows, and which of them bound whom."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from hashlib import blake2b
+from ipaddress import IPv6Network, ip_network
+from typing import Final, Literal, Self
 
-from limits import RateLimitItem
+from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 
-from service.core.claims import find_claim, is_user_editable
+from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
-from service.limits.window import Bucket, Window, windows_of
+
+Scope = Literal["user", "global", "address"]
+
+EXAMPLE: Final = "10/minute;100/hour"
+MAX_AMOUNT: Final = 1_000_000_000
+MAX_SECONDS: Final = 10 * 366 * 86_400
+ADDRESS_BUCKETS: Final = 2048
+NETWORK_BUCKETS: Final = 512
+"""How many buckets all strangers share, by the hash of an address or network: some 150 bytes each, 1 MB in all."""
+
+NETWORK_FACTOR: Final = 10
+"""How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""
+
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+class Window(RateLimitItemPerSecond):
+    """At most ``amount`` requests within a number of seconds.
+
+    Unlike the library's own items, the key leaves the amount out: a user whose new token names another tier,
+    or whose admin changed a limit, goes on with the count already there and finds no fresh bucket.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, amount: int, seconds: int) -> None:
+        super().__init__(amount, seconds, namespace="realtime-token")
+
+    @property
+    def seconds(self) -> int:
+        """How long the window is."""
+        return self.multiples
+
+    @property
+    def span(self) -> str:
+        """How long the window is, in words: ``1 minute``."""
+        unit, length = next((unit, length) for unit, length in _UNITS if self.seconds % length == 0)
+        number = self.seconds // length
+        return f"{number} {unit}{'s' if number > 1 else ''}"
+
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """Name the counter: ``user/IDENTITY/60``."""
+        return "/".join([*map(str, identifiers), str(self.seconds)])
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One window of one user, of some addresses, or of everybody together (``identity`` then says ``all``).
+
+    One that is not ``enforced`` only counts: a window that another tier has, in case the user changes to it.
+    """
+
+    scope: Scope
+    identity: str
+    window: Window
+    enforced: bool = True
+
+    @property
+    def key(self) -> str:
+        """The counter's name in the storage, without the prefix and the strategy."""
+        return self.window.key_for(self.scope, self.identity)
+
+
+def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Read the notation of the ``limits`` library, once, at start: what does not parse must never mean no limit.
+
+    Raises:
+        ValueError: the notation is wrong, or a limit would admit nobody.
+    """
+    try:
+        items = tuple(parse_many(text))
+    except ValueError:
+        items = ()
+    if not items:
+        raise ValueError(
+            f"is not a limit; write for example {EXAMPLE} (second, minute, hour, day, month or year)"
+        )
+    if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
+        raise ValueError(f"would admit nobody; each limit needs at least 1, for example {EXAMPLE}")
+    if any(item.amount > MAX_AMOUNT or item.get_expiry() > MAX_SECONDS for item in items):
+        raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
+    return items
+
+
+def parse_tiers(text: str) -> Mapping[str, tuple[RateLimitItem, ...]]:
+    """Read ``{"pro": "60/minute;1000/hour"}``.
+
+    Raises:
+        ValueError: naming the tier that is wrong.
+    """
+    example = '{"pro": "60/minute;1000/hour"}'
+    try:
+        tiers = json.loads(text)
+    except ValueError:
+        raise ValueError(f"is not JSON; write for example {example}") from None
+    if not isinstance(tiers, dict) or not all(isinstance(limits, str) for limits in tiers.values()):
+        raise ValueError(f"must be an object of limits by tier, for example {example}")
+    parsed = {}
+    for tier, limits in tiers.items():
+        try:
+            parsed[tier] = parse_limits(limits)
+        except ValueError as error:
+            raise ValueError(f"tier {tier!r} {error}") from None
+    return parsed
+
+
+def build_windows(items: Iterable[RateLimitItem]) -> tuple[Window, ...]:
+    """Make one window for each length, the strictest, shortest first: two of one length would share a counter."""
+    strictest: dict[int, int] = {}
+    for item in items:
+        seconds = item.get_expiry()
+        strictest[seconds] = min(item.amount, strictest.get(seconds, item.amount))
+    return tuple(Window(amount, seconds) for seconds, amount in sorted(strictest.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRules:
-    """The admin's limits, parsed."""
+    """The admin's limits, parsed. ``tiers`` are in the order in which they are written."""
 
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
@@ -24,7 +139,7 @@ class LimitRules:
     tier_claim: str
 
     @classmethod
-    def of(
+    def from_items(
         cls,
         *,
         user: Iterable[RateLimitItem],
@@ -33,34 +148,63 @@ class LimitRules:
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
     ) -> Self:
-        """Take the limits as the notation gives them."""
+        """Build the rules from limits as the notation gives them."""
         return cls(
-            user=windows_of(user),
-            everybody=windows_of(everybody),
-            failed_auth=windows_of(failed_auth),
-            tiers={tier: windows_of(items) for tier, items in tiers.items()},
+            user=build_windows(user),
+            everybody=build_windows(everybody),
+            failed_auth=build_windows(failed_auth),
+            tiers={tier: build_windows(items) for tier, items in tiers.items()},
             tier_claim=tier_claim,
         )
 
-    def user_windows(self, tier: object) -> tuple[Window, ...]:
-        """Those of a tier, or the default ones where the tier is not one of ours."""
-        return self.tiers.get(tier, self.user) if isinstance(tier, str) else self.user
+    def tier_of(self, caller: Caller) -> str | None:
+        """Find the caller's tier: of several that the claim names, the one written first in ``tiers``."""
+        if not self.tiers:
+            return None
+        named = claim_values(caller.claims, self.tier_claim)
+        return next((tier for tier in self.tiers if tier in named), None)
 
-    def user_buckets(self, caller: Caller) -> tuple[Bucket, ...]:
-        """What bounds this caller alone."""
-        windows = self.user_windows(find_claim(caller.claims, self.tier_claim)) if self.tiers else self.user
-        return tuple(Bucket("user", caller.pseudonym, window) for window in windows)
+    def user_buckets(self, identity: str, tier: str | None = None) -> tuple[Bucket, ...]:
+        """List the buckets of one user: enforced those of the tier, counted those that other tiers have.
+
+        So a user who changes to a tier with other window lengths does not start with an unused quota.
+        """
+        windows = self.tiers[tier] if tier is not None else self.user
+        enforced = {window.seconds for window in windows}
+        others: dict[int, int] = {}
+        for window in (window for group in (self.user, *self.tiers.values()) for window in group):
+            if window.seconds not in enforced:
+                others[window.seconds] = max(window.amount, others.get(window.seconds, 0))
+        counted = (
+            Bucket("user", identity, Window(amount, seconds), enforced=False)
+            for seconds, amount in sorted(others.items())
+        )
+        return (*(Bucket("user", identity, window) for window in windows), *counted)
 
     def global_buckets(self) -> tuple[Bucket, ...]:
-        """What bounds all callers together."""
+        """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
 
     def address_buckets(self, address: str) -> tuple[Bucket, ...]:
-        """What bounds refused credentials from one address."""
-        return tuple(Bucket("address", address, window) for window in self.failed_auth)
+        """List what bounds refused credentials from one client: an IPv4 address, or an IPv6 /64 and its /48.
+
+        Their number is fixed, whoever calls from wherever; addresses that share one are refused a little early.
+        """
+        buckets = [
+            Bucket("address", _hashed(address, ADDRESS_BUCKETS), window) for window in self.failed_auth
+        ]
+        try:
+            network = ip_network(address, strict=False)
+        except ValueError:
+            return tuple(buckets)
+        if isinstance(network, IPv6Network):
+            name = "network-" + _hashed(str(network.supernet(new_prefix=48)), NETWORK_BUCKETS)
+            wider = (Window(NETWORK_FACTOR * window.amount, window.seconds) for window in self.failed_auth)
+            buckets += [Bucket("address", name, window) for window in wider]
+        return tuple(buckets)
 
     def warnings(self) -> tuple[str, ...]:
-        """What the admin should know at start."""
+        """Say what the admin should know at start."""
         if not self.tiers or not is_user_editable(self.tier_claim):
             return ()
         warning = (
@@ -68,3 +212,7 @@ class LimitRules:
             "their tier; use a claim that only your server writes, such as app_metadata.plan"
         )
         return (warning,)
+
+
+def _hashed(text: str, buckets: int) -> str:
+    return str(int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) % buckets)

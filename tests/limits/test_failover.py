@@ -17,7 +17,7 @@ import pytest
 
 from service.core.errors import RateLimitStorageUnavailableError
 from service.core.model import Caller
-from service.limits.failover import PROBE_EVERY
+from service.store.breaker import PROBE_INTERVAL
 from tests.support.limits import client, limits
 from tests.support.processes import PYTHON, ROOT, bare_environ, wait_until
 from tests.support.redis import RedisServer
@@ -48,7 +48,7 @@ def test_without_the_storage_deny_refuses_everybody() -> None:
     user = client(limits(REFUSING, on_storage_failure="deny"))
     for _ in range(2):
         with answered_in_time(), pytest.raises(RateLimitStorageUnavailableError) as refused:
-            user.limits.reserve(user.caller)
+            user.limits.acquire(user.caller)
         assert int(refused.value.headers["Retry-After"]) >= 1
     assert user.limits.state() == "unavailable"
 
@@ -75,7 +75,7 @@ def test_a_storage_that_was_killed_and_started_again_is_used_again(own_redis: Re
     own_redis.kill()
     with answered_in_time():
         assert user.is_admitted()
-    time.sleep(1.5 * PROBE_EVERY)  # it is asked meanwhile, and must not be believed to be back
+    time.sleep(1.5 * PROBE_INTERVAL)  # it is asked meanwhile, and must not be believed to be back
     assert user.limits.state() == "degraded"
     own_redis.start()
     wait_until(lambda: user.limits.state() == "ok", seconds=10, what="the return to Redis")
@@ -117,7 +117,7 @@ def test_an_error_elsewhere_changes_nothing(storage: str) -> None:
     user = client(limits(storage, per_user="2/day"))
     assert user.uses_up() == 2
     with pytest.raises(ValueError, match="a bug"):
-        user.limits.reserve(Caller("", "", MappingProxyType({}), pseudonym=BrokenName()))
+        user.limits.acquire(Caller("", "", MappingProxyType({}), pseudonym=BrokenName()))
     assert user.limits.state() == "ok"
     assert not user.is_admitted()
 
