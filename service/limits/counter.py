@@ -132,7 +132,8 @@ class RedisCounter:
         keys = [key for bucket in buckets for key in self._keys(bucket)]
         arguments = [count]
         for bucket in buckets:
-            arguments += (bucket.window.amount, 1000 * bucket.window.seconds, int(bucket.enforced))
+            amount = bucket.window.amount
+            arguments += (amount if bucket.enforced else -amount, 1000 * bucket.window.seconds)
         admitted, *answer = self._store.run(self._script, [*keys, *read], arguments)
         statuses = []
         for place, bucket in enumerate(buckets):

@@ -130,13 +130,17 @@ def build_windows(items: Iterable[RateLimitItem]) -> tuple[Window, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LimitRules:
-    """The admin's limits, parsed. ``tiers`` are in the order in which they are written."""
+    """The admin's limits, parsed. ``tiers`` are in the order in which they are written.
+
+    ``counted`` has, for each tier and for users without one (``None``), the windows that only others have.
+    """
 
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
+    counted: Mapping[str | None, tuple[Window, ...]]
 
     @classmethod
     def from_items(
@@ -149,12 +153,16 @@ class LimitRules:
         tier_claim: str,
     ) -> Self:
         """Build the rules from limits as the notation gives them."""
+        by_tier = {tier: build_windows(items) for tier, items in tiers.items()}
+        enforced: dict[str | None, tuple[Window, ...]] = {None: build_windows(user)}
+        enforced.update(by_tier)
         return cls(
-            user=build_windows(user),
+            user=enforced[None],
             everybody=build_windows(everybody),
             failed_auth=build_windows(failed_auth),
-            tiers={tier: build_windows(items) for tier, items in tiers.items()},
+            tiers=by_tier,
             tier_claim=tier_claim,
+            counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
         )
 
     def tier_of(self, caller: Caller) -> str | None:
@@ -169,17 +177,11 @@ class LimitRules:
 
         So a user who changes to a tier with other window lengths does not start with an unused quota.
         """
-        windows = self.tiers[tier] if tier is not None else self.user
-        enforced = {window.seconds for window in windows}
-        others: dict[int, int] = {}
-        for window in (window for group in (self.user, *self.tiers.values()) for window in group):
-            if window.seconds not in enforced:
-                others[window.seconds] = max(window.amount, others.get(window.seconds, 0))
-        counted = (
-            Bucket("user", identity, Window(amount, seconds), enforced=False)
-            for seconds, amount in sorted(others.items())
+        enforced = self.user if tier is None else self.tiers[tier]
+        return (
+            *(Bucket("user", identity, window) for window in enforced),
+            *(Bucket("user", identity, window, enforced=False) for window in self.counted[tier]),
         )
-        return (*(Bucket("user", identity, window) for window in windows), *counted)
 
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
@@ -212,6 +214,18 @@ class LimitRules:
             "their tier; use a claim that only your server writes, such as app_metadata.plan"
         )
         return (warning,)
+
+
+def _windows_of_others(
+    own: tuple[Window, ...], enforced: Mapping[str | None, tuple[Window, ...]]
+) -> tuple[Window, ...]:
+    """Make a window for each length that ``own`` lacks, of the largest amount: that much of it is remembered."""
+    lengths = {window.seconds for window in own}
+    others: dict[int, int] = {}
+    for window in (window for windows in enforced.values() for window in windows):
+        if window.seconds not in lengths:
+            others[window.seconds] = max(window.amount, others.get(window.seconds, 0))
+    return tuple(Window(amount, seconds) for seconds, amount in sorted(others.items()))
 
 
 def _hashed(text: str, buckets: int) -> str:

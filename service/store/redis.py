@@ -6,9 +6,9 @@ own time run (``STORAGE_TIME``): a queue of our own never looks like a dead serv
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from redis import ConnectionPool, Redis, RedisCluster, RedisError
@@ -52,7 +52,10 @@ class PooledRedis:
         self._client: Client | None = (
             None if self._is_cluster else open_client(self._url, connections=CONNECTIONS)
         )
-        self._slots = threading.BoundedSemaphore(self._url.connections(CONNECTIONS))
+        # A queue and no semaphore: gevent replaces both, and its queue is the cheaper and wakes in order.
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._url.connections(CONNECTIONS)):
+            self._slots.put(None)
         self._breaker = Breaker(self._try_writing)
         self._registered: dict[Script, RegisteredScript] = {}
         self._joining = threading.Lock()
@@ -87,15 +90,17 @@ class PooledRedis:
             StorageBusyError: no place was free within ``CONNECTION_WAIT``.
         """
         self._raise_if_away()
-        with self._slot():
+        self._wait_for_slot()
+        try:
             self._raise_if_away()  # it may have gone while this one waited
-            try:
-                return self._attempt(operation)
-            except DataError:  # our own bug, which must not give anybody a fresh limit
-                raise
-            except _FAILURES as error:
-                self._breaker.open(error)
-                raise StorageFailureError(f"the storage failed ({type(error).__name__})") from error
+            return self._attempt(operation)
+        except DataError:  # our own bug, which must not give anybody a fresh limit
+            raise
+        except _FAILURES as error:
+            self._breaker.open(error)
+            raise StorageFailureError(f"the storage failed ({type(error).__name__})") from error
+        finally:
+            self._slots.put(None)
 
     def probe(self) -> StoreState:
         """Write to Redis now, unless it is known to be away, and say how it is."""
@@ -105,16 +110,13 @@ class PooledRedis:
             return self.state
         return self.state
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=CONNECTION_WAIT):
+    def _wait_for_slot(self) -> None:
+        try:
+            self._slots.get(timeout=CONNECTION_WAIT)
+        except queue.Empty:
             raise StorageBusyError(
                 f"no connection of the storage's pool was free within {CONNECTION_WAIT:g} s"
-            )
-        try:
-            yield
-        finally:
-            self._slots.release()
+            ) from None
 
     def _attempt(self, operation: Callable[[Client], T]) -> T:
         with turning_deadline(STORAGE_TIME):
@@ -147,8 +149,11 @@ class PooledRedis:
 
     def _try_writing(self) -> None:
         """Prove that Redis works: one that is full, or a replica, answers a ping and still cannot count."""
-        with self._slot():
+        self._wait_for_slot()
+        try:
             self._attempt(lambda client: self._run(client, _PROBE, [f"{KEY_PREFIX}/probe"], ()))
+        finally:
+            self._slots.put(None)
 
     def _raise_if_away(self) -> None:
         if self._breaker.is_open:

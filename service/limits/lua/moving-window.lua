@@ -1,10 +1,10 @@
 -- Counts one request in every window, or in none. Milliseconds, but for the log itself, which is kept in seconds.
 -- One clock for all: that of the server.
 -- KEYS: for each window its log, newest first; then keys to read.
--- ARGV: 1 to count, 0 to look only; then for each window its amount, its length, and 1 where it is enforced.
+-- ARGV: 1 to count, 0 to look only; then for each window its amount, negative where it only counts, and its length.
 -- Answers: 1 or 0; for each window how it stood before: count, time until the oldest leaves; then the values read.
 
-local windows = (#ARGV - 1) / 3
+local windows = (#ARGV - 1) / 2
 local answer = {1}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -25,13 +25,13 @@ local function oldest(key, amount, since)
 end
 
 for i = 1, windows do
-    local key, amount, seconds = KEYS[i], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]) / 1000
-    local place = oldest(key, amount, now - seconds)
+    local key, amount, seconds = KEYS[i], tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1]) / 1000
+    local place = oldest(key, math.abs(amount), now - seconds)
     local leaves_in = 0
     if place >= 0 then
         leaves_in = math.ceil((tonumber(redis.call('LINDEX', key, place)) + seconds - now) * 1000)
     end
-    if place + 1 >= amount and ARGV[3 * i + 1] == '1' then
+    if amount > 0 and place + 1 >= amount then
         answer[1] = 0
     end
     answer[#answer + 1] = place + 1
@@ -41,8 +41,8 @@ end
 if answer[1] == 1 and ARGV[1] == '1' then
     for i = 1, windows do
         redis.call('LPUSH', KEYS[i], string.format('%.6f', now))
-        redis.call('LTRIM', KEYS[i], 0, tonumber(ARGV[3 * i - 1]) - 1)
-        redis.call('PEXPIRE', KEYS[i], ARGV[3 * i])
+        redis.call('LTRIM', KEYS[i], 0, math.abs(tonumber(ARGV[2 * i])) - 1)
+        redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 1])
     end
 end
 
