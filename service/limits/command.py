@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import click
 
 from service.core.environment import ConfigurationError, Problem
+from service.core.errors import RateLimitStorageUnavailableError
 from service.core.model import pseudonym
 from service.limits.counter import Counter, create_counter
 from service.limits.rules import Bucket, Window
@@ -47,8 +48,10 @@ def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
         return
     try:
         _print_user(settings, storage, name, reset=reset)
-    except Exception as error:  # noqa: BLE001 - each storage's library fails in its own way, and its text may hold the URL
-        raise click.ClickException(f"The storage cannot be asked ({type(error).__name__}).") from None
+    except RateLimitStorageUnavailableError as error:
+        raise click.ClickException(
+            f"The storage cannot be asked ({type(error.__cause__ or error).__name__})."
+        ) from None
 
 
 def _pseudonym(user: str, issuer: str | None) -> str:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import pytest
 
-from service.core.errors import RateLimitStorageUnavailableError
+from service.core.errors import RateLimitedError, RateLimitStorageUnavailableError
 from service.core.model import Caller
 from service.store.breaker import PROBE_INTERVAL
 from tests.support.limits import client, limits
@@ -51,6 +51,18 @@ def test_without_the_storage_deny_refuses_everybody() -> None:
             user.limits.acquire(user.caller)
         assert int(refused.value.headers["Retry-After"]) >= 1
     assert user.limits.state() == "unavailable"
+
+
+def test_refused_credentials_are_counted_without_the_storage_too() -> None:
+    """In the process with ``local``; with ``deny`` they get a 503 as everybody does."""
+    rate_limits = limits(REFUSING, failed_auth="2/day")
+    with answered_in_time():
+        for _ in range(2):
+            rate_limits.count_failed_auth("198.51.100.7")
+        with pytest.raises(RateLimitedError):
+            rate_limits.count_failed_auth("198.51.100.7")
+    with pytest.raises(RateLimitStorageUnavailableError):
+        limits(REFUSING, on_storage_failure="deny").count_failed_auth("198.51.100.7")
 
 
 def test_only_the_first_request_waits_for_a_storage_that_hangs(own_redis: RedisServer) -> None:
