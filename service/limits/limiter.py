@@ -48,7 +48,7 @@ class RateLimits:
             StorageFailureError: the storage is away and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
-        own = self._rules.user_buckets(caller.pseudonym, self._rules.tier_of(caller))
+        own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
         acquisition = self._acquire((*own, *self._global_buckets))
         quota = Quota.tightest(
             status for status in acquisition.statuses[: len(own)] if status.bucket.enforced
@@ -71,13 +71,13 @@ class RateLimits:
 
     def state(self) -> StorageState:
         """Tell how the storage is, as far as the requests so far have shown."""
-        return self._as_limits_see_it(self._store.state)
+        return self._describe(self._store.state)
 
     def probe(self) -> StorageState:
         """Ask the storage, and tell how it is."""
-        return self._as_limits_see_it(self._store.probe())
+        return self._describe(self._store.probe())
 
-    def _as_limits_see_it(self, state: str) -> StorageState:
+    def _describe(self, state: str) -> StorageState:
         if state == "ok":
             return "ok"
         return "degraded" if self._fallback else "unavailable"

@@ -165,7 +165,7 @@ class LimitRules:
             counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
         )
 
-    def tier_of(self, caller: Caller) -> str | None:
+    def find_tier(self, caller: Caller) -> str | None:
         """Find the caller's tier: of several that the claim names, the one written first in ``tiers``."""
         if not self.tiers:
             return None

@@ -128,11 +128,11 @@ def test_what_strangers_create_is_bounded(storage: str, redis: RedisServer) -> N
     for number in range(300):
         rate_limits.count_failed_auth(f"198.51.{number % 256}.{number // 256}")
         rate_limits.count_failed_auth(f"2001:db8:{number:x}::/64")
-    rules_buckets = ADDRESS_BUCKETS + NETWORK_BUCKETS
+    buckets = ADDRESS_BUCKETS + NETWORK_BUCKETS
     if storage != "memory://":
         assert redis.client.dbsize() <= 300 * 3
         each = (redis.client.info("memory")["used_memory"] - before) / redis.client.dbsize()
-        assert each * 2 * rules_buckets < 2_000_000
+        assert each * 2 * buckets < 2_000_000
     assert client(rate_limits).uses_up() == 2
 
 

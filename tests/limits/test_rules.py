@@ -21,7 +21,7 @@ def user_amounts(claims: dict[str, Any], *, tier_claim: str = "tier") -> list[in
         }
     )
     rules = settings.limit_rules
-    return [bucket.window.amount for bucket in rules.user_buckets("ada", rules.tier_of(caller(**claims)))]
+    return [bucket.window.amount for bucket in rules.user_buckets("ada", rules.find_tier(caller(**claims)))]
 
 
 @pytest.mark.parametrize(
