@@ -22,12 +22,12 @@ from service.exchange import Exchange
 from service.http import responses
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
-from service.limits.counting import failover_for
-from service.limits.extension import attach
-from service.limits.limiter import RateLimits
+from service.limits import build as build_limits
 from service.limits.replay import StorageReplayGuard
 from service.observe.metrics import Metrics, NullMetrics
 from service.settings import Settings
+from service.store import Store
+from service.store import build as build_store
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
 
@@ -40,11 +40,13 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("service", static_folder="static", template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the merged path would name this host in the clear
     network = settings.vendor.network
-    limits = limits_of(settings, app)
+    store = build_store(settings.store)
+    limits = build_limits(settings.limits, store)
+    limits.init_app(app)
     key_set = key_set_of(settings.auth, network)
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
     services = Services(
-        exchange=Exchange(authenticator_of(settings, key_set, limits), settings.policy.policy, limits),
+        exchange=Exchange(authenticator_of(settings, key_set, store), settings.policy.policy, limits),
         vendor=settings.vendor.vendor,
         transport=transport_of(settings, network),
         endpoint=settings.vendor.endpoint,
@@ -98,7 +100,7 @@ def keys_of(settings: AuthSettings, key_set: JwksKeys | None) -> KeySource:
     return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
 
 
-def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateLimits) -> Authenticator:
+def authenticator_of(settings: Settings, key_set: JwksKeys | None, store: Store) -> Authenticator:
     """Make the part that verifies whom a token speaks of."""
     auth = settings.auth
     rules = TokenRules(
@@ -116,15 +118,5 @@ def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateL
         rules=rules,
         pseudonym_key=settings.pseudonym_key,
         clock=time.time,
-        replay_guard=StorageReplayGuard(limits.counter) if auth.jwt_single_use else None,
+        replay_guard=StorageReplayGuard(store) if auth.jwt_single_use else None,
     )
-
-
-def limits_of(settings: Settings, app: Flask) -> RateLimits:
-    """Make the part that counts."""
-    limits = settings.limits
-    strategy = attach(
-        app, url=limits.storage_url, strategy=limits.rate_limit_strategy, on_heroku=limits.on_heroku
-    )
-    counter = failover_for(strategy, on_failure=limits.rate_limit_on_storage_failure)
-    return RateLimits(limits.limit_rules, counter)

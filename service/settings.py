@@ -18,6 +18,7 @@ from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
 from service.observe.settings import ObserveSettings
 from service.policy.settings import PolicySettings
+from service.store.settings import StoreSettings
 from service.vendors.settings import VendorSettings
 
 
@@ -38,6 +39,7 @@ class Settings:
     auth: AuthSettings
     policy: PolicySettings
     limits: LimitSettings
+    store: StoreSettings
     observe: ObserveSettings
     http: HttpSettings
     server: ServerSettings
@@ -83,7 +85,7 @@ class Settings:
     @property
     def processes(self) -> int:
         """How many worker processes may run: one where limits are counted in its memory."""
-        return 1 if self.limits.counts_in_memory else self.server.web_concurrency
+        return 1 if self.store.is_memory else self.server.web_concurrency
 
     def warnings(self) -> tuple[str, ...]:
         """List what the admin should look at, though the service can start with it."""

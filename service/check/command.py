@@ -20,11 +20,9 @@ from service.check.parts import check_key_set, check_storage, check_variables
 from service.check.vendor import check_vendor
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
 from service.http.settings import HttpSettings
-from service.limits.counting import open_counter
-from service.limits.settings import LimitSettings
-from service.limits.storage import mask_url
 from service.policy.settings import PolicySettings
 from service.settings import ServerSettings, Settings
+from service.store.settings import StoreSettings
 from service.vendors.outbound import Network
 from service.vendors.settings import VendorSettings
 
@@ -56,7 +54,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     vendor = _group(VendorSettings, environ)
     policy = _group(PolicySettings, environ)
     auth = _group(AuthSettings, environ)
-    limits = _group(LimitSettings, environ)
+    store = _group(StoreSettings, environ)
     http = _group(HttpSettings, environ)
     server = _group(ServerSettings, environ)
     network = vendor.network if vendor else Network()
@@ -69,12 +67,12 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
         )
     if auth:
         planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
-    if limits:
-        planned["limit storage"] = lambda: [_storage(limits)]
+    if store:
+        planned["limit storage"] = lambda: [check_storage(store)]
     if http:
         planned["proxies"] = lambda: [check_proxies(find_host(environ), http.trusted_proxy_hops)]
-    if limits and server:
-        planned["workers"] = lambda: [_workers(limits, server)]
+    if store and server:
+        planned["workers"] = lambda: [_workers(store, server)]
     return planned
 
 
@@ -93,19 +91,11 @@ def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
     return ()
 
 
-def _storage(limits: LimitSettings) -> Finding:
-    url = limits.storage_url.get_secret_value()
-    return check_storage(
-        lambda: open_counter(url, limits.rate_limit_strategy, on_heroku=limits.on_heroku),
-        shown=mask_url(url),
-    )
-
-
-def _workers(limits: LimitSettings, server: ServerSettings) -> Finding:
+def _workers(store: StoreSettings, server: ServerSettings) -> Finding:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     return check_workers(
         wanted=server.web_concurrency,
-        in_memory=limits.counts_in_memory,
+        in_memory=store.is_memory,
         connections=server.web_connections,
         files=files,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from time import perf_counter
 
 from service.auth.jwks import JwksKeys
 from service.check.finding import Finding, ok, problem
 from service.core.environment import Problem
-from service.limits.counter import Counter
-from service.limits.window import PROBE
+from service.core.errors import RateLimitStorageUnavailableError
+from service.store import MemoryStore, StoreSettings, build
+from service.store.protocol import KEY_PREFIX, Script
+from service.store.settings import mask_url
 
 _SIMILARITY = 0.86
 """``difflib``'s ratio: lets ``RATE_LIMIT_PER_USERS`` through, and keeps ``HOSTNAME`` apart from ``HOST``."""
@@ -43,17 +45,26 @@ def check_key_set(key_set: JwksKeys | None) -> Finding:
     return ok("JWKS", f"{state.url} holds {keys}")
 
 
-def check_storage(open_counter: Callable[[], Counter], *, shown: str) -> Finding:
-    """Count one request in the limit storage. ``shown`` is its URL without what is secret."""
+_WRITE = Script("check", "return redis.call('SET', KEYS[1], '1', 'PX', 1000)")
+
+
+def check_storage(settings: StoreSettings) -> Finding:
+    """Write once to the limit storage, as the service would."""
+    shown = mask_url(settings.storage_url.get_secret_value())
+    store = build(settings)
+    if isinstance(store, MemoryStore):
+        return ok("limit storage", f"{shown} counts in the process itself")
     try:
-        counter = open_counter()
-        counter.take([PROBE])  # the first one connects
+        store.run(_WRITE, [f"{KEY_PREFIX}/check"])  # the first one connects
         started = perf_counter()
-        counter.take([PROBE])
-    except Exception as error:  # noqa: BLE001 - each storage has its own; their texts may hold the password
+        store.run(_WRITE, [f"{KEY_PREFIX}/check"])
+    except RateLimitStorageUnavailableError as error:
+        cause = type(error.__cause__).__name__ if error.__cause__ else error.reason
         return problem(
             "limit storage",
-            f"{shown}: {type(error).__name__}",
+            f"{shown}: {cause}",
             "see that RATE_LIMIT_STORAGE_URL (or REDIS_URL) is right and that the storage is up",
         )
-    return ok("limit storage", f"{shown} counts, {(perf_counter() - started) * 1000:.1f} ms a round trip")
+    took = (perf_counter() - started) * 1000
+    kind = {"single": "", "sentinel": " (by Sentinel)", "cluster": " (a cluster)"}[store.topology]
+    return ok("limit storage", f"{shown}{kind} counts, {took:.1f} ms a round trip")

@@ -23,16 +23,26 @@ _USER_EDITABLE_PREFIX = "custom:"
 
 
 def find_claim(claims: Claims, name: str) -> Any:
-    """Return the claim of that name, else what lies at it as a dotted path, else ``None``.
+    """Return the claim of that name, else what is at the dotted path, else ``None``.
 
-    The literal name goes first, since namespaced claims are URLs, full of dots.
+    The literal name goes first, since namespaced claims are URLs, full of dots; so do a path's longer parts:
+    ``https://acme.example/app.plan`` finds ``{"https://acme.example/app": {"plan": …}}``.
     """
     if name in claims:
         return claims[name]
-    value: Any = claims
-    for member in name.split("."):
-        value = value.get(member) if isinstance(value, Mapping) else None
-    return value
+    for place in (place for place in range(len(name) - 1, 0, -1) if name[place] == "."):
+        inner = claims.get(name[:place])
+        if isinstance(inner, Mapping) and (found := find_claim(inner, name[place + 1 :])) is not None:
+            return found
+    return None
+
+
+def claim_values(claims: Claims, name: str) -> tuple[Any, ...]:
+    """Return the values of a claim: the members of a list (groups, roles), or the claim as the only one."""
+    found = find_claim(claims, name)
+    if isinstance(found, list):
+        return tuple(found)
+    return () if found is None else (found,)
 
 
 def has_scope(claims: Claims, scope: str) -> bool:

@@ -23,6 +23,8 @@
     │   ├── UpstreamRateLimitedError           503
     │   ├── UpstreamUnavailableError           503
     │   ├── RateLimitStorageUnavailableError   503
+    │   │   ├── StorageFailureError            503
+    │   │   └── StorageBusyError               503
     │   └── IdentityProviderUnavailableError   503
     ├── UpstreamTimeoutError       504
     └── InternalError              500  a fault of our own
@@ -287,9 +289,21 @@ class UpstreamUnavailableError(UnavailableError):
 
 
 class RateLimitStorageUnavailableError(UnavailableError):
-    """The limit storage is away and ``RATE_LIMIT_ON_STORAGE_FAILURE`` is ``deny``."""
+    """Requests cannot be counted; ``reason`` is for the log."""
 
     code = "rate_limit_storage_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        message = "Requests cannot be counted at the moment. Try again shortly."
+        super().__init__(message, reason=reason, retry_after=1.0)
+
+
+class StorageFailureError(RateLimitStorageUnavailableError):
+    """The storage failed, or is known to be away."""
+
+
+class StorageBusyError(RateLimitStorageUnavailableError):
+    """No connection to the storage was free in time: this process is overloaded, and the storage not to blame."""
 
 
 class IdentityProviderUnavailableError(UnavailableError):

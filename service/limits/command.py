@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 import click
 
-from service.core.environment import ConfigurationError
+from service.core.environment import ConfigurationError, Problem
+from service.core.errors import RateLimitStorageUnavailableError
 from service.core.model import pseudonym
-from service.limits.counter import StrategyCounter
-from service.limits.counting import open_counter
+from service.limits.counter import Counter, create_counter
+from service.limits.rules import Bucket, Window
 from service.limits.settings import LimitSettings
-from service.limits.state import Standing
-from service.limits.storage import mask_url
-from service.limits.window import Bucket, Window
+from service.limits.strategies import BucketStatus
 from service.settings import Settings
+from service.store import StoreSettings, build
+from service.store.settings import mask_url
 
 _PRIVATE_MEMORY = (
     "Limits are counted in the memory of the server's process, which alone knows what is left; "
@@ -32,23 +33,25 @@ def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
     if reset and user is None:
         raise click.UsageError("--reset needs --user.")
     try:
-        settings = LimitSettings.from_environ(os.environ)
+        settings, storage = _read_settings()
         name = _pseudonym(user, issuer) if user is not None else None
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
-    _print_rules(settings)
+    _print_rules(settings, storage)
     if name is None:
         return
     click.echo()
-    if settings.counts_in_memory:
+    if storage.is_memory:
         if reset:
             raise click.ClickException(_PRIVATE_MEMORY)
         click.echo(_PRIVATE_MEMORY)
         return
     try:
-        _print_user(settings, name, reset=reset)
-    except Exception as error:  # noqa: BLE001 - each storage's library fails in its own way, and its text may hold the URL
-        raise click.ClickException(f"The storage cannot be asked ({type(error).__name__}).") from None
+        _print_user(settings, storage, name, reset=reset)
+    except RateLimitStorageUnavailableError as error:
+        raise click.ClickException(
+            f"The storage cannot be asked ({type(error.__cause__ or error).__name__})."
+        ) from None
 
 
 def _pseudonym(user: str, issuer: str | None) -> str:
@@ -58,16 +61,29 @@ def _pseudonym(user: str, issuer: str | None) -> str:
     return pseudonym(settings.pseudonym_key, issuer or settings.auth.jwt_issuer or "", user)
 
 
-def _print_rules(settings: LimitSettings) -> None:
+def _read_settings() -> tuple[LimitSettings, StoreSettings]:
+    """Read both groups, and report the problems of both together."""
+    problems: list[Problem] = []
+    for group in (LimitSettings, StoreSettings):
+        try:
+            group.from_environ(os.environ)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(tuple(problems))
+    return LimitSettings.from_environ(os.environ), StoreSettings.from_environ(os.environ)
+
+
+def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:
     rules = settings.limit_rules
     rows = [("each user", _words(rules.user))]
     rows += [(f"tier {tier}", _words(windows)) for tier, windows in rules.tiers.items()]
     rows += [
         ("all together", _words(rules.everybody)),
         ("refused credentials", f"{_words(rules.failed_auth)}, for each address"),
-        ("storage", mask_url(settings.storage_url.get_secret_value())),
+        ("storage", mask_url(storage.storage_url.get_secret_value())),
         ("strategy", settings.rate_limit_strategy),
-        ("storage away", settings.rate_limit_on_storage_failure),
+        ("storage away", storage.rate_limit_on_storage_failure),
     ]
     if rules.tiers:
         rows.append(("tier claim", rules.tier_claim))
@@ -76,30 +92,27 @@ def _print_rules(settings: LimitSettings) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def _print_user(settings: LimitSettings, name: str, *, reset: bool) -> None:
+def _print_user(settings: LimitSettings, storage: StoreSettings, name: str, *, reset: bool) -> None:
     rules = settings.limit_rules
-    counter = open_counter(
-        settings.storage_url.get_secret_value(),
-        settings.rate_limit_strategy,
-        on_heroku=settings.on_heroku,
-    )
-    tiers = {"each user": rules.user} | {f"tier {tier}": windows for tier, windows in rules.tiers.items()}
-    buckets = {who: [Bucket("user", name, window) for window in windows] for who, windows in tiers.items()}
+    counter = create_counter(build(storage), settings.rate_limit_strategy)
+    tiers = {"each user": None} | {f"tier {tier}": tier for tier in rules.tiers}
+    buckets = {label: rules.user_buckets(name, tier) for label, tier in tiers.items()}
     if reset:
         counter.clear([bucket for group in buckets.values() for bucket in group])
         click.echo("Given back.")
-    _print_table([(who, _left(counter, group)) for who, group in buckets.items()])
+    _print_table([(label, _left(counter, group)) for label, group in buckets.items()])
     _print_table([("all together", _left(counter, rules.global_buckets()))])
 
 
-def _left(counter: StrategyCounter, buckets: Iterable[Bucket]) -> str:
-    return "; ".join(_standing(standing) for standing in counter.peek(tuple(buckets)).standings)
+def _left(counter: Counter, buckets: Iterable[Bucket]) -> str:
+    enforced = tuple(bucket for bucket in buckets if bucket.enforced)
+    return "; ".join(_in_words(status) for status in counter.peek(enforced))
 
 
-def _standing(standing: Standing) -> str:
-    window = standing.bucket.window
-    wait = f" (the next in {standing.wait:.0f} s)" if standing.wait else ""
-    return f"{standing.remaining} of {window.amount} in {window.span} left{wait}"
+def _in_words(status: BucketStatus) -> str:
+    window = status.bucket.window
+    wait = f" (the next in {status.wait:.0f} s)" if status.wait else ""
+    return f"{status.remaining} of {window.amount} in {window.span} left{wait}"
 
 
 def _words(windows: Iterable[Window]) -> str:

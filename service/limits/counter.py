@@ -1,112 +1,149 @@
-"""Counting by the ``limits`` library's strategies, over any of its storages.
+"""Counting requests: every window of a request together or none, exactly, in memory and on Redis.
 
-Flask-Limiter's own evaluation is not used: it consumes the earlier limits of a request that a later one
+Flask-Limiter's own evaluation is not used for callers: it consumes the earlier limits of a request that a later one
 refuses, shows the shortest window rather than the tightest, and takes any exception for a dead storage.
-Here every window is looked at first, and a refusal consumes nothing.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Final, Protocol
 
-from limits.strategies import (
-    FixedWindowRateLimiter,
-    MovingWindowRateLimiter,
-    RateLimiter,
-    SlidingWindowCounterRateLimiter,
+from service.limits.rules import Bucket
+from service.limits.strategies import (
+    STATES,
+    Acquisition,
+    BucketStatus,
+    FixedState,
+    MovingState,
+    SlidingState,
+    State,
 )
-
-from service.limits.local import LocalStorage
-from service.limits.state import FixedState, MovingState, SlidingState, Standing, State, Taken
-from service.limits.window import Bucket
+from service.store import MemoryStore, RedisStore, Store
+from service.store.protocol import KEY_PREFIX, Script
 
 
 class Counter(Protocol):
-    """Something that counts requests."""
+    """Something that counts requests by one strategy. ``read`` names keys to read in the same round trip."""
 
-    @property
-    def crowded(self) -> bool:
-        """Whether it remembers so much that strangers should no longer get a bucket each."""
-
-    def take(self, buckets: Sequence[Bucket]) -> Taken:
+    def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
         """Count one request in every bucket, or in none."""
 
-    def first_use(self, key: str, seconds: int) -> bool:
-        """Tell whether ``key`` is seen for the first time, and remember it for so many seconds."""
-
-
-class StrategyCounter:
-    """Any storage. Looks at every bucket, then counts in each.
-
-    Between the look and the count another process may take the last of a bucket. Then this request is
-    refused, and what it had counted in earlier buckets stays counted: too few are admitted, never too many.
-    Where ``lock`` is given (memory, which only this process counts in) that cannot happen.
-    """
-
-    def __init__(self, strategy: RateLimiter, *, lock: AbstractContextManager[Any] | None = None) -> None:
-        self._strategy = strategy
-        self._read = _READERS[type(strategy)]
-        self._lock = lock or nullcontext()
-
-    @property
-    def crowded(self) -> bool:
-        """Whether this process's memory is full; other storages look after themselves."""
-        return isinstance(self._strategy.storage, LocalStorage) and self._strategy.storage.full
-
-    def peek(self, buckets: Sequence[Bucket]) -> Taken:
-        """Say what ``take`` would, and count nothing."""
-        standings = tuple(Standing.of(bucket, self._state(bucket)) for bucket in buckets)
-        return Taken(admitted=all(standing.remaining for standing in standings), standings=standings)
-
-    def take(self, buckets: Sequence[Bucket]) -> Taken:
-        """Count one request in every bucket, or in none."""
-        with self._lock:
-            states = [(bucket, self._state(bucket)) for bucket in buckets]
-            if any(state.used(bucket.window) >= bucket.window.amount for bucket, state in states):
-                return Taken(
-                    admitted=False, standings=tuple(Standing.of(bucket, state) for bucket, state in states)
-                )
-            if not all(self._strategy.hit(bucket.window, *bucket.identifiers) for bucket in buckets):
-                return Taken(admitted=False, standings=self.peek(buckets).standings)
-            after = tuple(Standing.of(bucket, state.one_more(bucket.window)) for bucket, state in states)
-            return Taken(admitted=True, standings=after)
+    def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
+        """Tell how the buckets stand, and count nothing."""
 
     def clear(self, buckets: Sequence[Bucket]) -> None:
         """Forget what was counted."""
-        with self._lock:
-            for bucket in buckets:
-                self._strategy.clear(bucket.window, *bucket.identifiers)
-
-    def first_use(self, key: str, seconds: int) -> bool:
-        """Tell whether ``key`` is seen for the first time, and remember it for so many seconds."""
-        with self._lock:
-            return self._strategy.storage.incr(key, seconds) == 1
-
-    def _state(self, bucket: Bucket) -> State:
-        return self._read(self._strategy.storage, bucket)
 
 
-def _fixed(storage: Any, bucket: Bucket) -> FixedState:
-    count = storage.get(bucket.key)
-    return FixedState(count, max(0.0, storage.get_expiry(bucket.key) - time.time()) if count else 0.0)
+def create_counter(store: Store, strategy: str) -> Counter:
+    """Choose how to count by the kind of store."""
+    if isinstance(store, MemoryStore):
+        return MemoryCounter(store, strategy)
+    return RedisCounter(store, strategy)
 
 
-def _moving(storage: Any, bucket: Bucket) -> MovingState:
-    window = bucket.window
-    oldest, count = storage.get_moving_window(bucket.key, window.amount, window.seconds)
-    return MovingState(count, max(0.0, oldest + window.seconds - time.time()))
+class MemoryCounter:
+    """Counts in this process's memory, each request under the store's lock."""
+
+    def __init__(self, store: MemoryStore, strategy: str) -> None:
+        self._store = store
+        self._strategy = strategy
+        self._state = STATES[strategy]
+
+    def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
+        """Count one request in every bucket, or in none."""
+        store = self._store
+        with store.lock:
+            states = [self._load(bucket) for bucket in buckets]
+            statuses = self._statuses(buckets, states)
+            admitted = all(status.admits for status in statuses)
+            if admitted:
+                for bucket in buckets:
+                    key = self._key(bucket)
+                    store.set(key, *self._state.hit(store.get(key), bucket.window, store.now()))
+                after = [
+                    state.after_hit(bucket.window) for bucket, state in zip(buckets, states, strict=True)
+                ]
+                statuses = self._statuses(buckets, after)
+            return Acquisition(admitted, statuses, tuple(store.get(key) for key in read))
+
+    def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
+        """Tell how the buckets stand, and count nothing."""
+        with self._store.lock:
+            return self._statuses(buckets, [self._load(bucket) for bucket in buckets])
+
+    def clear(self, buckets: Sequence[Bucket]) -> None:
+        """Forget what was counted."""
+        for bucket in buckets:
+            self._store.delete(self._key(bucket))
+
+    def _load(self, bucket: Bucket) -> State:
+        return self._state.load(self._store.get(self._key(bucket)), bucket.window, self._store.now())
+
+    def _key(self, bucket: Bucket) -> str:
+        return f"{self._strategy}/{bucket.key}"
+
+    @staticmethod
+    def _statuses(buckets: Sequence[Bucket], states: Sequence[State]) -> tuple[BucketStatus, ...]:
+        return tuple(
+            BucketStatus.from_state(bucket, state) for bucket, state in zip(buckets, states, strict=True)
+        )
 
 
-def _sliding(storage: Any, bucket: Bucket) -> SlidingState:
-    return SlidingState(*storage.get_sliding_window(bucket.key, bucket.window.seconds))
-
-
-# Storages are ``Any``: each reader is used with a strategy that has checked its storage supports it.
-_READERS: Final[Mapping[type[RateLimiter], Callable[[Any, Bucket], State]]] = {
-    FixedWindowRateLimiter: _fixed,
-    MovingWindowRateLimiter: _moving,
-    SlidingWindowCounterRateLimiter: _sliding,
+_NUMBERS: Final[dict[str, tuple[int, Callable[..., State]]]] = {
+    "sliding-window-counter": (
+        4,
+        lambda previous, previous_left, current, left: SlidingState(
+            previous, previous_left / 1000, current, left / 1000
+        ),
+    ),
+    "moving-window": (2, lambda count, left: MovingState(count, left / 1000)),
+    "fixed-window": (2, lambda count, left: FixedState(count, left / 1000)),
 }
+"""How many numbers (counts, and times in milliseconds) each script answers for a window, and what they mean."""
+
+_CLEAR = Script("clear", "return redis.call('DEL', unpack(KEYS))")
+
+
+class RedisCounter:
+    """Counts on Redis, every window of a request in one script: one round trip, exact for any number of processes."""
+
+    def __init__(self, store: RedisStore, strategy: str) -> None:
+        source = files(__package__).joinpath("lua", f"{strategy}.lua").read_text()
+        self._store = store
+        self._script = Script(strategy, source)
+        self._width, self._state = _NUMBERS[strategy]
+
+    def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
+        """Count one request in every bucket, or in none. ``read`` holds whole key names."""
+        return self._run(buckets, read, count=1)
+
+    def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
+        """Tell how the buckets stand, and count nothing."""
+        return self._run(buckets, (), count=0).statuses
+
+    def clear(self, buckets: Sequence[Bucket]) -> None:
+        """Forget what was counted."""
+        self._store.run(_CLEAR, [key for bucket in buckets for key in self._keys(bucket)])
+
+    def _run(self, buckets: Sequence[Bucket], read: Sequence[str], *, count: int) -> Acquisition:
+        keys = [key for bucket in buckets for key in self._keys(bucket)]
+        arguments = [count]
+        for bucket in buckets:
+            amount = bucket.window.amount
+            arguments += (amount if bucket.enforced else -amount, 1000 * bucket.window.seconds)
+        admitted, *answer = self._store.run(self._script, [*keys, *read], arguments)
+        statuses = []
+        for place, bucket in enumerate(buckets):
+            state = self._state(*answer[place * self._width : (place + 1) * self._width])
+            counted = admitted and count
+            statuses.append(
+                BucketStatus.from_state(bucket, state.after_hit(bucket.window) if counted else state)
+            )
+        return Acquisition(bool(admitted), tuple(statuses), tuple(answer[self._width * len(buckets) :]))
+
+    def _keys(self, bucket: Bucket) -> tuple[str, ...]:
+        key = f"{KEY_PREFIX}/{self._script.name}/{bucket.key}"
+        return (f"{key}/previous", key) if self._script.name == "sliding-window-counter" else (key,)

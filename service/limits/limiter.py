@@ -1,20 +1,23 @@
-"""Limits as the service uses them: one verb before the mint, one after refused credentials."""
+"""Limits as the service uses them: one verb before the vendor is asked, one after refused credentials."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
+from typing import Final
 
-from service.core.errors import RateLimitedError
+from flask import Flask
+
+from service.core.errors import RateLimitedError, StorageFailureError
 from service.core.model import Caller, StorageState
-from service.limits.failover import Failover
+from service.limits.counter import create_counter
+from service.limits.failed_auth import FailedAuthCounter
 from service.limits.quota import Quota
-from service.limits.rules import LimitRules
-from service.limits.state import Standing
+from service.limits.rules import Bucket, LimitRules
+from service.limits.strategies import Acquisition, BucketStatus
+from service.store import MemoryStore, Store
 
-_CROWD = "crowd"
-
-_MESSAGES = {
+_MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
     "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
@@ -22,53 +25,75 @@ _MESSAGES = {
 
 
 class RateLimits:
-    """The admin's rules, and the ``counter`` that counts their use."""
+    """The admin's rules, counted in a store; while a Redis is away, in the memory beside it, if it has one."""
 
-    def __init__(self, rules: LimitRules, counter: Failover) -> None:
+    def __init__(self, rules: LimitRules, store: Store, strategy: str) -> None:
         self._rules = rules
-        self.counter = counter
+        self._store = store
+        self._counter = create_counter(store, strategy)
+        fallback = None if isinstance(store, MemoryStore) else store.fallback
+        self._fallback = create_counter(fallback, strategy) if fallback is not None else None
+        self._failed_auth = FailedAuthCounter(store)
         self._global_buckets = rules.global_buckets()
 
+    def init_app(self, app: Flask) -> None:
+        """Give the app its Flask-Limiter, which counts refused credentials."""
+        self._failed_auth.init_app(app)
+
     def acquire(self, caller: Caller) -> Quota:
-        """Count one request of this caller, before the mint, and say what is left to them.
+        """Count one request of this caller, before the vendor is asked, and return what is left to them.
 
         Raises:
             RateLimitedError: a limit is used up; nothing was counted. ``limit`` says whose it is.
-            RateLimitStorageUnavailableError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
-        own = self._rules.user_buckets(caller)
-        taken = self.counter.take((*own, *self._global_buckets))
-        quota = Quota.tightest(taken.standings[: len(own)])
-        if not taken.admitted:
-            raise _refusal(taken.standings, quota)
+        own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
+        acquisition = self._acquire((*own, *self._global_buckets))
+        quota = Quota.tightest(
+            status for status in acquisition.statuses[: len(own)] if status.bucket.enforced
+        )
+        if not acquisition.admitted:
+            raise _limited(acquisition.statuses, quota)
         return quota
 
     def count_failed_auth(self, address: str) -> None:
-        """Count a refused credential. Callers with a valid token never come here, so it never holds them back.
-
-        Once a storage in memory remembers very many addresses, further ones share one bucket.
+        """Count a refused credential of a client (``client_address``), after it was refused.
 
         Raises:
             RateLimitedError: this address had too many refused.
-            RateLimitStorageUnavailableError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageBusyError: no connection to the storage was free within 5 s.
         """
-        identity = _CROWD if self.counter.crowded else address
-        taken = self.counter.take(self._rules.address_buckets(identity))
-        if not taken.admitted:
-            raise _refusal(taken.standings)
+        acquisition = self._failed_auth.acquire(self._rules.address_buckets(address))
+        if not acquisition.admitted:
+            raise _limited(acquisition.statuses)
 
     def state(self) -> StorageState:
-        """How the storage is, as far as the requests so far have shown."""
-        return self.counter.state
+        """Tell how the storage is, as far as the requests so far have shown."""
+        return self._describe(self._store.state)
 
     def probe(self) -> StorageState:
-        """Ask the storage, and say how it is."""
-        return self.counter.probe()
+        """Ask the storage, and tell how it is."""
+        return self._describe(self._store.probe())
+
+    def _describe(self, state: str) -> StorageState:
+        if state == "ok":
+            return "ok"
+        return "degraded" if self._fallback else "unavailable"
+
+    def _acquire(self, buckets: Sequence[Bucket]) -> Acquisition:
+        try:
+            return self._counter.acquire(buckets)
+        except StorageFailureError:
+            if self._fallback is None:
+                raise
+            return self._fallback.acquire(buckets)
 
 
-def _refusal(standings: Iterable[Standing], quota: Quota | None = None) -> RateLimitedError:
+def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> RateLimitedError:
     """Report the window that takes longest: a client that waits for it finds all others free as well."""
-    slowest = max(standings, key=lambda standing: standing.wait)
+    slowest = max(statuses, key=lambda status: status.wait)
     window, scope = slowest.bucket.window, slowest.bucket.scope
     message = _MESSAGES[scope].format(amount=window.amount, span=window.span, wait=max(1, ceil(slowest.wait)))
     return RateLimitedError(

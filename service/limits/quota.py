@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Self
 
-from service.limits.state import Standing
+from service.limits.strategies import BucketStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Quota:
     renews_in: float
 
     @classmethod
-    def tightest(cls, standings: Iterable[Standing]) -> Self:
+    def tightest(cls, statuses: Iterable[BucketStatus]) -> Self:
         """Take the window with the fewest requests left: that many the caller can count on.
 
         Of several the one that renews last, which is also the one that a refused caller has to wait for.
         """
-        standing = min(standings, key=lambda standing: (standing.remaining, -standing.renews_in))
-        window = standing.bucket.window
-        return cls(window.amount, window.seconds, standing.remaining, standing.renews_in)
+        status = min(statuses, key=lambda status: (status.remaining, -status.renews_in))
+        window = status.bucket.window
+        return cls(window.amount, window.seconds, status.remaining, status.renews_in)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,30 +1,149 @@
-"""What the admin allows: which windows bound whom. Pure."""
+"""What the admin allows: the notation of limits, windows, and which of them bound whom."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from hashlib import blake2b
+from ipaddress import IPv6Network, ip_network
+from typing import Final, Literal, Self
 
-from limits import RateLimitItem
+from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 
-from service.core.claims import find_claim, is_user_editable
+from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
-from service.limits.window import Bucket, Window, windows_of
+
+Scope = Literal["user", "global", "address"]
+
+EXAMPLE: Final = "10/minute;100/hour"
+MAX_AMOUNT: Final = 1_000_000_000
+MAX_SECONDS: Final = 10 * 366 * 86_400
+ADDRESS_BUCKETS: Final = 2048
+NETWORK_BUCKETS: Final = 512
+"""How many buckets all strangers share, by the hash of an address or network: some 150 bytes each, 1 MB in all."""
+
+NETWORK_FACTOR: Final = 10
+"""How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""
+
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+
+
+class Window(RateLimitItemPerSecond):
+    """At most ``amount`` requests within a number of seconds.
+
+    Unlike the library's own items, the key leaves the amount out: a user whose new token names another tier,
+    or whose admin changed a limit, goes on with the count already there and finds no fresh bucket.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, amount: int, seconds: int) -> None:
+        super().__init__(amount, seconds, namespace="realtime-token")
+
+    @property
+    def seconds(self) -> int:
+        """How long the window is."""
+        return self.multiples
+
+    @property
+    def span(self) -> str:
+        """How long the window is, in words: ``1 minute``."""
+        unit, length = next((unit, length) for unit, length in _UNITS if self.seconds % length == 0)
+        number = self.seconds // length
+        return f"{number} {unit}{'s' if number > 1 else ''}"
+
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """Name the counter: ``user/IDENTITY/60``."""
+        return "/".join([*map(str, identifiers), str(self.seconds)])
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One window of one user, of some addresses, or of everybody together (``identity`` then says ``all``).
+
+    One that is not ``enforced`` only counts: a window that another tier has, in case the user changes to it.
+    """
+
+    scope: Scope
+    identity: str
+    window: Window
+    enforced: bool = True
+
+    @property
+    def key(self) -> str:
+        """The counter's name in the storage, without the prefix and the strategy."""
+        return self.window.key_for(self.scope, self.identity)
+
+
+def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Read the notation of the ``limits`` library, once, at start: what does not parse must never mean no limit.
+
+    Raises:
+        ValueError: the notation is wrong, or a limit would admit nobody.
+    """
+    try:
+        items = tuple(parse_many(text))
+    except ValueError:
+        items = ()
+    if not items:
+        raise ValueError(
+            f"is not a limit; write for example {EXAMPLE} (second, minute, hour, day, month or year)"
+        )
+    if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
+        raise ValueError(f"would admit nobody; each limit needs at least 1, for example {EXAMPLE}")
+    if any(item.amount > MAX_AMOUNT or item.get_expiry() > MAX_SECONDS for item in items):
+        raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
+    return items
+
+
+def parse_tiers(text: str) -> Mapping[str, tuple[RateLimitItem, ...]]:
+    """Read ``{"pro": "60/minute;1000/hour"}``.
+
+    Raises:
+        ValueError: naming the tier that is wrong.
+    """
+    example = '{"pro": "60/minute;1000/hour"}'
+    try:
+        tiers = json.loads(text)
+    except ValueError:
+        raise ValueError(f"is not JSON; write for example {example}") from None
+    if not isinstance(tiers, dict) or not all(isinstance(limits, str) for limits in tiers.values()):
+        raise ValueError(f"must be an object of limits by tier, for example {example}")
+    parsed = {}
+    for tier, limits in tiers.items():
+        try:
+            parsed[tier] = parse_limits(limits)
+        except ValueError as error:
+            raise ValueError(f"tier {tier!r} {error}") from None
+    return parsed
+
+
+def build_windows(items: Iterable[RateLimitItem]) -> tuple[Window, ...]:
+    """Make one window for each length, the strictest, shortest first: two of one length would share a counter."""
+    strictest: dict[int, int] = {}
+    for item in items:
+        seconds = item.get_expiry()
+        strictest[seconds] = min(item.amount, strictest.get(seconds, item.amount))
+    return tuple(Window(amount, seconds) for seconds, amount in sorted(strictest.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRules:
-    """The admin's limits, parsed."""
+    """The admin's limits, parsed. ``tiers`` are in the order in which they are written.
+
+    ``counted`` has, for each tier and for users without one (``None``), the windows that only others have.
+    """
 
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
+    counted: Mapping[str | None, tuple[Window, ...]]
 
     @classmethod
-    def of(
+    def from_items(
         cls,
         *,
         user: Iterable[RateLimitItem],
@@ -33,34 +152,61 @@ class LimitRules:
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
     ) -> Self:
-        """Take the limits as the notation gives them."""
+        """Build the rules from limits as the notation gives them."""
+        by_tier = {tier: build_windows(items) for tier, items in tiers.items()}
+        enforced: dict[str | None, tuple[Window, ...]] = {None: build_windows(user)}
+        enforced.update(by_tier)
         return cls(
-            user=windows_of(user),
-            everybody=windows_of(everybody),
-            failed_auth=windows_of(failed_auth),
-            tiers={tier: windows_of(items) for tier, items in tiers.items()},
+            user=enforced[None],
+            everybody=build_windows(everybody),
+            failed_auth=build_windows(failed_auth),
+            tiers=by_tier,
             tier_claim=tier_claim,
+            counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
         )
 
-    def user_windows(self, tier: object) -> tuple[Window, ...]:
-        """Those of a tier, or the default ones where the tier is not one of ours."""
-        return self.tiers.get(tier, self.user) if isinstance(tier, str) else self.user
+    def find_tier(self, caller: Caller) -> str | None:
+        """Find the caller's tier: of several that the claim names, the one written first in ``tiers``."""
+        if not self.tiers:
+            return None
+        named = claim_values(caller.claims, self.tier_claim)
+        return next((tier for tier in self.tiers if tier in named), None)
 
-    def user_buckets(self, caller: Caller) -> tuple[Bucket, ...]:
-        """What bounds this caller alone."""
-        windows = self.user_windows(find_claim(caller.claims, self.tier_claim)) if self.tiers else self.user
-        return tuple(Bucket("user", caller.pseudonym, window) for window in windows)
+    def user_buckets(self, identity: str, tier: str | None = None) -> tuple[Bucket, ...]:
+        """List the buckets of one user: enforced those of the tier, counted those that other tiers have.
+
+        So a user who changes to a tier with other window lengths does not start with an unused quota.
+        """
+        enforced = self.user if tier is None else self.tiers[tier]
+        return (
+            *(Bucket("user", identity, window) for window in enforced),
+            *(Bucket("user", identity, window, enforced=False) for window in self.counted[tier]),
+        )
 
     def global_buckets(self) -> tuple[Bucket, ...]:
-        """What bounds all callers together."""
+        """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
 
     def address_buckets(self, address: str) -> tuple[Bucket, ...]:
-        """What bounds refused credentials from one address."""
-        return tuple(Bucket("address", address, window) for window in self.failed_auth)
+        """List what bounds refused credentials from one client: an IPv4 address, or an IPv6 /64 and its /48.
+
+        Their number is fixed, whoever calls from wherever; addresses that share one are refused a little early.
+        """
+        buckets = [
+            Bucket("address", _hashed(address, ADDRESS_BUCKETS), window) for window in self.failed_auth
+        ]
+        try:
+            network = ip_network(address, strict=False)
+        except ValueError:
+            return tuple(buckets)
+        if isinstance(network, IPv6Network):
+            name = "network-" + _hashed(str(network.supernet(new_prefix=48)), NETWORK_BUCKETS)
+            wider = (Window(NETWORK_FACTOR * window.amount, window.seconds) for window in self.failed_auth)
+            buckets += [Bucket("address", name, window) for window in wider]
+        return tuple(buckets)
 
     def warnings(self) -> tuple[str, ...]:
-        """What the admin should know at start."""
+        """Say what the admin should know at start."""
         if not self.tiers or not is_user_editable(self.tier_claim):
             return ()
         warning = (
@@ -68,3 +214,19 @@ class LimitRules:
             "their tier; use a claim that only your server writes, such as app_metadata.plan"
         )
         return (warning,)
+
+
+def _windows_of_others(
+    own: tuple[Window, ...], enforced: Mapping[str | None, tuple[Window, ...]]
+) -> tuple[Window, ...]:
+    """Make a window for each length that ``own`` lacks, of the largest amount: that much of it is remembered."""
+    lengths = {window.seconds for window in own}
+    others: dict[int, int] = {}
+    for window in (window for windows in enforced.values() for window in windows):
+        if window.seconds not in lengths:
+            others[window.seconds] = max(window.amount, others.get(window.seconds, 0))
+    return tuple(Window(amount, seconds) for seconds, amount in sorted(others.items()))
+
+
+def _hashed(text: str, buckets: int) -> str:
+    return str(int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) % buckets)

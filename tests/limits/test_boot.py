@@ -6,7 +6,6 @@ import pytest
 
 from service.core.environment import ConfigurationError
 from service.limits.settings import LimitSettings
-from service.limits.storage import mask_url
 
 
 def problem(**variables: str) -> tuple[str, str]:
@@ -46,35 +45,6 @@ def test_a_tier_that_would_not_hold_is_refused(tiers: str, says: str) -> None:
     assert "60/minute" in message or "10/minute" in message
 
 
-@pytest.mark.parametrize("variable", ["RATE_LIMIT_STORAGE_URL", "REDIS_URL"])
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://u:hunter2@host",
-        "hunter2",
-        "redis://u:hunter2@host:port",
-        "redis://u:hunter2@[::1",
-        "memcached://hunter2",
-        "redis+sentinel://u:hunter2@host:26379",
-        "async+redis://u:hunter2@host",
-        "concealed://hunter2",
-    ],
-)
-def test_a_storage_that_cannot_be_opened_is_refused_without_its_password(variable: str, url: str) -> None:
-    """The URL is not repeated at all."""
-    name, message = problem(**{variable: url})
-    assert name == variable
-    assert "redis://HOST:6379" in message
-    assert "hunter2" not in message
-
-
-def test_a_storage_whose_package_is_missing_is_refused_by_name() -> None:
-    """The library would fail at the first request otherwise."""
-    name, message = problem(RATE_LIMIT_STORAGE_URL="memcached://host:11211")
-    assert name == "RATE_LIMIT_STORAGE_URL"
-    assert message == "needs the Python package for memcached://, which is not installed"
-
-
 def test_every_problem_is_named_at_once() -> None:
     """Nobody should have to start five times."""
     variables = (
@@ -82,31 +52,8 @@ def test_every_problem_is_named_at_once() -> None:
         "RATE_LIMIT_GLOBAL",
         "RATE_LIMIT_TIERS",
         "RATE_LIMIT_STRATEGY",
-        "REDIS_URL",
+        "TRUSTED_PROXY_HOPS",
     )
     with pytest.raises(ConfigurationError) as refused:
         LimitSettings.from_environ(dict.fromkeys(variables, "junk"))
     assert {problem.variable for problem in refused.value.problems} == set(variables)
-
-
-def test_no_connection_is_made_at_start() -> None:
-    """A socket made before a fork would be shared by the workers."""
-    settings = LimitSettings.from_environ({"REDIS_URL": "redis://127.0.0.1:1"})
-    assert settings.storage_url.get_secret_value() == "redis://127.0.0.1:1"
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://host:6379/1", "redis://host:6379/1"),
-        ("redis://:hunter2@host:6379", "redis://***@host:6379"),
-        ("rediss://user:hunter2@host:6379/0?password=hunter2", "rediss://***@host:6379/0?***"),
-        ("redis://user:hunt@er2@host", "redis://***@host"),
-        ("redis://:hunt?er2@host", "redis://***"),
-        ("redis+sentinel://:hunter2@a:1,b:2/main", "redis+sentinel://***@a:1,b:2/main"),
-        ("memory://", "memory://"),
-    ],
-)
-def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
-    """User, password and options."""
-    assert mask_url(url) == shown

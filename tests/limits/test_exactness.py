@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from limits.strategies import FixedWindowRateLimiter
 
-from service.limits.counter import StrategyCounter
-from service.limits.local import LocalStorage
-from service.limits.window import Bucket, Window
-from tests.support.limits import STRATEGIES, Client, client, limits
+from service.limits.counter import create_counter
+from service.limits.rules import Bucket, Window
+from tests.support.limits import STRATEGIES, Client, client, limits, make_store
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -55,51 +53,32 @@ def test_threads_get_exactly_the_limit(storage: str, strategy: str) -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_users_together_get_exactly_the_global_limit(storage: str, strategy: str) -> None:
     """Each well within their own, which those that come too late keep whole."""
-    rate_limits = limits(storage, per_user="50/day", strategy=strategy, **{"global": "40/day"})
+    store = make_store(storage)
+    rate_limits = limits(store, per_user="50/day", strategy=strategy, **{"global": "40/day"})
     clients = [client(rate_limits) for _ in range(300)]
     assert admitted_at_once(clients) == 40
-    buckets = [bucket for user in clients for bucket in rate_limits._rules.user_buckets(user.caller)]
-    standings = rate_limits.counter._primary.peek(buckets).standings
-    assert sum(50 - standing.remaining for standing in standings) == 40
+    kept = create_counter(store, strategy).peek(
+        [Bucket("user", user.caller.pseudonym, Window(50, 86_400)) for user in clients]
+    )
+    assert sum(50 - status.remaining for status in kept) == 40
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_refusal_consumes_nothing(storage: str, strategy: str) -> None:
     """Neither of the window that refuses nor of the others: a client that hammers is not held back longer."""
-    rate_limits = limits(storage, per_user="5/day;9/365 day", strategy=strategy, **{"global": "7/day"})
+    store = make_store(storage)
+    rate_limits = limits(store, per_user="5/day;9/365 day", strategy=strategy, **{"global": "7/day"})
     first, second = client(rate_limits), client(rate_limits)
     assert first.uses_up() == 5
     for _ in range(20):
         assert first.is_refused().limit == "user"
     assert second.uses_up() == 2
     assert second.is_refused().limit == "global"
-    counted = rate_limits.counter._primary.peek(rate_limits._rules.user_buckets(second.caller))
-    assert [standing.remaining for standing in counted.standings] == [3, 7]
-
-
-class ContendedStorage(LocalStorage):
-    """One in which another process uses up ``contended`` as soon as ours has looked at it."""
-
-    contended = ""
-
-    def get(self, key: str) -> int:
-        count = super().get(key)
-        if key == self.contended:
-            self.contended = ""
-            for _ in range(10):
-                self.incr(key, 60)
-        return count
-
-
-def test_a_lost_race_refuses_too_many_and_never_admits_too_many() -> None:
-    """On storages that count window by window another process may take the last between look and count."""
-    mine, shared = Bucket("user", "ada", Window(10, 60)), Bucket("global", "all", Window(10, 60))
-    storage = ContendedStorage()
-    storage.contended = shared.key
-    counter = StrategyCounter(FixedWindowRateLimiter(storage))
-    assert not counter.take([mine, shared]).admitted
-    assert storage.get(mine.key) == 1
-    assert not counter.take([mine, shared]).admitted
+    windows = Window(5, 86_400), Window(9, 365 * 86_400)
+    counted = create_counter(store, strategy).peek(
+        [Bucket("user", second.caller.pseudonym, window) for window in windows]
+    )
+    assert [status.remaining for status in counted] == [3, 7]
 
 
 def test_four_processes_on_redis_mint_exactly_the_limit(sandbox: Sandbox, redis: RedisServer) -> None:

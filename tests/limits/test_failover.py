@@ -15,9 +15,9 @@ from types import MappingProxyType
 
 import pytest
 
-from service.core.errors import RateLimitStorageUnavailableError
+from service.core.errors import RateLimitedError, RateLimitStorageUnavailableError
 from service.core.model import Caller
-from service.limits.failover import PROBE_EVERY
+from service.store.breaker import PROBE_INTERVAL
 from tests.support.limits import client, limits
 from tests.support.processes import PYTHON, ROOT, bare_environ, wait_until
 from tests.support.redis import RedisServer
@@ -53,6 +53,18 @@ def test_without_the_storage_deny_refuses_everybody() -> None:
     assert user.limits.state() == "unavailable"
 
 
+def test_refused_credentials_are_counted_without_the_storage_too() -> None:
+    """In the process with ``local``; with ``deny`` they get a 503 as everybody does."""
+    rate_limits = limits(REFUSING, failed_auth="2/day")
+    with answered_in_time():
+        for _ in range(2):
+            rate_limits.count_failed_auth("198.51.100.7")
+        with pytest.raises(RateLimitedError):
+            rate_limits.count_failed_auth("198.51.100.7")
+    with pytest.raises(RateLimitStorageUnavailableError):
+        limits(REFUSING, on_storage_failure="deny").count_failed_auth("198.51.100.7")
+
+
 def test_only_the_first_request_waits_for_a_storage_that_hangs(own_redis: RedisServer) -> None:
     """The rest are spared; and it is used again by itself, with what it counted before."""
     user = client(limits(own_redis.url, per_user="5/day"))
@@ -75,7 +87,7 @@ def test_a_storage_that_was_killed_and_started_again_is_used_again(own_redis: Re
     own_redis.kill()
     with answered_in_time():
         assert user.is_admitted()
-    time.sleep(1.5 * PROBE_EVERY)  # it is asked meanwhile, and must not be believed to be back
+    time.sleep(1.5 * PROBE_INTERVAL)  # it is asked meanwhile, and must not be believed to be back
     assert user.limits.state() == "degraded"
     own_redis.start()
     wait_until(lambda: user.limits.state() == "ok", seconds=10, what="the return to Redis")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import threading
-import time
 from itertools import takewhile
 
 import pytest
-import time_machine
-from limits.strategies import STRATEGIES as LIBRARY_STRATEGIES
+from flask import Flask
 
 from service.core.errors import RateLimitedError
-from service.limits.counting import counter_for, open_counter
-from service.limits.local import MOST_KEYS, LocalStorage
-from service.limits.redis_counter import RedisCounter
-from service.limits.storage import CONNECTIONS, open_storage
-from service.limits.window import Bucket, Window
-from tests.support.limits import STRATEGIES, client, limits
+from service.limits.counter import create_counter
+from service.limits.rules import ADDRESS_BUCKETS, NETWORK_BUCKETS, Bucket, LimitRules, Window
+from service.limits.settings import LimitSettings
+from service.store.protocol import KEY_PREFIX
+from service.store.redis import CONNECTIONS
+from tests.support.limits import STRATEGIES, caller, client, limits, make_store
 from tests.support.processes import PYTHON, ROOT, bare_environ
 from tests.support.redis import RedisServer
 
@@ -25,36 +23,35 @@ BUCKETS = (Bucket("user", "ada", Window(3, 60)), Bucket("user", "ada", Window(5,
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_our_scripts_keep_what_the_library_reads(redis: RedisServer, strategy: str) -> None:
-    """So that its reading and its clearing hold for what we count; it is what the command uses."""
-    redis.client.flushall()
-    ours = LIBRARY_STRATEGIES[strategy](open_storage(redis.url, strategy))
-    counter = counter_for(ours)
-    assert isinstance(counter, RedisCounter)
+def test_a_look_shows_what_counting_showed_and_clearing_leaves_nothing(storage: str, strategy: str) -> None:
+    """It is what the command uses."""
+    counter = create_counter(make_store(storage), strategy)
     for used in (1, 2, 3):
-        taken = counter.take(BUCKETS)
+        acquisition = counter.acquire(BUCKETS)
         seen = counter.peek(BUCKETS)
-        for ours_says, library_says in zip(taken.standings, seen.standings, strict=True):
-            assert ours_says.remaining == library_says.remaining
-            assert ours_says.renews_in == pytest.approx(library_says.renews_in, abs=1.1)
-        left = [ours.get_window_stats(bucket.window, *bucket.identifiers).remaining for bucket in BUCKETS]
-        assert left == [3 - used, 5 - used]
-    assert not counter.take(BUCKETS).admitted
-    assert not ours.test(BUCKETS[0].window, *BUCKETS[0].identifiers)
+        assert acquisition.admitted
+        assert [status.remaining for status in acquisition.statuses] == [3 - used, 5 - used]
+        for after, looked in zip(acquisition.statuses, seen, strict=True):
+            assert after.remaining == looked.remaining
+            assert after.renews_in == pytest.approx(looked.renews_in, abs=1.1)
+    assert not counter.acquire(BUCKETS).admitted
     counter.clear(BUCKETS)
-    assert redis.client.keys("*") == []
+    assert [status.remaining for status in counter.peek(BUCKETS)] == [3, 5]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_everything_we_store_expires(redis: RedisServer, strategy: str) -> None:
-    """A key without an expiry would fill the storage, and lock its user out for ever."""
+def test_everything_we_store_expires_and_has_one_hash_tag(redis: RedisServer, strategy: str) -> None:
+    """A key without an expiry would fill the storage; one with another tag would be on another node of a cluster."""
     redis.client.flushall()
-    counter = open_counter(redis.url, strategy)
+    rate_limits = limits(redis.url, per_user="3/minute;5/hour", strategy=strategy)
     for _ in range(5):
-        counter.take(BUCKETS)
-    lives = [redis.client.ttl(key) for key in redis.client.keys("*")]
-    assert len(lives) == 2
-    assert all(0 < life <= 2 * 3600 for life in lives)
+        client(rate_limits).ask()
+        rate_limits.count_failed_auth("2001:db8::/64")
+    keys = redis.client.keys("*")
+    assert len(keys) > 4
+    assert all(0 < redis.client.ttl(key) <= 2 * 3600 for key in keys)
+    tags = {key.decode().partition("{")[2].partition("}")[0] for key in keys}
+    assert tags == {KEY_PREFIX.strip("{}")}
 
 
 def test_a_change_of_strategy_finds_no_keys_of_another_kind(redis: RedisServer) -> None:
@@ -65,13 +62,17 @@ def test_a_change_of_strategy_finds_no_keys_of_another_kind(redis: RedisServer) 
         assert user.uses_up() == 2
 
 
-def test_one_round_trip_a_request(redis: RedisServer) -> None:
-    """For all windows together, headers included."""
-    user = client(limits(redis.url, per_user="50/minute;500/hour;5000/day"))
-    user.is_admitted()
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_round_trip_a_request(redis: RedisServer, strategy: str) -> None:
+    """For all windows together, headers included, and for other features' keys that are read along."""
+    redis.client.flushall()
+    redis.client.set(f"{KEY_PREFIX}/revoked/ada", "1", px=60_000)
+    read = [f"{KEY_PREFIX}/revoked/ada", f"{KEY_PREFIX}/revoked/grace"]
+    counter = create_counter(make_store(redis.url), strategy)
+    counter.acquire(BUCKETS)
     with redis.client.monitor() as monitor:
         for _ in range(10):
-            user.is_admitted()
+            assert counter.acquire(BUCKETS, read=read).values == (b"1", None)
         redis.client.echo("the end")
         commands = list(takewhile(lambda command: "the end" not in command["command"], monitor.listen()))
     from_the_network = [command["command"] for command in commands if command["client_type"] != "lua"]
@@ -96,50 +97,67 @@ def test_many_requests_in_flight_share_few_connections(redis: RedisServer) -> No
 def test_the_flask_limiter_command_shows_no_password() -> None:
     """It prints the storage's URL and options otherwise."""
     app = (
-        "from flask import Flask\nfrom pydantic import SecretStr\n"
-        "from service.limits.extension import attach\n"
+        "import sys\nfrom flask import Flask\nfrom tests.support.limits import limits\n"
+        "from flask_limiter.commands import cli\n"
         "app = Flask('app')\n"
-        "attach(app, url=SecretStr('redis://:hunter2@127.0.0.1:1'), strategy='fixed-window')\n"
+        "limits('redis://:hunter2@127.0.0.1:1').init_app(app)\n"
         "limiter, = app.extensions['limiter']\n"
         "print(vars(limiter))\n"
-        "from flask_limiter.commands import cli\n"
         "app.test_cli_runner().invoke(cli, ['config'])\n"
         "print(app.test_cli_runner().invoke(cli, ['config']).output)\n"
     )
     shown = subprocess.run(
         [PYTHON, "-c", app], cwd=ROOT, env=bare_environ(), capture_output=True, text=True, check=True
     )
-    assert "FixedWindowRateLimiter" in shown.stdout
+    assert "SlidingWindowCounterRateLimiter" in shown.stdout
     assert "hunter2" not in shown.stdout + shown.stderr
 
 
-def test_memory_has_no_timer_and_forgets_by_itself() -> None:
-    """The library's timer goes through every key up to 100 times a second and races with the counting."""
-    storage = LocalStorage()
-    with time_machine.travel(1_800_000_000, tick=False) as clock:
-        for number in range(1500):
-            storage.incr(f"old-{number}", 60)
-            storage.acquire_entry(f"log-{number}", 1, 60)
-        clock.shift(61)
-        for number in range(1500):
-            storage.incr(f"new-{number}", 60)
-    assert not any(key.startswith(("old-", "log-")) for key in [*storage.expirations, *storage.events])
-    assert len(storage.expirations) == 1500
-    assert not any(
-        isinstance(thread, threading.Timer) for thread in threading.enumerate() if thread.is_alive()
-    )
+def test_flask_limiter_adds_nothing_to_a_request() -> None:
+    """The app has it, and none of its hooks, which would cost 38 µs each on every request."""
+    app = Flask("app")
+    limits().init_app(app)
+    assert len(app.extensions["limiter"]) == 1
+    assert not any([app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs])
 
 
-def test_memory_does_not_grow_with_the_number_of_addresses() -> None:
-    """Beyond very many, strangers share one bucket; users with a valid token go on as before."""
-    rate_limits = limits(failed_auth="2/day", per_user="2/day")
-    storage = rate_limits.counter._primary._strategy.storage
-    assert isinstance(storage, LocalStorage)
-    end = time.time() + 86_400
-    storage.expirations.update({f"key-{number}": end for number in range(MOST_KEYS)})
-    for number in range(2):
-        rate_limits.count_failed_auth(f"198.51.100.{number}")
-    with pytest.raises(RateLimitedError):
-        rate_limits.count_failed_auth("198.51.100.2")
+def test_what_strangers_create_is_bounded(storage: str, redis: RedisServer) -> None:
+    """Bad tokens from however many addresses and networks fill a fixed number of buckets."""
+    rate_limits = limits(storage, failed_auth="1000000/day", per_user="2/day", on_storage_failure="deny")
+    before = redis.client.info("memory")["used_memory"]
+    for number in range(300):
+        rate_limits.count_failed_auth(f"198.51.{number % 256}.{number // 256}")
+        rate_limits.count_failed_auth(f"2001:db8:{number:x}::/64")
+    buckets = ADDRESS_BUCKETS + NETWORK_BUCKETS
+    if storage != "memory://":
+        assert redis.client.dbsize() <= 300 * 3
+        each = (redis.client.info("memory")["used_memory"] - before) / redis.client.dbsize()
+        assert each * 2 * buckets < 2_000_000
     assert client(rate_limits).uses_up() == 2
-    assert len(storage.expirations) <= MOST_KEYS + 4
+
+
+def test_every_address_and_network_has_one_of_a_fixed_number_of_buckets() -> None:
+    """So a stranger with a whole /48, or all of the Internet, creates no more."""
+    rules = limits_rules("3/day")
+    identities = {
+        bucket.identity
+        for number in range(20_000)
+        for bucket in rules.address_buckets(f"2001:db8:{number:x}::/64")
+    }
+    assert len(identities) <= ADDRESS_BUCKETS + NETWORK_BUCKETS
+
+
+def limits_rules(failed_auth: str) -> LimitRules:
+    return LimitSettings.from_environ({"RATE_LIMIT_FAILED_AUTH": failed_auth}).limit_rules
+
+
+def test_a_network_is_held_back_as_a_whole(storage: str) -> None:
+    """A customer is often given a whole /48, and would have 65,536 fresh limits."""
+    rate_limits = limits(storage, failed_auth="2/day", on_storage_failure="deny")
+    for number in range(20):
+        rate_limits.count_failed_auth(f"2001:db8:1:{number:x}::/64")
+    with pytest.raises(RateLimitedError) as refused:
+        rate_limits.count_failed_auth("2001:db8:1:ff::/64")
+    assert refused.value.limit == "address"
+    rate_limits.count_failed_auth("198.51.100.1")
+    assert rate_limits.acquire(caller()).remaining

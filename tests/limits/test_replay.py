@@ -10,7 +10,7 @@ import pytest
 
 from service.core.errors import RateLimitStorageUnavailableError
 from service.limits.replay import StorageReplayGuard
-from tests.support.limits import limits
+from tests.support.limits import make_store
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, running_service
 from tests.support.tokens import sign
@@ -20,7 +20,7 @@ IN_AN_HOUR = int(time.time()) + 3600
 
 def test_of_many_uses_at_once_one_is_first(storage: str) -> None:
     """Telling and remembering are one step."""
-    guard = StorageReplayGuard(limits(storage).counter)
+    guard = StorageReplayGuard(make_store(storage))
     with ThreadPoolExecutor(16) as pool:
         first = list(pool.map(lambda _: guard.first_use("a" * 64, IN_AN_HOUR), range(100)))
     assert first.count(True) == 1
@@ -30,14 +30,14 @@ def test_of_many_uses_at_once_one_is_first(storage: str) -> None:
 def test_a_token_is_forgotten_when_it_has_expired(redis: RedisServer) -> None:
     """And no earlier: from then on its ``exp`` refuses it."""
     redis.client.flushall()
-    StorageReplayGuard(limits(redis.url).counter).first_use("a" * 64, IN_AN_HOUR)
+    StorageReplayGuard(make_store(redis.url)).first_use("a" * 64, IN_AN_HOUR)
     (key,) = redis.client.keys("*")
     assert IN_AN_HOUR - time.time() <= redis.client.ttl(key) + 1 <= 3602
 
 
 def test_without_the_storage_deny_lets_no_token_through() -> None:
     """Whether it was used cannot be known."""
-    guard = StorageReplayGuard(limits("redis://127.0.0.1:1", on_storage_failure="deny").counter)
+    guard = StorageReplayGuard(make_store("redis://127.0.0.1:1", on_failure="deny"))
     with pytest.raises(RateLimitStorageUnavailableError):
         guard.first_use("a" * 64, IN_AN_HOUR)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from service.limits.rules import Window
 from service.limits.settings import LimitSettings
-from service.limits.window import Window
-from tests.support.limits import caller, client, limits
+from tests.support.limits import Client, caller, client, limits
 
 
 def user_amounts(claims: dict[str, Any], *, tier_claim: str = "tier") -> list[int]:
@@ -20,7 +20,8 @@ def user_amounts(claims: dict[str, Any], *, tier_claim: str = "tier") -> list[in
             "RATE_LIMIT_TIER_CLAIM": tier_claim,
         }
     )
-    return [bucket.window.amount for bucket in settings.limit_rules.user_buckets(caller(**claims))]
+    rules = settings.limit_rules
+    return [bucket.window.amount for bucket in rules.user_buckets("ada", rules.find_tier(caller(**claims)))]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,11 @@ def user_amounts(claims: dict[str, Any], *, tier_claim: str = "tier") -> list[in
         ({"app_metadata": {"plan": "pro"}}, "app_metadata.plan"),
         ({"https://acme.example/plan": "pro"}, "https://acme.example/plan"),
         ({"a.b": "pro", "a": {"b": "free"}}, "a.b"),
+        ({"https://acme.example/app": {"plan": "pro"}}, "https://acme.example/app.plan"),
+        ({"app": {"v1.2": {"plan": "pro"}}}, "app.v1.2.plan"),
+        ({"cognito:groups": ["staff", "pro"]}, "cognito:groups"),
+        ({"realm_access": {"roles": ["pro"]}}, "realm_access.roles"),
+        ({"resource_access": {"my.client": {"roles": ["pro"]}}}, "resource_access.my.client.roles"),
     ],
 )
 def test_a_claim_that_names_a_tier_has_its_limits(claims: dict[str, Any], tier_claim: str) -> None:
@@ -38,11 +44,27 @@ def test_a_claim_that_names_a_tier_has_its_limits(claims: dict[str, Any], tier_c
 
 
 @pytest.mark.parametrize(
-    "claims", [{}, {"tier": "gold"}, {"tier": None}, {"tier": ["pro"]}, {"tier": {"pro": 1}}, {"tier": 1}]
+    "claims",
+    [{}, {"tier": "gold"}, {"tier": None}, {"tier": ["gold", 1, {}]}, {"tier": {"pro": 1}}, {"tier": 1}],
 )
 def test_an_unknown_tier_has_the_default_limits(claims: dict[str, Any]) -> None:
     """So has one that is no text at all."""
     assert user_amounts(claims) == [10]
+
+
+def test_of_several_tiers_the_one_written_first_holds() -> None:
+    """In ``RATE_LIMIT_TIERS``, whatever the order in the token."""
+    rate_limits = limits(tiers='{"team": "5/day", "pro": "60/day"}', tier_claim="roles")
+    assert rate_limits.acquire(caller(roles=["pro", "team"])).amount == 5
+
+
+def test_a_change_to_a_tier_with_other_windows_is_no_unused_quota(storage: str) -> None:
+    """Each request counts in every length that any tier names, and is refused by those of its own tier only."""
+    rate_limits = limits(storage, per_user="4/day", tiers='{"pro": "20/365 day", "free": "2/hour"}')
+    assert all(Client(rate_limits, caller("ada", tier="pro")).is_admitted() for _ in range(5))
+    assert Client(rate_limits, caller("ada", tier="free")).is_refused().limit == "user"
+    assert Client(rate_limits, caller("ada")).is_refused().limit == "user"
+    assert rate_limits.acquire(caller("ada", tier="pro")).remaining == 20 - 6
 
 
 def test_two_tokens_of_one_user_share_what_they_used() -> None:

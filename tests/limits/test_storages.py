@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.core.errors import RateLimitStorageUnavailableError
-from service.limits.counter import StrategyCounter
+from service.core.errors import RateLimitedError, RateLimitStorageUnavailableError
 from service.sandbox.tls import write_certificate
 from tests.limits.test_exactness import admitted_at_once
-from tests.support.limits import STRATEGIES, client, limits
+from tests.support.limits import STRATEGIES, client, limits, make_store
 from tests.support.processes import free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
 
@@ -37,7 +36,7 @@ def encrypted_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_herokus_certificate_is_taken_on_heroku(encrypted_url: str) -> None:
     """It is self-signed, so there is nothing to verify it by."""
-    user = client(limits(encrypted_url, on_heroku=True, per_user="3/day", on_storage_failure="deny"))
+    user = client(limits(encrypted_url, dyno="web.1", per_user="3/day", on_storage_failure="deny"))
     assert user.uses_up() == 3
 
 
@@ -68,7 +67,7 @@ def test_redis_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Run a cluster of one node."""
     folder = str(tmp_path_factory.mktemp("cluster"))
     nodes_talk_on = ("--cluster-port", str(free_port()))
@@ -79,14 +78,25 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             seconds=10,
             what="the cluster's readiness",
         )
-        yield f"redis+cluster://127.0.0.1:{server.port}"
+        yield server
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_cluster_counts_window_by_window(cluster_url: str, strategy: str) -> None:
-    """Its keys lie on several nodes and one script reaches one: fewer may be admitted at once, never more."""
-    user = client(limits(cluster_url, per_user="20/day", strategy=strategy, on_storage_failure="deny"))
-    assert type(user.limits.counter._primary) is StrategyCounter
-    assert admitted_at_once([user] * 60) <= 20
-    other = client(user.limits)
-    assert other.uses_up() == 20
+def test_a_cluster_counts_exactly(cluster: RedisServer, strategy: str) -> None:
+    """All keys have one hash tag, so one script reaches them all."""
+    store = make_store(f"redis+cluster://127.0.0.1:{cluster.port}", on_failure="deny")
+    user = client(limits(store, per_user="20/day", strategy=strategy))
+    assert admitted_at_once([user] * 60) == 20
+    assert store.topology == "cluster"
+
+
+def test_refused_credentials_are_counted_on_a_cluster_too(cluster: RedisServer) -> None:
+    """By our own script, since the library cannot share a cluster's pools."""
+    cluster.client.flushall()
+    rate_limits = limits(
+        f"redis+cluster://127.0.0.1:{cluster.port}", failed_auth="2/day", on_storage_failure="deny"
+    )
+    for _ in range(2):
+        rate_limits.count_failed_auth("198.51.100.7")
+    with pytest.raises(RateLimitedError):
+        rate_limits.count_failed_auth("198.51.100.7")

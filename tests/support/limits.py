@@ -11,28 +11,45 @@ from flask import Flask
 
 from service.core.errors import RateLimitedError
 from service.core.model import Caller, pseudonym
-from service.limits.counting import failover_for
-from service.limits.extension import attach
-from service.limits.limiter import RateLimits
+from service.limits import LimitSettings, RateLimits, build
 from service.limits.quota import Quota
-from service.limits.settings import LimitSettings
+from service.store import MemoryStore, Store, StoreSettings
+from service.store import build as build_store
 
 STRATEGIES = ("sliding-window-counter", "moving-window", "fixed-window")
 _numbers = count()
 
 
-def limits(storage: str = "memory://", *, on_heroku: bool = False, **variables: str) -> RateLimits:
-    """Make limits from ``RATE_LIMIT_…`` variables, named without their prefix and in lower case."""
+@dataclass
+class Clock:
+    """A memory's clock that moves only when told."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def make_store(url: str = "memory://", *, on_failure: str = "local", dyno: str = "") -> Store:
+    """Make a store as the service does."""
+    variables = {"RATE_LIMIT_STORAGE_URL": url, "RATE_LIMIT_ON_STORAGE_FAILURE": on_failure, "DYNO": dyno}
+    return build_store(StoreSettings.from_environ(variables))
+
+
+def limits(storage: str | Store | Clock = "memory://", *, dyno: str = "", **variables: str) -> RateLimits:
+    """Make limits from ``RATE_LIMIT_…`` variables, named without their prefix and in lower case.
+
+    They count in a store, in the one that a URL names, or in a memory with the clock that is given.
+    """
+    on_failure = variables.pop("on_storage_failure", "local")
     environ = {f"RATE_LIMIT_{name.upper()}": value for name, value in variables.items()}
-    settings = LimitSettings.from_environ({"RATE_LIMIT_STORAGE_URL": storage, **environ})
-    strategy = attach(
-        Flask(__name__),
-        url=settings.storage_url,
-        strategy=settings.rate_limit_strategy,
-        on_heroku=on_heroku,
-    )
-    counter = failover_for(strategy, on_failure=settings.rate_limit_on_storage_failure)
-    return RateLimits(settings.limit_rules, counter)
+    if isinstance(storage, str):
+        storage = make_store(storage, on_failure=on_failure, dyno=dyno)
+    elif isinstance(storage, Clock):
+        storage = MemoryStore(storage)
+    made = build(LimitSettings.from_environ(environ), storage)
+    made.init_app(Flask(__name__))
+    return made
 
 
 def caller(subject: str | None = None, **claims: Any) -> Caller:

@@ -1,8 +1,10 @@
--- Counts one request in every window, or in none. Milliseconds, but for the log itself, which the limits library
--- keeps in seconds. One clock for all: that of the server.
--- KEYS: for each window its log, newest first. ARGV: for each window its amount and its length.
--- Answers: 1 or 0, then for each window how it stood before: count, time until the oldest leaves.
+-- Counts one request in every window, or in none. Milliseconds, but for the log itself, which is kept in seconds.
+-- One clock for all: that of the server.
+-- KEYS: for each window its log, newest first; then keys to read.
+-- ARGV: 1 to count, 0 to look only; then for each window its amount, negative where it only counts, and its length.
+-- Answers: 1 or 0; for each window how it stood before: count, time until the oldest leaves; then the values read.
 
+local windows = (#ARGV - 1) / 2
 local answer = {1}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -22,26 +24,30 @@ local function oldest(key, amount, since)
     return found
 end
 
-for i, key in ipairs(KEYS) do
-    local amount, seconds = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i]) / 1000
-    local place = oldest(key, amount, now - seconds)
+for i = 1, windows do
+    local key, amount, seconds = KEYS[i], tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1]) / 1000
+    local place = oldest(key, math.abs(amount), now - seconds)
     local leaves_in = 0
     if place >= 0 then
         leaves_in = math.ceil((tonumber(redis.call('LINDEX', key, place)) + seconds - now) * 1000)
     end
-    if place + 1 >= amount then
+    if amount > 0 and place + 1 >= amount then
         answer[1] = 0
     end
     answer[#answer + 1] = place + 1
     answer[#answer + 1] = leaves_in
 end
 
-if answer[1] == 1 then
-    for i, key in ipairs(KEYS) do
-        redis.call('LPUSH', key, string.format('%.6f', now))
-        redis.call('LTRIM', key, 0, tonumber(ARGV[2 * i - 1]) - 1)
-        redis.call('PEXPIRE', key, ARGV[2 * i])
+if answer[1] == 1 and ARGV[1] == '1' then
+    for i = 1, windows do
+        redis.call('LPUSH', KEYS[i], string.format('%.6f', now))
+        redis.call('LTRIM', KEYS[i], 0, math.abs(tonumber(ARGV[2 * i])) - 1)
+        redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 1])
     end
+end
+
+for i = windows + 1, #KEYS do
+    answer[#answer + 1] = redis.call('GET', KEYS[i])
 end
 
 return answer

@@ -1,16 +1,19 @@
 -- Counts one request in every window, or in none. Milliseconds.
--- KEYS: for each window the previous and the current counter, as the limits library names and keeps them.
--- ARGV: for each window its amount and its length. Answers: 1 or 0, then for each window how it stood before:
--- previous count, time left, current count, time left.
+-- KEYS: for each window its previous and its current counter; then keys to read.
+-- ARGV: 1 to count, 0 to look only; then for each window its amount, negative where it only counts, and its length.
+-- Answers: 1 or 0; for each window how it stood before: previous count, time left, current count, time left;
+-- then the values read.
 
+local windows = (#ARGV - 1) / 2
 local answer = {1}
 
-for i = 1, #KEYS, 2 do
-    local previous, current = KEYS[i], KEYS[i + 1]
-    local amount, length = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+for i = 1, windows do
+    local previous, current = KEYS[2 * i - 1], KEYS[2 * i]
+    local amount, length = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
 
+    -- In its very last millisecond a counter is still there, with no time left: it is a previous one even then.
     local current_left = redis.call('PTTL', current)
-    if current_left > 0 and current_left < length then
+    if current_left >= 0 and current_left < length then
         redis.call('RENAME', current, previous)
         current_left = current_left + length
         redis.call('SET', current, 0, 'PX', current_left)
@@ -20,7 +23,8 @@ for i = 1, #KEYS, 2 do
     local previous_left = math.max(redis.call('PTTL', previous), 0)
     local current_count = tonumber(redis.call('GET', current) or 0)
 
-    if math.floor(previous_count * previous_left / length) + current_count >= amount then
+    local used = math.floor(previous_count * previous_left / length) + current_count
+    if amount > 0 and used >= amount then
         answer[1] = 0
     end
     for _, number in ipairs({previous_count, previous_left, current_count, math.max(current_left, 0)}) do
@@ -28,12 +32,17 @@ for i = 1, #KEYS, 2 do
     end
 end
 
-if answer[1] == 1 then
-    for i = 1, #KEYS, 2 do
-        if redis.call('INCR', KEYS[i + 1]) == 1 and redis.call('PTTL', KEYS[i + 1]) < 0 then
-            redis.call('PEXPIRE', KEYS[i + 1], 2 * tonumber(ARGV[i + 1]))
+if answer[1] == 1 and ARGV[1] == '1' then
+    for i = 1, windows do
+        local current = KEYS[2 * i]
+        if redis.call('INCR', current) == 1 and redis.call('PTTL', current) < 0 then
+            redis.call('PEXPIRE', current, 2 * tonumber(ARGV[2 * i + 1]))
         end
     end
+end
+
+for i = 2 * windows + 1, #KEYS do
+    answer[#answer + 1] = redis.call('GET', KEYS[i])
 end
 
 return answer

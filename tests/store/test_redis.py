@@ -1,0 +1,182 @@
+"""One Redis for all features: scripts, failures, queues and clusters."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.exceptions import DataError
+
+from service.core.errors import RateLimitedError, StorageBusyError, StorageFailureError
+from service.store import redis as redis_module
+from service.store.protocol import KEY_PREFIX, Script
+from service.store.redis import PooledRedis
+from tests.support.limits import client, limits, make_store
+from tests.support.processes import accepts_connections, free_port, wait_until
+from tests.support.redis import RedisServer, running_redis
+
+ECHO = Script("echo", "return {KEYS[1], ARGV[1]}")
+KEY = f"{KEY_PREFIX}/test"
+
+
+def test_a_script_is_given_keys_and_arguments(redis: RedisServer) -> None:
+    """Numbers as well as text."""
+    store = PooledRedis(redis.url)
+    assert store.run(ECHO, [KEY], ["text"]) == [KEY.encode(), b"text"]
+    assert store.run(ECHO, [KEY], [7]) == [KEY.encode(), b"7"]
+    assert (store.state, store.topology) == ("ok", "single")
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_lost_storage(redis: RedisServer) -> None:
+    """It would give everybody a fresh limit."""
+    store = PooledRedis(redis.url)
+    with pytest.raises(DataError):
+        store.run(ECHO, [KEY], [None])  # type: ignore[list-item]  # the bug
+    assert store.state == "ok"
+
+
+def test_a_failure_is_told_apart_and_the_storage_found_again(own_redis: RedisServer) -> None:
+    """The first failure opens the breaker; a script that Redis has forgotten is sent again."""
+    store = PooledRedis(own_redis.url)
+    store.run(ECHO, [KEY], [1])
+    own_redis.kill()
+    with pytest.raises(StorageFailureError):
+        store.run(ECHO, [KEY], [1])
+    assert (store.state, store.probe()) == ("away", "away")
+    own_redis.start()
+    wait_until(lambda: store.state == "ok", seconds=10, what="the return to Redis")
+    assert store.run(ECHO, [KEY], [1])
+
+
+def test_who_finds_no_free_connection_is_told_so_and_the_breaker_stays_closed(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with ``local``: other processes count in Redis, so counting here would exceed the limit."""
+    monkeypatch.setattr(redis_module, "CONNECTION_WAIT", 0.2)
+    store = make_store(f"{redis.url}?max_connections=1")
+    user = client(limits(store, per_user="5/day"))
+    held, release = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        held.set()
+        release.wait(10)
+
+    assert isinstance(store, PooledRedis)
+    holder = threading.Thread(target=store.call, args=[hold])
+    holder.start()
+    held.wait(10)
+    with pytest.raises(StorageBusyError) as refused:
+        user.limits.acquire(user.caller)
+    release.set()
+    holder.join()
+    assert refused.value.code == "rate_limit_storage_unavailable"
+    assert refused.value.headers["Retry-After"] == "1"
+    assert user.limits.state() == "ok"
+    assert user.uses_up() == 5
+
+
+def test_an_error_and_a_log_line_hold_no_password(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does what is printed of the store."""
+    with caplog.at_level(logging.DEBUG):
+        store = PooledRedis("redis://user:hunter2@127.0.0.1:1")
+        with pytest.raises(StorageFailureError) as refused:
+            store.run(ECHO, [KEY], [1])
+    assert "hunter2" not in caplog.text + repr(refused.value.reason) + repr(store) + repr(vars(store))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """Run a cluster of two nodes, of which the second holds the slot of all our keys."""
+    nodes = []
+    for _ in range(2):
+        folder = str(tmp_path_factory.mktemp("cluster"))
+        nodes.append(
+            running_redis(
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                str(free_port()),
+                "--dir",
+                folder,
+                "--cluster-config-file",
+                str(Path(folder) / "nodes.conf"),
+            )
+        )
+    with nodes[0] as first, nodes[1] as second:
+        slot = first.client.execute_command("CLUSTER", "KEYSLOT", KEY_PREFIX)
+        others = [0, slot - 1, slot + 1, 16_383]
+        first.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *others)
+        second.client.execute_command("CLUSTER", "ADDSLOTS", slot)
+        bus = int(second.options[second.options.index("--cluster-port") + 1])
+        first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", second.port, bus)
+
+        def is_ready() -> bool:
+            return all(
+                b"cluster_state:ok" in node.client.execute_command("CLUSTER", "INFO")
+                and b"cluster_known_nodes:2" in node.client.execute_command("CLUSTER", "INFO")
+                for node in (first, second)
+            )
+
+        wait_until(is_ready, seconds=20, what="the cluster's readiness")
+        yield first, second
+
+
+def test_a_cluster_behind_a_plain_url_is_recognised_at_its_first_answer(
+    cluster: tuple[RedisServer, RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """No request is lost over it, nothing is logged as a failure, and nobody is counted in the process."""
+    for node in cluster:
+        node.client.flushall()
+    for node, topology in zip(cluster, ("cluster", "single"), strict=True):
+        store = make_store(node.url, on_failure="deny")
+        user = client(limits(store, per_user="5/day", failed_auth="2/day"))
+        user.limits.count_failed_auth("198.51.100.7")
+        assert user.uses_up() == 5
+        assert store.topology == topology  # type: ignore[union-attr]  # a Redis
+    assert "failed" not in caplog.text
+
+
+def test_waiting_for_a_hung_redis_ends_when_the_first_one_gives_up(own_redis: RedisServer) -> None:
+    """The others in the queue are spared the wait."""
+    store = PooledRedis(own_redis.url)
+    store.run(ECHO, [KEY], [1])
+    started = time.monotonic()
+
+    def ask() -> None:
+        with pytest.raises(StorageFailureError):
+            store.run(ECHO, [KEY], [1])
+
+    with own_redis.hung():
+        threads = [threading.Thread(target=ask) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert time.monotonic() - started < 2
+
+
+def test_the_master_that_sentinels_name_is_used(redis: RedisServer, tmp_path: Path) -> None:
+    """For limits, and for refused credentials over the same pool."""
+    config = tmp_path / "sentinel.conf"
+    config.write_text(f"sentinel monitor main 127.0.0.1 {redis.port} 1\n")
+    port = free_port()
+    command = ("redis-server", str(config), "--sentinel", "--port", str(port), "--bind", "127.0.0.1")
+    sentinel = subprocess.Popen((*command, "--dir", str(tmp_path)), stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: accepts_connections(port), seconds=10, what="the start of the Sentinel")
+        redis.client.flushall()
+        store = make_store(f"redis+sentinel://127.0.0.1:{port}/main", on_failure="deny")
+        user = client(limits(store, per_user="3/day", failed_auth="1/day"))
+        assert user.uses_up() == 3
+        user.limits.count_failed_auth("198.51.100.7")
+        with pytest.raises(RateLimitedError):
+            user.limits.count_failed_auth("198.51.100.7")
+        assert redis.client.keys("*address*")
+    finally:
+        sentinel.terminate()
+        sentinel.wait()
