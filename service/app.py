@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 from pydantic import SecretStr
 
+from service import policy
 from service.auth.authenticator import Authenticator
 from service.auth.claim_checks import TokenRules
 from service.auth.jwks import JwksKeys
@@ -32,6 +33,7 @@ from service.limits.replay import StorageReplayGuard
 from service.observe import logs
 from service.observe.audit import Audit
 from service.observe.metrics import Metrics, Unmeasured
+from service.policy.explain import warnings
 from service.settings import Settings
 from service.vendors.outbound import Network
 from service.vendors.settings import UpstreamSettings
@@ -50,7 +52,7 @@ def create_app(settings: Settings) -> Flask:
     key_set = key_set_of(settings, network)
     parts = Parts(
         authenticator=authenticator_of(settings, key_set, limits),
-        policy=settings.policy,
+        policy=policy.build(settings, settings.layout),
         limits=limits,
         upstream=upstream_of(settings, network),
         audit=Audit(),
@@ -164,5 +166,10 @@ def warnings_of(settings: Settings) -> tuple[str, ...]:
     processes = (held_back,) if settings.processes < settings.web_concurrency else ()
     nameless = "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
     models = (nameless,) if settings.default_model not in settings.allowed_models else ()
-    policy = (f"SESSION_POLICY: {warning}" for warning in settings.policy.warnings())
-    return (*processes, *models, *settings.limit_rules.warnings(), *policy)
+    found = warnings(policy.build(settings, settings.layout))
+    return (
+        *processes,
+        *models,
+        *settings.limit_rules.warnings(),
+        *(f"SESSION_POLICY: {warning}" for warning in found),
+    )

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 from functools import cache
+from typing import Self
 
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError, Problem
 from service.http.settings import ServingSettings
 from service.limits.settings import LimitSettings
 from service.policy.settings import PolicySettings
+from service.vendors.base import SessionLayout
+from service.vendors.layouts import OPENAI, OPENAI_BETA
 from service.vendors.settings import UpstreamSettings
 
 __all__ = [
@@ -29,6 +33,19 @@ __all__ = [
 
 class Settings(ServingSettings, LimitSettings, PolicySettings, AuthSettings, UpstreamSettings):
     """All of them. A command that needs fewer reads one group alone, with ``Group.from_environ``."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read all groups, and check the policy against the vendor's layout once both are valid."""
+        settings = super().from_environ(environ)
+        if problems := settings.problems(settings.layout):
+            raise ConfigurationError(problems)
+        return settings
+
+    @property
+    def layout(self) -> SessionLayout:
+        """Where the vendor's session keeps what policy looks at."""
+        return OPENAI_BETA if self.beta else OPENAI
 
     @property
     def pseudonym_key(self) -> bytes:

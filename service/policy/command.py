@@ -13,9 +13,11 @@ from service.core.environment import ConfigurationError
 from service.core.errors import ServiceError
 from service.core.model import Caller
 from service.http.schemas import TokenBody, parse_body
-from service.policy import Policy, PolicyDocument
+from service.policy import Policy, PolicyDocument, build
 from service.policy.explain import explain
 from service.policy.settings import PolicySettings
+from service.vendors.dialect import DialectSettings
+from service.vendors.layouts import OPENAI, OPENAI_BETA
 from service.vendors.wire import mint_request
 
 _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -52,9 +54,13 @@ def published_schema() -> dict[str, Any]:
 
 def _policy_of_environment() -> Policy:
     try:
-        return PolicySettings.from_environ(os.environ).policy
+        settings = PolicySettings.from_environ(os.environ)
+        layout = OPENAI_BETA if DialectSettings.from_environ(os.environ).beta else OPENAI
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
+    if problems := settings.problems(layout):
+        raise click.ClickException(str(ConfigurationError(problems)))
+    return build(settings, layout)
 
 
 def _caller(path: Path | None) -> Caller:
@@ -84,7 +90,7 @@ def _try(decided: Policy, body: bytes, caller: Caller) -> str:
         if error.reason:
             lines.append(f"decided by {error.reason.partition(': ')[0]}")
         raise click.ClickException("\n".join(lines)) from None
-    request = mint_request(grant, safety_identifier=caller.pseudonym, beta=decided.beta)
+    request = mint_request(grant, safety_identifier=caller.pseudonym, beta=not decided.layout.has_expiry)
     sent = json.dumps(json.loads(request.body), indent=2, ensure_ascii=False)
     findings = [f"would be refused by {finding}" for finding in grant.findings]
     return "\n".join([f"granted: POST {request.path}", sent, *findings])

@@ -1,15 +1,17 @@
-"""A policy in words: what each profile and rule allows, and what none of it can do."""
+"""A policy in words: what each profile and rule allows, what the admin should look at, and what none of it can do."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
-from service.policy.compilation import ClaimRules
-from service.policy.conditions import Condition
-from service.policy.engine import Policy
-from service.policy.foundation import Foundation
-from service.policy.words import listed
+from service.core.claims import is_user_editable
+from service.policy.conditions import describe_conditions
+from service.policy.decide import BaseSession, Policy
+from service.policy.document import ClaimRule, Constraints, PolicyDocument, Profile
+from service.policy.formatting import join_names
+from service.policy.rules import SourcedRule
 
 HONEST_WORDS = """\
 What this does not do: the service decides when a secret is minted. The vendor takes the configuration
@@ -27,30 +29,29 @@ def explain(policy: Policy) -> str:
 
 
 def _lines(policy: Policy) -> Iterator[str]:
-    rulebook = policy.rulebook
-    if policy.document is None:
+    document = policy.document
+    if document is None:
         yield "SESSION_POLICY is not set: the models and lifetimes of the environment are all that holds."
-    elif rulebook.enforcing:
+    elif document.mode == "enforce":
         yield "This policy is enforced: what it does not allow is refused."
     else:
         yield "This policy is in audit mode: it refuses nothing, and logs what it would refuse."
-    yield from _section("Every caller", (rule.in_words() for rule in (*policy.ceiling, *rulebook.rules)))
-    if rulebook.defaults:
-        title = f"Callers who name no profile (sessions of type {rulebook.defaults.session_type})"
-        yield from _section(title, _foundation(rulebook.defaults, policy))
-    for name, profile in rulebook.profiles.items():
-        description = policy.document.profiles[name].description if policy.document else None
-        title = f'Profile "{name}" (type {profile.session_type})' + (
-            f": {description}" if description else ""
-        )
-        yield from _section(title, _foundation(profile, policy))
-    for claim_rules in rulebook.claim_rules:
-        yield from _section(f"And {_who(claim_rules)}", (rule.in_words() for rule in claim_rules.rules))
-    if rulebook.claim_rules:
+    yield from _section("Every caller", _describe(policy.environment_rules + policy.common_rules))
+    presets = document.session_defaults() if document else {}
+    for place in sorted(presets, key=lambda place: place != "defaults"):
+        base, preset = policy.base_sessions[place], presets[place]
+        title = f"Callers who name no profile (sessions of type {base.session_type})"
+        if isinstance(preset, Profile):
+            description = f": {preset.description}" if preset.description else ""
+            title = f'Profile "{base.profile}" (type {base.session_type}){description}'
+        yield from _section(title, _describe_base(base, policy))
+    for rule, place, parts in policy.claim_rules:
+        yield from _section(f"And {_describe_callers(rule)} [{place}]", _describe(parts))
+    if policy.claim_rules:
         yield ""
         yield "Everything that applies to a caller applies at once: a rule narrows and never widens."
-    if warnings := policy.warnings():
-        yield from _section("Look at", warnings)
+    if found := warnings(policy):
+        yield from _section("Look at", found)
     yield ""
     yield HONEST_WORDS
 
@@ -62,26 +63,91 @@ def _section(title: str, points: Iterable[str]) -> Iterator[str]:
         yield textwrap.fill(point, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
 
 
-def _foundation(foundation: Foundation, policy: Policy) -> Iterator[str]:
-    session = foundation.session
-    yield f"is sent: {listed(sorted(session))}" if session else "nothing is sent beside what the caller sets"
+def _describe(rules: Iterable[SourcedRule]) -> Iterator[str]:
+    return (part.rule.describe() for part in rules)
+
+
+def _describe_base(base: BaseSession, policy: Policy) -> Iterator[str]:
+    session = base.session
+    yield (
+        f"is sent: {join_names(sorted(session))}"
+        if session
+        else "nothing is sent beside what the caller sets"
+    )
     if isinstance(session.get("model"), str):
         yield f"model, unless the caller names another that is allowed: {session['model']}"
-    if foundation.expires_in is None:
+    if base.expires_in is None:
         yield f"a secret lives {policy.token_ttl} seconds unless the caller asks otherwise (TOKEN_TTL)"
     else:
-        yield f"a secret lives {foundation.expires_in} seconds unless the caller asks otherwise"
-    yield from (rule.in_words() for rule in foundation.rules)
+        yield f"a secret lives {base.expires_in} seconds unless the caller asks otherwise"
+    yield from _describe(base.rules)
 
 
-def _who(claim_rules: ClaimRules) -> str:
+def _describe_callers(rule: ClaimRule) -> str:
     who = "callers"
-    if claim_rules.when:
-        who += f" whose {_all(claim_rules.when)}"
-    if claim_rules.unless:
-        who += f"{',' if claim_rules.when else ''} unless {_all(claim_rules.unless)}"
-    return f"{who} [{claim_rules.source}]"
+    if rule.when:
+        who += f" whose {describe_conditions(rule.when)}"
+    if rule.unless:
+        who += f"{',' if rule.when else ''} unless {describe_conditions(rule.unless)}"
+    return who
 
 
-def _all(conditions: tuple[Condition, ...]) -> str:
-    return " and ".join(condition.in_words() for condition in conditions)
+def warnings(policy: Policy) -> list[str]:
+    """List what is valid and suspicious, one sentence each that begins with its place."""
+    document = policy.document
+    if document is None:
+        return []
+    return [
+        *_never_used(document),
+        *_editable_claims(document),
+        *_unknown_members(document, policy.layout.members),
+    ]
+
+
+def _never_used(document: PolicyDocument) -> Iterator[str]:
+    defaults = document.defaults
+    if document.mode == "audit":
+        yield 'mode: "audit" refuses nothing; what "enforce" would refuse is only logged'
+    if document.profile_required.value and defaults:
+        yield "defaults: are never used, since profile_required makes every caller name a profile"
+    if defaults and defaults.locked.value and document.types is None:
+        yield (
+            f"defaults.locked: holds sessions of type {defaults.session_type} only, and a caller may ask for"
+            f' another type; add "types": ["{defaults.session_type}"] if none should'
+        )
+
+
+def _editable_claims(document: PolicyDocument) -> Iterator[str]:
+    conditions = [
+        (f"profiles.{n}.requires", profile.requires.value) for n, profile in document.profiles.items()
+    ]
+    for index, rule in enumerate(document.rules):
+        conditions += [(f"rules[{index}].when", rule.when), (f"rules[{index}].unless", rule.unless)]
+    for place, claims in conditions:
+        for claim in filter(is_user_editable, claims):
+            yield (
+                f'{place}: users can often write the claim "{claim}" themselves, and so choose what they get;'
+                " use one that only your server writes, such as app_metadata"
+            )
+
+
+def _unknown_members(document: PolicyDocument, known: frozenset[str]) -> Iterator[str]:
+    places = [*_paths_of_constraints("", document)]
+    for index, rule in enumerate(document.rules):
+        places += _paths_of_constraints(f"rules[{index}].", rule)
+    for place, preset in document.session_defaults().items():
+        places += [(f"{place}.session", name) for name in preset.session.value]
+        places += [(f"{place}.locked", path) for path in preset.locked.value if path != "expires_in"]
+    for place, path in places:
+        member = path.partition(".")[0]
+        if member not in known:
+            close = get_close_matches(member, known, n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            yield f'{place}: "{member}" is no member of a session that this service knows{hint}'
+
+
+def _paths_of_constraints(place: str, constraints: Constraints) -> Iterator[tuple[str, str]]:
+    yield from ((f"{place}bounds", path) for path in constraints.bounds.value)
+    fields = constraints.fields
+    for name, listed in (("allow", fields.allow), ("deny", fields.deny)) if fields else ():
+        yield from ((f"{place}fields.{name}", path) for path in (listed.value if listed else ()))

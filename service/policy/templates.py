@@ -11,10 +11,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, JsonValue
 
 from service.core.claims import find_claim
+from service.core.errors import ServiceError, SessionFieldNotAllowedError
 from service.core.model import Caller
+from service.policy.formatting import as_json_snippet, join_names
+from service.policy.request import ResolvedRequest
+from service.policy.rules import Rule, SourcedRule
 
 MAX_VALUE = 200
 """How much of a claim is used, in characters before escaping."""
@@ -68,3 +75,34 @@ def text_of(caller: Caller, claim: str) -> str | None:
 
 def _value(field: re.Match[str], caller: Caller) -> str:
     return caller.subject if field["sub"] else text_of(caller, field["claim"]) or ""
+
+
+def _check_type(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if value.get("type", "realtime") not in ("realtime", "transcription", "translation"):
+        raise ValueError('"type" must be realtime, transcription or translation')
+    return value
+
+
+class SessionTemplate(Rule[dict[str, JsonValue]]):
+    """A session in the vendor's shape, its strings templates. Without the claims it would not be the admin's text."""
+
+    parsed_as = Annotated[dict[str, JsonValue], AfterValidator(_check_type)]
+
+    @cached_property
+    def claims(self) -> tuple[str, ...]:
+        """The claims that the strings use."""
+        return tuple(dict.fromkeys(claims_in(self.value)))
+
+    def parts(self, source: str) -> Iterator[SourcedRule]:
+        return super().parts(source) if self.claims else iter(())
+
+    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
+        for claim in self.claims:
+            if not text_of(request.caller, claim):
+                yield SessionFieldNotAllowedError(
+                    f"Your access token lacks the claim {as_json_snippet(claim)}, which this session needs.",
+                    param="profile",
+                )
+
+    def describe(self) -> str:
+        return f"text is filled in from the caller's claims: {join_names(self.claims)}"

@@ -13,11 +13,13 @@ Path = tuple[str, ...]
 class SessionLayout:
     """Where a vendor's session keeps what policy looks at. Paths lead to members below ``session``.
 
-    ``session_types`` are those that the vendor mints for. ``members`` are the session's own members that are
-    known today. ``has_expiry`` tells whether a request may choose its secret's life, and ``reserved`` names
-    members of a session in which a caller could choose it all the same.
+    ``name`` is how the admin chose the vendor, for errors. ``session_types`` are those that the vendor mints
+    for. ``members`` are the session's own members that are known today. ``has_expiry`` tells whether a request
+    may choose its secret's life, and ``reserved`` names members of a session in which a caller could choose it
+    all the same.
     """
 
+    name: str
     session_types: tuple[SessionType, ...]
     model: Path
     transcription_model: Path

@@ -6,6 +6,7 @@ from service.vendors import wire
 from service.vendors.base import SessionLayout
 
 OPENAI = SessionLayout(
+    name="OPENAI_VENDOR=openai",
     session_types=("realtime", "transcription", "translation"),
     model=("model",),
     transcription_model=("audio", "input", "transcription", "model"),
@@ -19,6 +20,7 @@ OPENAI = SessionLayout(
 )
 
 OPENAI_BETA = SessionLayout(
+    name="REALTIME_API=beta",
     session_types=("realtime",),
     model=("model",),
     transcription_model=("audio", "input", "transcription", "model"),

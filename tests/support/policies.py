@@ -10,6 +10,7 @@ from service.core.errors import ServiceError
 from service.core.model import Caller, Grant
 from service.http.schemas import RequestBody, TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
+from service.vendors.layouts import OPENAI
 
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-4o-transcribe", "gpt-realtime-translate")
 
@@ -33,6 +34,7 @@ def policy(members: dict[str, Any] | None = None, **values: Any) -> Policy:
         "default_model": MODELS[0],
         "token_ttl": 60,
         "token_max_ttl": 600,
+        "layout": OPENAI,
         "document": None if members is None else document(members),
     }
     return Policy(**(defaults | values))
