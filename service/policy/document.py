@@ -15,16 +15,14 @@ from service.core.claims import Claims
 from service.core.model import SessionType
 from service.policy.conditions import Conditions, RequiredClaims, all_hold
 from service.policy.external_tools import AllowedPrompts, AllowedServers, AllowedTools, Tracing
+from service.policy.fields import AllowedVoices, Fields, LockedMembers
 from service.policy.json_path import MISSING, get, put
 from service.policy.reading import PolicyError, describe_errors, read_json
 from service.policy.rules import (
     AllowedModels,
     AllowedProfiles,
     AllowedTypes,
-    AllowedVoices,
     Bounds,
-    Fields,
-    LockedMembers,
     MaxExpiresIn,
     Name,
     ProfileRequired,

@@ -100,6 +100,7 @@ def warnings(policy: Policy) -> list[str]:
     return [
         *_never_used(document),
         *_editable_claims(document),
+        *_unlocked_elsewhere(document),
         *_unknown_members(document, policy.layout.members),
     ]
 
@@ -110,11 +111,6 @@ def _never_used(document: PolicyDocument) -> Iterator[str]:
         yield 'mode: "audit" refuses nothing; what "enforce" would refuse is only logged'
     if document.profile_required.value and defaults:
         yield "defaults: are never used, since profile_required makes every caller name a profile"
-    if defaults and defaults.locked.value and document.types is None:
-        yield (
-            f"defaults.locked: holds sessions of type {defaults.session_type} only, and a caller may ask for"
-            f' another type; add "types": ["{defaults.session_type}"] if none should'
-        )
 
 
 def _editable_claims(document: PolicyDocument) -> Iterator[str]:
@@ -129,6 +125,15 @@ def _editable_claims(document: PolicyDocument) -> Iterator[str]:
                 f'{place}: users can often write the claim "{claim}" themselves, and so choose what they get;'
                 " use one that only your server writes, such as app_metadata"
             )
+
+
+def _unlocked_elsewhere(document: PolicyDocument) -> Iterator[str]:
+    defaults = document.defaults
+    if defaults and defaults.locked.value and document.types is None:
+        yield (
+            f"defaults.locked: holds sessions of type {defaults.session_type} only, and a caller may ask for"
+            f' another type; add "types": ["{defaults.session_type}"] if none should'
+        )
 
 
 def _unknown_members(document: PolicyDocument, known: frozenset[str]) -> Iterator[str]:

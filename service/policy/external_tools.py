@@ -7,17 +7,11 @@ vendor on the company's account, so a document denies them unless it lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from service.core.errors import ServiceError
 from service.policy.json_path import MISSING
 from service.policy.request import ResolvedRequest
 from service.policy.rules import NameList, Rule, not_allowed
-
-
-def is_function(tool: Any) -> bool:
-    """Tell whether a tool is a function, which runs on the client; the vendor lets its type be left out."""
-    return isinstance(tool, dict) and tool.get("type", "function") == "function"
 
 
 class AllowedTools(NameList):
@@ -26,9 +20,9 @@ class AllowedTools(NameList):
     words = "tools the caller may bring: {}"
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        for tool in filter(is_function, request.new_tools):
-            if tool.get("name") not in self:
-                yield not_allowed(self.refusal("tool", tool.get("name")), request.layout.tools)
+        for name in request.new_functions:
+            if name not in self:
+                yield not_allowed(self.refusal("tool", name), request.layout.tools)
 
 
 class AllowedServers(NameList):
@@ -41,15 +35,9 @@ class AllowedServers(NameList):
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         message = "Tools other than functions reach other systems and are not available to you."
-        for tool in request.new_tools:
-            if not is_function(tool) and not self._allows(tool, request.layout.mcp_destinations):
+        for destinations in request.new_destinations:
+            if not destinations or not all(destination in self for destination in destinations):
                 yield not_allowed(message, request.layout.tools)
-
-    def _allows(self, tool: Any, members: tuple[str, ...]) -> bool:
-        if not isinstance(tool, dict) or tool.get("type") != "mcp":
-            return False
-        destinations = [tool[member] for member in members if member in tool]
-        return bool(destinations) and all(destination in self for destination in destinations)
 
 
 class AllowedPrompts(NameList):

@@ -60,7 +60,11 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical(value: Any) -> str:
     """Write a value as text that is equal for the same JSON only: Python takes 1, 1.0 and true for equal."""
-    return json.dumps(value, sort_keys=True)
+    return _ENCODER.encode(value)
+
+
+# Made once: json.dumps would make one for every value, at twice the cost of writing a small one.
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def differences(given: Mapping[str, Any], base: Any) -> PathTree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,16 +43,32 @@ class ResolvedRequest:
         return differences(self.given, self.base)
 
     @cached_property
-    def new_tools(self) -> tuple[Any, ...]:
-        """The tools that the caller adds to the admin's own; a value that is no list is one unknown tool."""
+    def new_functions(self) -> tuple[Any, ...]:
+        """The distinct names of the functions that the caller adds to the admin's own tools."""
+        names = (tool.get("name") for tool in self._new_tools if _is_function(tool))
+        return _distinct(names)
+
+    @cached_property
+    def new_destinations(self) -> tuple[tuple[Any, ...], ...]:
+        """For each other tool that the caller adds, where it leads; ``()`` where that is not known."""
+        members = self.layout.mcp_destinations
+        return _distinct(
+            tuple(tool[name] for name in members if name in tool) if _is_server(tool) else ()
+            for tool in self._new_tools
+            if not _is_function(tool)
+        )
+
+    @cached_property
+    def _new_tools(self) -> list[Any]:
         tools = self.changed(self.layout.tools)
         if tools is MISSING:
-            return ()
+            return []
+        brought = tools if isinstance(tools, list) else [tools]
         own = get(self.base, self.layout.tools)
-        known = set(map(canonical, own)) if isinstance(own, list) else set()
-        return tuple(
-            tool for tool in (tools if isinstance(tools, list) else [tools]) if canonical(tool) not in known
-        )
+        if not isinstance(own, list) or not own:
+            return brought
+        known = set(map(canonical, own))
+        return [tool for tool in brought if canonical(tool) not in known]
 
     def changed(self, path: Path) -> Any:
         """Return what would be sent at a path if the caller has a say in it, else ``MISSING``."""
@@ -99,3 +115,23 @@ def _members_named_model(tree: Mapping[str, Any], above: Path = ()) -> Iterator[
             yield from _members_named_model(value, (*above, name))
         elif name == "model":
             yield value, (*above, name)
+
+
+def _is_function(tool: Any) -> bool:
+    """Tell whether a tool is a function, which runs on the client; the vendor lets its type be left out."""
+    return isinstance(tool, dict) and tool.get("type", "function") == "function"
+
+
+def _is_server(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "mcp"
+
+
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Drop repeated values, so that each is judged once; what cannot be hashed is kept."""
+    kept: dict[Any, Any] = {}
+    for value in values:
+        try:
+            kept.setdefault((type(value), value), value)
+        except TypeError:
+            kept[id(value)] = value
+    return tuple(kept.values())

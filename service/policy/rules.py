@@ -9,7 +9,7 @@ passes, and to repeat it is to bring nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -38,11 +38,7 @@ from service.policy.formatting import as_json_snippet, join_names, session_membe
 from service.policy.json_path import (
     MISSING,
     Path,
-    PathTree,
     get,
-    path_tree,
-    paths_outside,
-    paths_overlapping,
     put,
 )
 from service.policy.request import ResolvedRequest
@@ -124,6 +120,14 @@ class Rule(ABC, Generic[Value]):
         return core_schema.no_info_after_validator_function(cls, handler.generate_schema(cls.parsed_as))
 
 
+class RuleGroup(StrictModel):
+    """A member of the document that holds several rules."""
+
+    def parts(self, source: str) -> tuple[SourcedRule, ...]:
+        """List the rules, each with its source."""
+        return rules_of(self, f"{source}.")
+
+
 class SourcedRule(NamedTuple):
     """A rule and its place in the document or the environment, as ``ALLOWED_MODELS`` or ``rules[0].voices``."""
 
@@ -134,7 +138,7 @@ class SourcedRule(NamedTuple):
 def rules_of(model: StrictModel, prefix: str) -> tuple[SourcedRule, ...]:
     """List the rules among a model's members, in the order in which they decide."""
     members = {name: getattr(model, name) for name in type(model).model_fields}
-    parts = (m.parts(prefix + name) for name, m in members.items() if isinstance(m, Rule | Fields))
+    parts = (m.parts(prefix + name) for name, m in members.items() if isinstance(m, Rule | RuleGroup))
     return tuple(sorted(chain.from_iterable(parts), key=lambda part: not part.rule.decides_access))
 
 
@@ -292,78 +296,3 @@ class Bounds(Rule[dict[DottedPath, Range]]):
 
     def describe(self) -> str:
         return "; ".join(f"{name}: {limits}" for name, limits in self.value.items())
-
-
-class FieldList(Rule[tuple[DottedPath, ...]]):
-    """Members of the session, each with all below it; ``find`` picks a caller's changes that they do not allow."""
-
-    parsed_as = tuple[DottedPath, ...]
-    find: ClassVar[Callable[[PathTree, PathTree], Iterator[Path]]]
-
-    @cached_property
-    def _tree(self) -> PathTree:
-        return path_tree(map(split_path, self.value))
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        for path in type(self).find(request.changes, self._tree):
-            yield not_allowed(f"'{session_member(path)}' is not yours to set.", path)
-
-
-class AllowedFields(FieldList):
-    """The only members that a caller may set."""
-
-    words = "the caller may set only: {}"
-    find = paths_outside
-
-
-class DeniedFields(FieldList):
-    """The members that a caller may not set, nor anything below or around them."""
-
-    words = "the caller may not set: {}"
-    find = paths_overlapping
-
-
-class Fields(StrictModel):
-    """Which members of the session a caller may set, each with all below it."""
-
-    allow: AllowedFields | None = Field(None, description="These and no others.")
-    deny: DeniedFields | None = Field(None, description="None of these.")
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.allow is None and self.deny is None:
-            raise ValueError('needs "allow" or "deny", a list of paths')
-        return self
-
-    def parts(self, source: str) -> tuple[SourcedRule, ...]:
-        """List both rules."""
-        return rules_of(self, f"{source}.")
-
-
-class LockedMembers(Rule[tuple[DottedPath, ...]]):
-    """The members of a profile that are sent exactly as the profile has them, also where it has none."""
-
-    parsed_as = tuple[DottedPath, ...]
-    words = "the caller may not change: {}"
-    unlimited = ()
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        for name in self.value:
-            path = request.model_path if name == "model" else split_path(name)
-            if name != "expires_in" and request.differs(path):
-                yield not_allowed(f"'{session_member(path)}' is set by the service; leave it out.", path)
-        if "expires_in" in self.value and request.requested_seconds not in {None, request.default_seconds}:
-            message = "'expires_after' is set by the service; leave it out."
-            yield SessionFieldNotAllowedError(message, param="expires_after.seconds")
-
-
-class AllowedVoices(NameList):
-    """The voices that a caller may choose, by name or as a custom voice's ``{"id": …}``."""
-
-    words = "voices the caller may choose: {}"
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        voice = request.changed(request.layout.voice)
-        name = voice.get("id") if isinstance(voice, dict) else voice
-        if voice is not MISSING and name not in self:
-            yield not_allowed(self.refusal("voice", name), request.layout.voice)
