@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from service.core.errors import InvalidRequestError, InvalidValueError, ServiceError, UnknownParameterError
-from service.core.model import Caller, Grant, SessionType, TokenRequest
-from service.policy.document import ClaimRule, PolicyDocument, SessionDefaults
-from service.policy.formatting import as_json_snippet, session_member
-from service.policy.json_path import MISSING, Path, get, merge, put
+from service.core.errors import InvalidValueError, ServiceError
+from service.core.model import Action, Caller, CallType, Grant, SecretType, TokenRequest
+from service.policy.calls import (
+    CallTypes,
+    DataChannel,
+    LiveMembers,
+    ReservedLiveMembers,
+    SecretTypes,
+    complete_live_session,
+)
+from service.policy.document import ClaimRule, PolicyDocument
+from service.policy.json_path import Path, differences, path_tree, paths_overlapping
 from service.policy.request import ResolvedRequest
-from service.policy.rules import AllowedModels, MaxExpiresIn, ProfileRequired, SourcedRule, rules_of
-from service.policy.templates import is_template, render
+from service.policy.resolve import BaseSession, Resolver, refuse_unsupported, supported_types
+from service.policy.rules import (
+    AllowedModels,
+    MaxExpiresIn,
+    ProfileRequired,
+    SourcedRule,
+    rules_of,
+    split_path,
+)
 from service.vendors.base import SessionLayout
 from service.vendors.wire import MIN_SECRET_TTL
 
@@ -33,24 +47,6 @@ class Violation(NamedTuple):
         return f"{self.source}: {self.error.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class BaseSession:
-    """What is merged under a caller's session (a profile, the defaults, or only a model), and its rules."""
-
-    source: str
-    profile: str | None
-    session_type: SessionType
-    session: Mapping[str, Any]
-    expires_in: int | None = None
-    rules: tuple[SourcedRule, ...] = ()
-    is_template: bool = False
-
-    def session_for(self, caller: Caller) -> Mapping[str, Any]:
-        """Return the session with the caller's claims filled in."""
-        filled: Mapping[str, Any] = render(self.session, caller) if self.is_template else self.session
-        return filled
-
-
 class Policy:
     """What callers may have. Lifetimes are in seconds.
 
@@ -58,7 +54,7 @@ class Policy:
     have refused is noted in the grant instead.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a variable of the environment, given by its name
         self,
         *,
         allowed_models: Iterable[str],
@@ -66,25 +62,28 @@ class Policy:
         token_ttl: int,
         token_max_ttl: int,
         layout: SessionLayout,
+        secret_types: tuple[SecretType, ...] = get_args(SecretType),
+        call_types: tuple[CallType, ...] = get_args(CallType),
         document: PolicyDocument | None = None,
     ) -> None:
         self.document = document
-        self.token_ttl = token_ttl
         self.layout = layout
+        models = tuple(allowed_models)
+        self.resolver = Resolver(
+            layout, document, default_model=default_model, allowed_models=models, token_ttl=token_ttl
+        )
         self.environment_rules = (
-            SourcedRule("ALLOWED_MODELS", AllowedModels(tuple(allowed_models))),
+            SourcedRule("CLIENT_SECRET_TYPES", SecretTypes(secret_types)),
+            SourcedRule("CALL_TYPES", CallTypes(call_types)),
+            SourcedRule("ALLOWED_MODELS", AllowedModels(models)),
             SourcedRule("TOKEN_MAX_TTL", MaxExpiresIn(token_max_ttl)),
+            *live_rules(layout, document),
         )
         self.common_rules = document.common_rules() if document else ()
         self.claim_rules: tuple[tuple[ClaimRule, str, tuple[SourcedRule, ...]], ...] = tuple(
             (rule, place, rules_of(rule, f"{place}."))
             for place, rule in (document.claim_rules() if document else ())
         )
-        self._default_model = default_model
-        self.base_sessions = {
-            place: self._base_session(place, preset)
-            for place, preset in (document.session_defaults() if document else {}).items()
-        }
 
     def decide(self, caller: Caller, request: TokenRequest) -> Grant:
         """Decide what the caller gets.
@@ -95,71 +94,63 @@ class Policy:
             ForbiddenError: for what the caller may not have; ``reason`` names the rule that decided.
         """
         refuse_unsupported(request, self.layout)
-        base = self._find_base_session(request)
-        resolved = self.resolve(caller, request, base)
-        rules = (*base.rules, *self.rules_for(caller))
+        base = self.resolver.find(request)
+        resolved = self.resolver.resolve(caller, request, base)
+        always = self.environment_rules + base.usable_claims
+        rules = base.rules + self.rules_for(caller)
         findings: tuple[str, ...] = ()
         if self.document is None or self.document.mode == "enforce":
-            resolved = enforce(resolved, (*self.environment_rules, *rules))
+            resolved = enforce(resolved, always + rules)
         else:
-            resolved = enforce(resolved, self.environment_rules)
+            resolved = enforce(resolved, always)
             found = violations(clamp(resolved, rules), rules)
             findings = tuple(map(str, islice(found, MAX_FINDINGS)))
         return Grant(
             session_type=resolved.session_type,
             model=resolved.model,
-            session=resolved.session,
+            session=self._complete(resolved),
             expires_in=resolved.expires_in,
             profile=resolved.profile,
             findings=findings,
+            action=resolved.action,
+            max_call_seconds=resolved.max_call_seconds,
         )
+
+    def _complete(self, resolved: ResolvedRequest) -> Mapping[str, Any]:
+        """Add what the service itself sets in a session, after all rules about what the caller brings."""
+        live = self.layout.live
+        if resolved.session_type != "live" or live is None:
+            return resolved.session
+        channel = self.document.find_data_channel(resolved.profile) if self.document else DataChannel()
+        return complete_live_session(resolved.session, live, channel)
 
     def rules_for(self, caller: Caller) -> tuple[SourcedRule, ...]:
         """List the document's rules for a caller, those of profiles apart."""
         narrowing = (rules for rule, _, rules in self.claim_rules if rule.applies_to(caller.claims))
         return sum(narrowing, self.common_rules)
 
-    def resolve(self, caller: Caller, request: TokenRequest, base: BaseSession) -> ResolvedRequest:
-        """Merge a request over its base session, which is of the same type.
-
-        Raises:
-            InvalidValueError: where the request contradicts itself, or names no model.
-        """
-        path = self.layout.model_path(base.session_type)
-        prepared = base.session_for(caller)
-        given = _place_model(request, path)
-        session = {"type": base.session_type, **merge(prepared, given)}
-        param = "model" if request.model is not None else session_member(path)
-        if not isinstance(get(session, path), str):
-            raise InvalidValueError(
-                f"Name the model of a {base.session_type} session in '{param}'.", param=param
-            )
-        default_seconds = base.expires_in or self.token_ttl
-        return ResolvedRequest(
-            caller=caller,
-            profile=base.profile,
-            session_type=base.session_type,
-            layout=self.layout,
-            base=prepared,
-            given=given,
-            session=session,
-            model_param=param,
-            requested_seconds=request.expires_in,
-            default_seconds=default_seconds,
-            expires_in=default_seconds if request.expires_in is None else request.expires_in,
-        )
-
     def conflicts(self) -> list[str]:
         """List the profiles (and defaults) that nobody could ever be granted as they stand, and why."""
-        return [problem for base in self.base_sessions.values() for problem in self._conflicts_of(base)]
+        return [
+            problem for base in self.resolver.base_sessions.values() for problem in self._conflicts_of(base)
+        ]
 
     def _conflicts_of(self, base: BaseSession) -> Iterator[str]:
-        if base.session_type not in self.layout.session_types:
-            yield f"{base.source}: {_supported_types(self.layout)}"
+        both: tuple[Action, Action] = ("secret", "call")
+        actions = [action for action in both if self.resolver.supports(base, action)]
+        if not actions:
+            yield f"{base.source}: {supported_types(self.layout)}"
             return
+        for path in self._reserved_members(base):
+            yield f"{base.source}: leave {'.'.join(path)} out, the service sets it (see data_channel)"
+        found = [list(self._refusals_of(base, action)) for action in actions]
+        if all(found):
+            yield from found[0]
+
+    def _refusals_of(self, base: BaseSession, action: Action) -> Iterator[str]:
         anybody = Caller(issuer="", subject="", claims={}, pseudonym="")
         try:
-            resolved = self.resolve(anybody, TokenRequest(None, {}), base)
+            resolved = self.resolver.resolve(anybody, TokenRequest(None, {}, action=action), base)
         except InvalidValueError:
             return  # the caller must name the model, so there is nothing yet to check
         resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
@@ -167,45 +158,25 @@ class Policy:
         for violation in violations(resolved, (*self.environment_rules, *rules)):
             yield f"{base.source}: {violation.source} refuses it as it stands. {violation.error.message}"
 
-    def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
-        session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}
-        path = self.layout.model_path(preset.session_type)
-        if preset.model is not None:
-            session = put(session, path, preset.model)
-        elif preset.session_type == "realtime" and get(session, path) is MISSING:
-            session = put(session, path, self._default_model)
-        return BaseSession(
-            source=place,
-            profile=place.partition(".")[2] or None,
-            session_type=preset.session_type,
-            session=session,
-            expires_in=preset.expires_in,
-            rules=rules_of(preset, f"{place}."),
-            is_template=is_template(session),
-        )
+    def _reserved_members(self, base: BaseSession) -> Iterator[Path]:
+        live = self.layout.live
+        if live and base.session_type == "live":
+            reserved = path_tree(map(split_path, live.reserved))
+            yield from paths_overlapping(differences(base.session, {}), reserved)
 
-    def _find_base_session(self, request: TokenRequest) -> BaseSession:
-        if request.profile is not None:
-            return self._find_profile(request.profile, request.session_type)
-        defaults = self.base_sessions.get("defaults")
-        if defaults and request.session_type in {None, defaults.session_type}:
-            return defaults
-        session_type = request.session_type or "realtime"
-        session = {"model": self._default_model} if session_type == "realtime" else {}
-        return BaseSession("none", None, session_type, session)
 
-    def _find_profile(self, name: str, session_type: SessionType | None) -> BaseSession:
-        if self.document is None:
-            raise UnknownParameterError("Unknown parameter: 'profile'.", param="profile")
-        profile = self.base_sessions.get(f"profiles.{name}")
-        if profile is None:
-            raise InvalidValueError(f"There is no profile {as_json_snippet(name)}.", param="profile")
-        if session_type not in {None, profile.session_type}:
-            raise InvalidValueError(
-                f"The profile {as_json_snippet(name)} is for sessions of type {profile.session_type}.",
-                param="session.type",
-            )
-        return profile
+def live_rules(layout: SessionLayout, document: PolicyDocument | None) -> Iterator[SourcedRule]:
+    """List what holds for live sessions in every mode.
+
+    A document's ``fields.allow`` takes the place of the members that a caller may set by default, where it is
+    enforced: the admin has then said which.
+    """
+    if layout.live is None:
+        return
+    yield SourcedRule("live sessions", ReservedLiveMembers(layout.live.reserved))
+    listed = document is not None and document.mode == "enforce" and document.fields is not None
+    if not (listed and document and document.fields and document.fields.allow):
+        yield SourcedRule("live sessions", LiveMembers(layout.live))
 
 
 def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
@@ -229,44 +200,3 @@ def violations(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> Iterat
     for source, rule in rules:
         for error in rule.violations(request):
             yield Violation(source, error)
-
-
-def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
-    """Refuse what the vendor does not have.
-
-    Raises:
-        InvalidRequestError: naming the member.
-    """
-    if request.session_type not in {None, *layout.session_types}:
-        raise InvalidRequestError(f"{_supported_types(layout)}.", param="session.type")
-    if request.expires_in is not None and not layout.has_expiry:
-        raise InvalidRequestError(
-            f"{layout.name} has no 'expires_after': its secrets live one minute.", param="expires_after"
-        )
-    for member in layout.reserved:
-        if member in request.session:
-            raise InvalidRequestError(
-                f"{layout.name} takes no 'session.{member}': its secrets live one minute.",
-                param=f"session.{member}",
-            )
-
-
-def _supported_types(layout: SessionLayout) -> str:
-    return f"{layout.name} has {' and '.join(layout.session_types)} sessions only"
-
-
-def _place_model(request: TokenRequest, path: Path) -> Mapping[str, Any]:
-    """Move a top-level model to where the session keeps its own."""
-    if request.model is None:
-        return request.session
-    inner = get(request.session, path)
-    if inner is not MISSING and inner != request.model:
-        raise InvalidValueError(
-            f"'model' and '{session_member(path)}' differ; give one of them, or the same twice.",
-            param="model",
-        )
-    try:
-        return put(request.session, path, request.model)
-    except TypeError as error:
-        param = session_member(error.args[0])
-        raise InvalidValueError(f"Invalid value for '{param}': it must be an object.", param=param) from None

@@ -7,13 +7,14 @@ Its members are the rules themselves. The descriptions are the documentation: ``
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from service.core.claims import Claims
 from service.core.model import SessionType
-from service.policy.conditions import Conditions, RequiredClaims, all_hold
+from service.policy.calls import CallTypesMember, DataChannel, MaxCallSecondsMember, SecretTypesMember
+from service.policy.conditions import SCOPE, Conditions, RequiredClaims, all_hold
 from service.policy.external_tools import AllowedPrompts, AllowedServers, AllowedTools, Tracing
 from service.policy.fields import AllowedVoices, Fields, LockedMembers
 from service.policy.json_path import MISSING, get, put
@@ -52,13 +53,27 @@ class SessionDefaults(StrictModel):
         json_schema_extra={"default": []},
         description="What the caller may not change: paths into the session, `model` and `expires_in`.",
     )
+    secret_types: SecretTypesMember = None
+    call_types: CallTypesMember = None
+    max_call_seconds: MaxCallSecondsMember = None
+    data_channel: DataChannel | None = Field(
+        None, description="What a live call's client may send and receive."
+    )
 
     @property
     def session_type(self) -> SessionType:
-        """The type of session, ``realtime`` where none is said."""
-        given: Any = self.session.value.get("type", "realtime")
-        session_type: SessionType = given
-        return session_type
+        """The type of session."""
+        return self.session.session_type
+
+    @property
+    def listed_claims(self) -> Conditions:
+        """The claims of which the admin lists the values."""
+        return {}
+
+    @model_validator(mode="after")
+    def _hosts_are_listed(self) -> Self:
+        self.session.check_hosts(self.listed_claims)
+        return self
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:
@@ -85,6 +100,11 @@ class Profile(SessionDefaults):
         description='Claims that the caller must have: `{"scope": "realtime:support"}`.',
     )
 
+    @property
+    def listed_claims(self) -> Conditions:
+        """Those that it requires; a scope has no value of its own."""
+        return {claim: values for claim, values in self.requires.value.items() if claim != SCOPE}
+
 
 class Constraints(StrictModel):
     """What callers may have. What is left out is not limited."""
@@ -105,6 +125,9 @@ class Constraints(StrictModel):
         json_schema_extra={"additionalProperties": False},
         description="Ranges of numbers in what is sent, by path: `max_output_tokens`.",
     )
+    secret_types: SecretTypesMember = None
+    call_types: CallTypesMember = None
+    max_call_seconds: MaxCallSecondsMember = None
     voices: AllowedVoices | None = Field(None, description="Voices that a caller may choose.")
     tools: AllowedTools | None = Field(None, description="Functions that a caller may bring, by name.")
     mcp: AllowedServers | None = Field(
@@ -153,6 +176,10 @@ class PolicyDocument(Constraints):
     )
     profiles: dict[Name, Profile] = Field(default_factory=dict, description="Sessions to ask for, by name.")
     defaults: SessionDefaults | None = Field(None, description="For callers who name no profile.")
+    data_channel: DataChannel | None = Field(
+        None,
+        description="What a live call's client may send and receive, unless a profile or `defaults` say it.",
+    )
     rules: tuple[ClaimRule, ...] = Field((), description="What narrows some callers, by their claims.")
 
     @field_validator("rules")
@@ -206,3 +233,9 @@ class PolicyDocument(Constraints):
             f"profiles.{name}": profile for name, profile in self.profiles.items()
         }
         return presets | ({"defaults": self.defaults} if self.defaults else {})
+
+    def find_data_channel(self, profile: str | None) -> DataChannel:
+        """Return the first that there is: the profile's, that of ``defaults``, or the document's own."""
+        holders = (self.profiles.get(profile or ""), self.defaults, self)
+        found = (holder.data_channel for holder in holders if holder and holder.data_channel)
+        return next(found, DataChannel())

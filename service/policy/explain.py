@@ -7,18 +7,23 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from service.core.claims import is_user_editable
+from service.core.model import Action
+from service.policy.calls import DataChannel
 from service.policy.conditions import describe_conditions
-from service.policy.decide import BaseSession, Policy
+from service.policy.decide import Policy
 from service.policy.document import ClaimRule, Constraints, PolicyDocument, Profile
 from service.policy.formatting import join_names
+from service.policy.resolve import BaseSession
 from service.policy.rules import SourcedRule
+from service.vendors.base import SessionLayout
 
 HONEST_WORDS = """\
 What this does not do: the service decides when a secret is minted. The vendor takes the configuration
 attached to a secret as a default, and a client may change it in the running session with session.update:
 instructions, tools, voice, limits and all. Locks and bounds therefore keep honest clients on course and shape
 what is asked for at the mint; they do not hold a hostile client that already has a session. What does hold is
-who gets a secret at all, how often, and how long a secret lives before it must be used."""
+who gets a secret at all, how often, and how long a secret lives before it must be used. A call is opened and
+ended by the service: how long it lasts holds, and so does what a live call's client may send."""
 
 _WIDTH = 100
 
@@ -39,7 +44,7 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield from _section("Every caller", _describe(policy.environment_rules + policy.common_rules))
     presets = document.session_defaults() if document else {}
     for place in sorted(presets, key=lambda place: place != "defaults"):
-        base, preset = policy.base_sessions[place], presets[place]
+        base, preset = policy.resolver.base_sessions[place], presets[place]
         title = f"Callers who name no profile (sessions of type {base.session_type})"
         if isinstance(preset, Profile):
             description = f": {preset.description}" if preset.description else ""
@@ -47,6 +52,7 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield from _section(title, _describe_base(base, policy))
     for rule, place, parts in policy.claim_rules:
         yield from _section(f"And {_describe_callers(rule)} [{place}]", _describe(parts))
+    yield from _section("Live calls", _describe_live(policy))
     if policy.claim_rules:
         yield ""
         yield "Everything that applies to a caller applies at once: a rule narrows and never widens."
@@ -68,7 +74,8 @@ def _describe(rules: Iterable[SourcedRule]) -> Iterator[str]:
 
 
 def _describe_base(base: BaseSession, policy: Policy) -> Iterator[str]:
-    session = base.session
+    action: Action = "call" if base.session_type == "live" else "secret"
+    session = policy.resolver.add_default_model(base.session, base.session_type, action)
     yield (
         f"is sent: {join_names(sorted(session))}"
         if session
@@ -77,10 +84,23 @@ def _describe_base(base: BaseSession, policy: Policy) -> Iterator[str]:
     if isinstance(session.get("model"), str):
         yield f"model, unless the caller names another that is allowed: {session['model']}"
     if base.expires_in is None:
-        yield f"a secret lives {policy.token_ttl} seconds unless the caller asks otherwise (TOKEN_TTL)"
+        yield f"a secret lives {policy.resolver.token_ttl} seconds unless the caller asks otherwise (TOKEN_TTL)"
     else:
         yield f"a secret lives {base.expires_in} seconds unless the caller asks otherwise"
     yield from _describe(base.rules)
+
+
+def _describe_live(policy: Policy) -> Iterator[str]:
+    live, document = policy.layout.live, policy.document
+    if live is None:
+        yield f"{policy.layout.name} has none"
+        return
+    places = {"": document.data_channel} if document else {}
+    if document:
+        places |= {f"{place}: ": preset.data_channel for place, preset in document.session_defaults().items()}
+    for place, channel in {"": None, **places}.items():
+        if channel or not place:
+            yield place + (channel or DataChannel()).describe(live)
 
 
 def _describe_callers(rule: ClaimRule) -> str:
@@ -101,7 +121,8 @@ def warnings(policy: Policy) -> list[str]:
         *_never_used(document),
         *_editable_claims(document),
         *_unlocked_elsewhere(document),
-        *_unknown_members(document, policy.layout.members),
+        *_editable_template_claims(document),
+        *_unknown_members(document, policy.layout),
     ]
 
 
@@ -127,6 +148,15 @@ def _editable_claims(document: PolicyDocument) -> Iterator[str]:
             )
 
 
+def _editable_template_claims(document: PolicyDocument) -> Iterator[str]:
+    for place, preset in document.session_defaults().items():
+        for claim in filter(is_user_editable, preset.session.claims):
+            yield (
+                f'{place}.session: users can often write the claim "{claim}" themselves, and so what is sent in'
+                " their sessions; use one that only your server writes, such as app_metadata"
+            )
+
+
 def _unlocked_elsewhere(document: PolicyDocument) -> Iterator[str]:
     defaults = document.defaults
     if defaults and defaults.locked.value and document.types is None:
@@ -136,14 +166,17 @@ def _unlocked_elsewhere(document: PolicyDocument) -> Iterator[str]:
         )
 
 
-def _unknown_members(document: PolicyDocument, known: frozenset[str]) -> Iterator[str]:
-    places = [*_paths_of_constraints("", document)]
+def _unknown_members(document: PolicyDocument, layout: SessionLayout) -> Iterator[str]:
+    live = layout.live.members if layout.live else frozenset()
+    everywhere = layout.members | live
+    places = [(everywhere, *place) for place in _paths_of_constraints("", document)]
     for index, rule in enumerate(document.rules):
-        places += _paths_of_constraints(f"rules[{index}].", rule)
+        places += [(everywhere, *place) for place in _paths_of_constraints(f"rules[{index}].", rule)]
     for place, preset in document.session_defaults().items():
-        places += [(f"{place}.session", name) for name in preset.session.value]
-        places += [(f"{place}.locked", path) for path in preset.locked.value if path != "expires_in"]
-    for place, path in places:
+        known = live if preset.session_type == "live" else layout.members
+        places += [(known, f"{place}.session", name) for name in preset.session.value]
+        places += [(known, f"{place}.locked", path) for path in preset.locked.value if path != "expires_in"]
+    for known, place, path in places:
         member = path.partition(".")[0]
         if member not in known:
             close = get_close_matches(member, known, n=1)

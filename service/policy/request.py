@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from service.core.model import Caller, SessionType
+from service.core.model import Action, Caller, SessionType
 from service.policy.formatting import session_member
 from service.policy.json_path import MISSING, Path, PathTree, canonical, differences, get, overlaps
 from service.vendors.base import SessionLayout
@@ -21,6 +21,8 @@ class ResolvedRequest:
     ``session`` both merged, as it would be sent. ``requested_seconds`` is the secret's life that the caller
     asks for, ``default_seconds`` what it is otherwise, and ``expires_in`` what it would be now.
     ``model_param`` is the member to blame for the model: the top-level one, or the session's.
+
+    ``max_call_seconds`` is how long a call may last as far as is known.
 
     There are no ``slots``: what the caller changes is computed once, when a rule first asks.
     """
@@ -36,6 +38,8 @@ class ResolvedRequest:
     requested_seconds: int | None
     default_seconds: int
     expires_in: int
+    action: Action = "secret"
+    max_call_seconds: int | None = None
 
     @cached_property
     def changes(self) -> PathTree:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
 from service.core.environment import EnvironmentModel, Problem
-from service.core.environment_types import CommaSeparated, parsed_by
+from service.core.environment_types import CommaSeparated, comma_separated, parsed_by
+from service.core.model import CallType, SecretType
 from service.policy.decide import Policy
 from service.policy.document import PolicyDocument
 from service.policy.reading import PolicyError
 from service.policy.rules import Seconds
 from service.vendors.base import SessionLayout
+
+
+def types_or_none(value: Any) -> Any:
+    """Split a list of session types; the word ``none`` is the empty one."""
+    names = comma_separated(value)
+    return () if names == ("none",) else names
 
 
 class PolicySettings(EnvironmentModel):
@@ -22,6 +29,12 @@ class PolicySettings(EnvironmentModel):
     allowed_models: CommaSeparated = ()
     token_max_ttl: Seconds = 600
     token_ttl: Seconds = 60
+    client_secret_types: Annotated[tuple[SecretType, ...], BeforeValidator(types_or_none)] = (
+        "realtime",
+        "transcription",
+        "translation",
+    )
+    call_types: Annotated[tuple[CallType, ...], BeforeValidator(types_or_none)] = ("realtime", "live")
     session_policy: Annotated[PolicyDocument | None, BeforeValidator(parsed_by(PolicyDocument.load))] = None
 
     @field_validator("allowed_models")
@@ -51,5 +64,7 @@ def build(settings: PolicySettings, layout: SessionLayout) -> Policy:
         token_ttl=settings.token_ttl,
         token_max_ttl=settings.token_max_ttl,
         layout=layout,
+        secret_types=settings.client_secret_types,
+        call_types=settings.call_types,
         document=settings.session_policy,
     )

@@ -32,7 +32,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"models": "gpt-realtime"}, 'models: must be a list, as ["one", "two"]'),
     ({"models": ["gpt-realtime", 2]}, 'models[1]: must be text in quotes, as "name"'),
     ({"voices": [""]}, "voices[0]: must not be empty"),
-    ({"types": ["phone"]}, "types[0]: must be 'realtime', 'transcription' or 'translation'"),
+    ({"types": ["phone"]}, "types[0]: must be 'realtime', 'transcription', 'translation' or 'live'"),
     ({"max_expires_in": "60"}, "max_expires_in: must be a whole number"),
     ({"max_expires_in": 5}, "max_expires_in: must be greater than or equal to 10"),
     ({"profile_required": 1}, "profile_required: must be true or false, without quotes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
@@ -250,6 +251,8 @@ def session_of(profile: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any
 def as_plain_text(value: str) -> str:
     """Escape a claim, one character after the other."""
     escapes = {'"': '\\"', "\\": "\\\\", "<": "\\u003c", ">": "\\u003e", "`": "\\u0060"}
+    quotes = {char for char in value if unicodedata.category(char) in {"Pi", "Pf"}} - {"\u2018", "\u2019"}
+    escapes |= {char: f"\\u{ord(char):04x}" for char in quotes}
     return "".join(escapes.get(char, char if char.isprintable() else " ") for char in value)
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from service.core.errors import ServiceError
-from service.core.model import Caller, Grant
+from service.core.model import Caller, Grant, TokenRequest
 from service.http.schemas import RequestBody, TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
 from service.vendors.layouts import OPENAI
@@ -48,6 +48,20 @@ def decide(
 ) -> Grant:
     """Decide on a body as a route would."""
     return decider.decide(caller(**(claims or {})), parse_body(route, json.dumps(body).encode()))
+
+
+def decide_call(decider: Policy, body: dict[str, Any], claims: dict[str, Any] | None = None) -> Grant:
+    """Decide on a request for a call: ``max_seconds`` beside a token's members."""
+    session = dict(body.get("session", {}))
+    request = TokenRequest(
+        session_type=session.pop("type", None),
+        session=session,
+        model=body.get("model"),
+        profile=body.get("profile"),
+        action="call",
+        max_seconds=body.get("max_seconds"),
+    )
+    return decider.decide(caller(**(claims or {})), request)
 
 
 def refusal(

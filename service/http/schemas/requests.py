@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from service.core.errors import InvalidJSONError, InvalidValueError, UnknownParameterError
-from service.core.model import SessionType, TokenRequest
+from service.core.model import SecretType, SessionType, TokenRequest
 from service.http.schemas.members import Name, Optional, Seconds, Session, drop_null_defaults
 from service.http.schemas.refusals import refusal_of
 
@@ -73,7 +73,7 @@ class TokenBody(RequestBody):
         """Take all three session types; a top-level model is placed by policy, which knows the type."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=_pop_type(session, get_args(SessionType)),
+            session_type=_pop_type(session, get_args(SecretType)),
             session=session,
             model=self.model,
             expires_in=_seconds(self.expires_after),
