@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from service.core.claims import Claims
 from service.core.model import SessionType
+from service.policy.bounds import Bounds
 from service.policy.calls import CallTypesMember, DataChannel, MaxCallSecondsMember, SecretTypesMember
 from service.policy.conditions import SCOPE, Conditions, RequiredClaims, all_hold
 from service.policy.external_tools import AllowedPrompts, AllowedServers, AllowedTools, Tracing
@@ -23,7 +24,6 @@ from service.policy.rules import (
     AllowedModels,
     AllowedProfiles,
     AllowedTypes,
-    Bounds,
     MaxExpiresIn,
     Name,
     ProfileRequired,

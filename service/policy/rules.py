@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,10 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from service.core.errors import (
@@ -36,10 +33,7 @@ from service.core.errors import (
 from service.core.model import SessionType
 from service.policy.formatting import as_json_snippet, join_names, session_member, suggest
 from service.policy.json_path import (
-    MISSING,
     Path,
-    get,
-    put,
 )
 from service.policy.request import ResolvedRequest
 from service.vendors.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
@@ -59,9 +53,6 @@ DottedPath = Annotated[
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", examples=["audio.output.voice"]),
     AfterValidator(_inside_the_session),
 ]
-Number = Annotated[float, AfterValidator(lambda number: int(number) if number.is_integer() else number)]
-"""Whole where it can be, as people write it and as the vendor wants its token counts."""
-
 Value = TypeVar("Value")
 
 
@@ -224,75 +215,3 @@ class MaxExpiresIn(Rule[Seconds]):
         if request.requested_seconds is None and request.expires_in > self.value:
             return replace(request, expires_in=self.value)
         return request
-
-
-class Range(StrictModel):
-    """The range of a number; a bare number is its maximum."""
-
-    min: Number | None = None
-    max: Number | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_number(cls, value: Any) -> Any:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return {"max": value} if is_number else value
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError('needs "max" or "min", a number')
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError('"min" is above "max", so no value would do')
-        return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Publish the bare number too."""
-        schema = handler(core)
-        return {"anyOf": [{"type": "number"}, handler.resolve_ref_schema(schema)]}
-
-    def __contains__(self, value: object) -> bool:
-        """Tell whether a value is a number in the range; ``true`` and ``"inf"`` are not."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
-
-    def __str__(self) -> str:
-        ends = (("at least", self.min), ("at most", self.max))
-        return "a number " + " and ".join(f"{word} {end}" for word, end in ends if end is not None)
-
-
-class Bounds(Rule[dict[DottedPath, Range]]):
-    """Ranges of numbers in what is sent, by path."""
-
-    parsed_as = dict[DottedPath, Range]
-
-    def parts(self, source: str) -> Iterator[SourcedRule]:
-        for name, limits in self.value.items():
-            yield SourcedRule(f"{source}.{name}", Bounds({name: limits}))
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        for name, limits in self.value.items():
-            value = get(request.session, path := split_path(name))
-            if value is not MISSING and value not in limits:
-                yield not_allowed(f"'{session_member(path)}' must be {limits} here.", path)
-
-    def clamp(self, request: ResolvedRequest) -> ResolvedRequest:
-        """Send the maximum of a conversation's output where the member's absence would mean no limit at all."""
-        path = request.layout.output_limit
-        limits = self.value.get(".".join(path))
-        if (
-            request.session_type != "realtime"
-            or not limits
-            or limits.max is None
-            or not request.is_unset(path)
-        ):
-            return request
-        sent = get(request.session, path)  # a wider rule may have put its own maximum there
-        if sent is not MISSING and sent <= limits.max:
-            return request
-        return replace(request, session=put(request.session, path, int(limits.max)))
-
-    def describe(self) -> str:
-        return "; ".join(f"{name}: {limits}" for name, limits in self.value.items())

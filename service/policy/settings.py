@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
@@ -22,6 +22,10 @@ def types_or_none(value: Any) -> Any:
     return () if names == ("none",) else names
 
 
+Kind = TypeVar("Kind")
+_Types = Annotated[tuple[Kind, ...], BeforeValidator(types_or_none)]
+
+
 class PolicySettings(EnvironmentModel):
     """Models and lifetimes (seconds)."""
 
@@ -29,12 +33,9 @@ class PolicySettings(EnvironmentModel):
     allowed_models: CommaSeparated = ()
     token_max_ttl: Seconds = 600
     token_ttl: Seconds = 60
-    client_secret_types: Annotated[tuple[SecretType, ...], BeforeValidator(types_or_none)] = (
-        "realtime",
-        "transcription",
-        "translation",
-    )
-    call_types: Annotated[tuple[CallType, ...], BeforeValidator(types_or_none)] = ("realtime", "live")
+    # As the environment writes them, since defaults are validated too.
+    client_secret_types: _Types[SecretType] = "realtime,transcription,translation"  # type: ignore[assignment]  # noqa: S105
+    call_types: _Types[CallType] = "realtime,live"  # type: ignore[assignment]
     session_policy: Annotated[PolicyDocument | None, BeforeValidator(parsed_by(PolicyDocument.load))] = None
 
     @field_validator("allowed_models")

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from service.core.errors import ServiceError
+from service.core.errors import ForbiddenError, InvalidRequestError, ServiceError
 from service.core.model import Grant
 from service.policy import Policy
 from service.vendors.wire import mint_request
-from tests.support.policies import MODELS, decide, policy
+from tests.support.policies import MODELS, decide, decide_call, policy
 
 # The machine that runs this may be busy, which says nothing about a policy.
 often = settings(max_examples=1_000, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -301,3 +301,57 @@ def test_audit_mode_finds_something_exactly_where_enforcement_would_refuse(
         assert enforced is None
     else:
         assert (enforced is None) == bool(audited.findings)
+
+
+_LIVE_MEMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "model": st.sampled_from(["gpt-live-1", "m9"]),
+    "instructions": st.just("Hi."),
+    "delegation": st.sampled_from(
+        [{"type": "client"}, {"type": "responses", "responses": {}}, None, "client"]
+    ),
+    "store": st.booleans(),
+    "safety_identifier": st.just("x"),
+    "client": st.sampled_from([{"data_channel": {"allowed_client_events": "all"}}, {}, None, "x"]),
+    "audio": st.sampled_from([{"output": {"voice": "ash"}}, {"format": {}}, None]),
+}
+_LIVE_CALLS = st.fixed_dictionaries(
+    {"session": st.fixed_dictionaries({"type": st.just("live")}, optional=_LIVE_MEMBERS)},
+    optional={"profile": st.just("l"), "max_seconds": st.integers(30, 90)},
+)
+_LIVE_DOCUMENTS = st.fixed_dictionaries(
+    {"profiles": st.fixed_dictionaries({"l": st.just({"session": {"type": "live"}})})},
+    optional={
+        "mode": st.sampled_from(["audit", "enforce"]),
+        "fields": st.dictionaries(
+            st.sampled_from(["allow", "deny"]),
+            st.lists(st.sampled_from(["client", "store", "safety_identifier", "delegation", "audio"])),
+            min_size=1,
+        ),
+        "max_call_seconds": st.integers(30, 90),
+        "voices": st.lists(_VOICES),
+    },
+)
+
+
+@often
+@given(members=st.none() | _LIVE_DOCUMENTS, body=_LIVE_CALLS)
+def test_no_caller_ever_changes_what_the_service_sets_in_a_live_session(
+    members: dict[str, Any] | None, body: dict[str, Any]
+) -> None:
+    """Whatever a policy allows to be set, enforced or not: only its own ``data_channel`` opens the channel."""
+    decider = policy(members, allowed_models=[*MODELS, "gpt-live-1"])
+    try:
+        grant = decide_call(decider, body)
+    except (InvalidRequestError, ForbiddenError):
+        return
+    assert grant.model == "gpt-live-1"
+    assert grant.session["store"] is False
+    assert "safety_identifier" not in grant.session
+    (permissions,) = grant.session["client"].values()
+    events = ["session.input_audio.mute", "session.input_audio.unmute", "session.close"]
+    if at(grant.session, "delegation", "type") == "client":
+        events += ["session.thinking.append", "session.commentary.append"]
+    assert permissions == {"allowed_client_events": events}
+    allowed = (members or {}).get("fields", {}).get("allow", [])
+    if "delegation" not in allowed or (members or {}).get("mode") == "audit":
+        assert at(grant.session, "delegation", "type") in (ABSENT, "client")
