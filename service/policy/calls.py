@@ -6,19 +6,19 @@ channel's permissions do not list. So its permissions are the service's, and nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from service.core.errors import ServiceError, SessionTypeNotAllowedError
 from service.core.model import CallType, SecretType
-from service.policy.fields import DeniedFields
+from service.policy.fields import AllowedFields, DeniedFields
 from service.policy.formatting import join_names, suggest
-from service.policy.json_path import MISSING, get, merge, path_tree, paths_outside, put
+from service.policy.json_path import MISSING, get, merge, put
 from service.policy.request import ResolvedRequest
-from service.policy.rules import Name, Rule, StrictModel, not_allowed, split_path
+from service.policy.rules import Name, Rule, StrictModel, not_allowed
 from service.vendors.base import LiveLayout
 
 MIN_CALL_SECONDS = 30
@@ -74,23 +74,21 @@ class MaxCallSeconds(Rule[CallSeconds]):
         return replace(request, max_call_seconds=self.value if asked is None else min(asked, self.value))
 
 
-class LiveMembers(Rule[LiveLayout]):
+class LiveMembers(AllowedFields):
     """What a caller may set in a live session, unless a policy's ``fields.allow`` says otherwise.
 
     Delegation to a backend model runs on the company's account, so a caller may delegate to the client only.
     """
 
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        if request.session_type != "live":
-            return
-        allowed = path_tree(map(split_path, self.value.caller_members))
-        for path in paths_outside(request.changes, allowed):
-            yield not_allowed(f"'session.{'.'.join(path)[:180]}' is not yours to set.", path)
-        if request.changed(self.value.delegation) not in (MISSING, "client"):
-            yield not_allowed("Only delegation of type client is available to you.", self.value.delegation)
+    words = "in a live session the caller may set only: {}"
 
-    def describe(self) -> str:
-        return f"in a live session the caller may set only: {join_names(self.value.caller_members)}"
+    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
+        live = request.layout.live
+        if live is None or request.session_type != "live":
+            return
+        yield from super().violations(request)
+        if request.changed(live.delegation) not in (MISSING, "client"):
+            yield not_allowed("Only delegation of type client is available to you.", live.delegation)
 
 
 class ReservedLiveMembers(DeniedFields):
@@ -109,15 +107,35 @@ class ServerEvent(StrictModel):
     response_event: Name | None = None
 
 
+def _check_events(value: Any) -> Any:
+    """Take ``all`` or a list of events. Checked here, since a union's errors are no sentence."""
+    if value == "all":
+        return value
+    events = (
+        [{"type": one} if isinstance(one, str) else one for one in value]
+        if isinstance(value, list)
+        else [None]
+    )
+    for event in events:
+        known = isinstance(event, dict) and {"type"} <= set(event) <= {"type", "response_event"}
+        if not known or not all(isinstance(text, str) and text for text in event.values()):
+            raise ValueError('must be "all" or a list of event types, as ["session.close"]')
+    return tuple(value)
+
+
+ClientEvents = Annotated[tuple[Name, ...] | Literal["all"], BeforeValidator(_check_events)]
+ServerEvents = Annotated[tuple[Name | ServerEvent, ...] | Literal["all"], BeforeValidator(_check_events)]
+
+
 class DataChannel(StrictModel):
     """What a live call's client may send and receive over its data channel; the vendor enforces it."""
 
-    client_events: tuple[Name, ...] | Literal["all"] | None = Field(
+    client_events: ClientEvents | None = Field(
         None,
         description="Events that the client may send, or `all`. Without it: mute, unmute and close, and where the"
         " session delegates to its client also `session.thinking.append` and `session.commentary.append`.",
     )
-    server_events: tuple[Name | ServerEvent, ...] | Literal["all"] | None = Field(
+    server_events: ServerEvents | None = Field(
         None, description="Events that the client receives, or `all`, as it is without it."
     )
 
@@ -139,18 +157,14 @@ def complete_live_session(
     if client_events is None:
         delegates = get(session, live.delegation) == "client"
         client_events = live.client_events + (live.delegate_events if delegates else ())
-    permissions: dict[str, Any] = {"allowed_client_events": _as_json(client_events)}
+    permissions: dict[str, Any] = {"allowed_client_events": _as_json(client_events, str)}
     if channel.server_events is not None:
-        permissions["allowed_server_events"] = _as_json(
-            channel.server_events
-            if channel.server_events == "all"
-            else [_selector(event) for event in channel.server_events]
-        )
+        permissions["allowed_server_events"] = _as_json(channel.server_events, _selector)
     return put(merge(session, live.fixed), live.data_channel, permissions)
 
 
-def _as_json(events: Any) -> Any:
-    return events if events == "all" else list(events)
+def _as_json(events: Any, write: Callable[[Any], Any]) -> Any:
+    return events if events == "all" else [write(event) for event in events]
 
 
 def _selector(event: str | ServerEvent) -> dict[str, str]:

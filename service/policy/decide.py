@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from service.core.errors import InvalidValueError, ServiceError
-from service.core.model import Action, Caller, CallType, Grant, SecretType, TokenRequest
+from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
 from service.policy.calls import (
     CallTypes,
     DataChannel,
@@ -29,11 +29,14 @@ from service.policy.rules import (
     rules_of,
     split_path,
 )
-from service.vendors.base import SessionLayout
+from service.vendors.base import LiveLayout, SessionLayout
 from service.vendors.wire import MIN_SECRET_TTL
 
 MAX_FINDINGS = 20
 """How many findings a grant carries: a request of many members must not fill the log."""
+
+
+Kind = TypeVar("Kind", SecretType, CallType)
 
 
 class Violation(NamedTuple):
@@ -73,11 +76,11 @@ class Policy:
             layout, document, default_model=default_model, allowed_models=models, token_ttl=token_ttl
         )
         self.environment_rules = (
-            SourcedRule("CLIENT_SECRET_TYPES", SecretTypes(secret_types)),
-            SourcedRule("CALL_TYPES", CallTypes(call_types)),
+            SourcedRule("CLIENT_SECRET_TYPES", SecretTypes(_common(secret_types, layout.session_types))),
+            SourcedRule("CALL_TYPES", CallTypes(_common(call_types, layout.call_types))),
             SourcedRule("ALLOWED_MODELS", AllowedModels(models)),
             SourcedRule("TOKEN_MAX_TTL", MaxExpiresIn(token_max_ttl)),
-            *live_rules(layout, document),
+            *(live_rules(layout.live, document) if layout.live else ()),
         )
         self.common_rules = document.common_rules() if document else ()
         self.claim_rules: tuple[tuple[ClaimRule, str, tuple[SourcedRule, ...]], ...] = tuple(
@@ -165,18 +168,20 @@ class Policy:
             yield from paths_overlapping(differences(base.session, {}), reserved)
 
 
-def live_rules(layout: SessionLayout, document: PolicyDocument | None) -> Iterator[SourcedRule]:
+def live_rules(live: LiveLayout, document: PolicyDocument | None) -> Iterator[SourcedRule]:
     """List what holds for live sessions in every mode.
 
-    A document's ``fields.allow`` takes the place of the members that a caller may set by default, where it is
-    enforced: the admin has then said which.
+    An enforced document's ``fields.allow`` takes the place of the members that a caller may set by default: the
+    admin has then said which.
     """
-    if layout.live is None:
-        return
-    yield SourcedRule("live sessions", ReservedLiveMembers(layout.live.reserved))
-    listed = document is not None and document.mode == "enforce" and document.fields is not None
-    if not (listed and document and document.fields and document.fields.allow):
-        yield SourcedRule("live sessions", LiveMembers(layout.live))
+    yield SourcedRule("live sessions", ReservedLiveMembers(live.reserved))
+    fields = document.fields if document and document.mode == "enforce" else None
+    if fields is None or fields.allow is None:
+        yield SourcedRule("live sessions", LiveMembers(live.caller_members))
+
+
+def _common(configured: tuple[Kind, ...], vendor: tuple[SessionType, ...]) -> tuple[Kind, ...]:
+    return tuple(kind for kind in configured if kind in vendor)
 
 
 def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:

@@ -76,11 +76,8 @@ def _describe(rules: Iterable[SourcedRule]) -> Iterator[str]:
 def _describe_base(base: BaseSession, policy: Policy) -> Iterator[str]:
     action: Action = "call" if base.session_type == "live" else "secret"
     session = policy.resolver.add_default_model(base.session, base.session_type, action)
-    yield (
-        f"is sent: {join_names(sorted(session))}"
-        if session
-        else "nothing is sent beside what the caller sets"
-    )
+    sent = join_names(sorted(session))
+    yield f"is sent: {sent}" if session else "nothing is sent beside what the caller sets"
     if isinstance(session.get("model"), str):
         yield f"model, unless the caller names another that is allowed: {session['model']}"
     if base.expires_in is None:
@@ -121,7 +118,6 @@ def warnings(policy: Policy) -> list[str]:
         *_never_used(document),
         *_editable_claims(document),
         *_unlocked_elsewhere(document),
-        *_editable_template_claims(document),
         *_unknown_members(document, policy.layout),
     ]
 
@@ -135,25 +131,25 @@ def _never_used(document: PolicyDocument) -> Iterator[str]:
 
 
 def _editable_claims(document: PolicyDocument) -> Iterator[str]:
-    conditions = [
-        (f"profiles.{n}.requires", profile.requires.value) for n, profile in document.profiles.items()
+    decides = "choose what they get"
+    used = [
+        (f"profiles.{n}.requires", profile.requires.value, decides)
+        for n, profile in document.profiles.items()
     ]
     for index, rule in enumerate(document.rules):
-        conditions += [(f"rules[{index}].when", rule.when), (f"rules[{index}].unless", rule.unless)]
-    for place, claims in conditions:
+        used += [
+            (f"rules[{index}].when", rule.when, decides),
+            (f"rules[{index}].unless", rule.unless, decides),
+        ]
+    for place, preset in document.session_defaults().items():
+        used.append(
+            (f"{place}.session", dict.fromkeys(preset.session.claims, ()), "what their sessions are told")
+        )
+    for place, claims, effect in used:
         for claim in filter(is_user_editable, claims):
             yield (
-                f'{place}: users can often write the claim "{claim}" themselves, and so choose what they get;'
+                f'{place}: users can often write the claim "{claim}" themselves, and so {effect};'
                 " use one that only your server writes, such as app_metadata"
-            )
-
-
-def _editable_template_claims(document: PolicyDocument) -> Iterator[str]:
-    for place, preset in document.session_defaults().items():
-        for claim in filter(is_user_editable, preset.session.claims):
-            yield (
-                f'{place}.session: users can often write the claim "{claim}" themselves, and so what is sent in'
-                " their sessions; use one that only your server writes, such as app_metadata"
             )
 
 

@@ -21,8 +21,7 @@ class ResolvedRequest:
     ``session`` both merged, as it would be sent. ``requested_seconds`` is the secret's life that the caller
     asks for, ``default_seconds`` what it is otherwise, and ``expires_in`` what it would be now.
     ``model_param`` is the member to blame for the model: the top-level one, or the session's.
-
-    ``max_call_seconds`` is how long a call may last as far as is known.
+    ``max_call_seconds`` is how long a call may last, as far as the caller and the rules say.
 
     There are no ``slots``: what the caller changes is computed once, when a rule first asks.
     """
@@ -57,7 +56,9 @@ class ResolvedRequest:
         """For each other tool that the caller adds, where it leads; ``()`` where that is not known."""
         members = self.layout.mcp_destinations
         return _distinct(
-            tuple(tool[name] for name in members if name in tool) if _is_server(tool) else ()
+            tuple(tool[name] for name in members if name in tool)
+            if isinstance(tool, dict) and tool.get("type") == "mcp"
+            else ()
             for tool in self._new_tools
             if not _is_function(tool)
         )
@@ -124,10 +125,6 @@ def _members_named_model(tree: Mapping[str, Any], above: Path = ()) -> Iterator[
 def _is_function(tool: Any) -> bool:
     """Tell whether a tool is a function, which runs on the client; the vendor lets its type be left out."""
     return isinstance(tool, dict) and tool.get("type", "function") == "function"
-
-
-def _is_server(tool: Any) -> bool:
-    return isinstance(tool, dict) and tool.get("type") == "mcp"
 
 
 def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -69,11 +69,8 @@ class Resolver:
         if request.action == "call" and session_type is None:
             session_type = self._type_of_call(request.model or get(request.session, self.layout.model))
         defaults = self.base_sessions.get("defaults")
-        if (
-            defaults
-            and self.supports(defaults, request.action)
-            and session_type in {None, defaults.session_type}
-        ):
+        usable = defaults is not None and self.supports(defaults, request.action)
+        if defaults and usable and session_type in {None, defaults.session_type}:
             return defaults
         if session_type is None:
             session_type = self._type_of_call(self._default_model) if request.action == "call" else "realtime"
@@ -164,7 +161,7 @@ class Resolver:
         path = self.layout.model_path(preset.session_type)
         if preset.model is not None:
             session = put(session, path, preset.model)
-        templates, listed = preset.session.templates, preset.listed_claims
+        usable = UsableClaims(preset.session.templates, preset.listed_claims)
         return BaseSession(
             source=place,
             profile=place.partition(".")[2] or None,
@@ -172,9 +169,7 @@ class Resolver:
             session=session,
             expires_in=preset.expires_in,
             rules=rules_of(preset, f"{place}."),
-            usable_claims=(SourcedRule(f"{place}.session", UsableClaims(templates, listed)),)
-            if templates
-            else (),
+            usable_claims=tuple(usable.parts(f"{place}.session")),
         )
 
 
@@ -184,35 +179,26 @@ def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
     Raises:
         InvalidRequestError: naming the member.
     """
-    refuse = _refuse_unsupported_call if request.action == "call" else _refuse_unsupported_secret
-    refuse(request, layout)
-
-
-def _refuse_unsupported_secret(request: TokenRequest, layout: SessionLayout) -> None:
-    if request.session_type == "live" and layout.live:
+    of_type = request.session_type
+    if request.action == "call":
+        if not layout.call_types:
+            raise InvalidRequestError(f"{layout.name} has no calls.")
+        if of_type not in {None, *layout.call_types}:
+            choice = " or ".join(layout.call_types)
+            message = f"Invalid value for 'session.type': calls are of type {choice}."
+            raise InvalidValueError(message, param="session.type")
+    elif of_type == "live" and layout.live:
         message = "Live sessions have no client secrets; POST /calls opens them."
         raise InvalidValueError(message, param="session.type")
-    if request.session_type not in {None, *layout.session_types}:
+    elif of_type not in {None, *layout.session_types}:
         raise InvalidRequestError(f"{supported_types(layout)}.", param="session.type")
     if request.expires_in is not None and not layout.has_expiry:
-        raise InvalidRequestError(
-            f"{layout.name} has no 'expires_after': its secrets live one minute.", param="expires_after"
-        )
+        message = f"{layout.name} has no 'expires_after': its secrets live one minute."
+        raise InvalidRequestError(message, param="expires_after")
     for member in layout.reserved:
         if member in request.session:
-            raise InvalidRequestError(
-                f"{layout.name} takes no 'session.{member}': its secrets live one minute.",
-                param=f"session.{member}",
-            )
-
-
-def _refuse_unsupported_call(request: TokenRequest, layout: SessionLayout) -> None:
-    if not layout.call_types:
-        raise InvalidRequestError(f"{layout.name} has no calls.")
-    if request.session_type not in {None, *layout.call_types}:
-        choice = " or ".join(layout.call_types)
-        message = f"Invalid value for 'session.type': calls are of type {choice}."
-        raise InvalidValueError(message, param="session.type")
+            message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."
+            raise InvalidRequestError(message, param=f"session.{member}")
 
 
 def _live_only(model: str, action: Action) -> str:

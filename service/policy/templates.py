@@ -218,6 +218,8 @@ class UsableClaims(Rule[tuple[Template, ...]]):
 
     listed: Mapping[str, tuple[Any, ...]]
 
+    unlimited = ()
+
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         for template in self.value:
             if template.place != "text" and not self._is_usable(template, request.caller):

@@ -440,6 +440,11 @@ def test_a_profile_for_calls_alone_is_no_conflict() -> None:
 
 def test_a_wrong_document_is_told_so() -> None:
     """In the same words as elsewhere."""
+    events = 'must be "all" or a list of event types, as ["session.close"]'
+    for value in ("some", [1], [""], [{}], [{"type": "x", "y": "z"}], 5, {}):
+        with pytest.raises(PolicyError) as caught:
+            opener({"data_channel": {"server_events": value}})
+        assert caught.value.problems == (f"data_channel.server_events: {events}",)
     wrong: list[dict[str, Any]] = [
         {"max_call_seconds": 29},
         {"call_types": ["transcription"]},
