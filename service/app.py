@@ -25,6 +25,7 @@ from service.http.routes import EVENTS, Services, token_routes
 from service.limits import build as build_limits
 from service.limits.replay import StorageReplayGuard
 from service.observe.metrics import Metrics, NullMetrics
+from service.policy import build as build_policy
 from service.settings import Settings
 from service.store import Store
 from service.store import build as build_store
@@ -45,8 +46,9 @@ def create_app(settings: Settings) -> Flask:
     limits.init_app(app)
     key_set = key_set_of(settings.auth, network)
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
+    policy = build_policy(settings.policy, settings.vendor.vendor.layout)
     services = Services(
-        exchange=Exchange(authenticator_of(settings, key_set, store), settings.policy.policy, limits),
+        exchange=Exchange(authenticator_of(settings, key_set, store), policy, limits),
         vendor=settings.vendor.vendor,
         transport=transport_of(settings, network),
         endpoint=settings.vendor.endpoint,

@@ -17,7 +17,9 @@ from service.core.environment import ConfigurationError, EnvironmentModel, Probl
 from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
 from service.observe.settings import ObserveSettings
+from service.policy.explain import warnings as policy_warnings
 from service.policy.settings import PolicySettings
+from service.policy.settings import build as build_policy
 from service.store.settings import StoreSettings
 from service.vendors.settings import VendorSettings
 
@@ -66,7 +68,7 @@ class Settings:
 
     def conflicts(self) -> tuple[Problem, ...]:
         """List what is wrong between groups that are each right by themselves."""
-        return ()
+        return self.policy.problems(self.vendor.vendor.layout)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -101,7 +103,8 @@ class Settings:
                 "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
             )
         found += self.limits.limit_rules.warnings()
-        found += [f"SESSION_POLICY: {warning}" for warning in policy.policy.warnings()]
+        decided = build_policy(policy, self.vendor.vendor.layout)
+        found += [f"SESSION_POLICY: {warning}" for warning in policy_warnings(decided)]
         return tuple(found)
 
 

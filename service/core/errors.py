@@ -12,7 +12,8 @@
     ├── ForbiddenError             403
     │   ├── InsufficientScopeError       403
     │   ├── ModelNotAllowedError         403
-    │   └── SessionFieldNotAllowedError  403
+    │   ├── SessionFieldNotAllowedError  403
+    │   └── SessionTypeNotAllowedError   403
     ├── RequestTimeoutError        408
     ├── RequestTooLargeError       413
     ├── UnsupportedMediaTypeError  415
@@ -204,6 +205,12 @@ class SessionFieldNotAllowedError(ForbiddenError):
     """A member of the session that the admin's policy keeps from this caller."""
 
     code = "session_field_not_allowed"
+
+
+class SessionTypeNotAllowedError(ForbiddenError):
+    """A type of session for which this caller may have no client secret, or no call."""
+
+    code = "session_type_not_allowed"
 
 
 class RequestTimeoutError(ServiceError):

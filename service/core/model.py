@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from service.core.errors import ServiceError
 
-SessionType = Literal["realtime", "transcription", "translation"]
+SessionType = Literal["realtime", "transcription", "translation", "live"]
+SecretType = Literal["realtime", "transcription", "translation"]
+"""The types of session that client secrets are minted for."""
+
+CallType = Literal["realtime", "live"]
+"""The types of session that this service opens itself, as calls."""
+
+Action = Literal["secret", "call"]
+"""What a caller wants to have: a client secret, or a call that this service opens and ends."""
 
 
 StorageState = Literal["ok", "degraded", "unavailable"]
@@ -46,7 +54,8 @@ class TokenRequest:
     """What a caller asks for, nothing filled in: ``session`` in the vendor's shape without its ``type``.
 
     ``session_type`` is ``None`` where the caller names none (a profile may then say it), ``model`` is the
-    top-level one, and ``expires_in`` is in seconds, ``None`` for the admin's default.
+    top-level one, and ``expires_in`` is in seconds, ``None`` for the admin's default. ``max_seconds`` is how long
+    a call may last at most, ``None`` where the caller does not say.
     """
 
     session_type: SessionType | None
@@ -54,6 +63,8 @@ class TokenRequest:
     model: str | None = None
     expires_in: int | None = None
     profile: str | None = None
+    action: Action = "secret"
+    max_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class Grant:
     """What policy gives: the session exactly as it will be sent, and how long its secret may live (seconds).
 
     ``findings`` is what a policy in audit mode would have refused, one sentence each with its rule.
+    ``max_call_seconds`` is the least of what the caller and the policy say of a call's length, ``None`` where
+    neither does; what the environment and the caller's tier say comes on top.
     """
 
     session_type: SessionType
@@ -69,6 +82,8 @@ class Grant:
     expires_in: int
     profile: str | None = None
     findings: tuple[str, ...] = ()
+    action: Action = "secret"
+    max_call_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from service.core.errors import (
     UnknownParameterError,
 )
 from service.core.json import parse_object
-from service.core.model import SessionType, TokenRequest
+from service.core.model import SecretType, SessionType, TokenRequest
 from service.vendors.wire import MIN_SECRET_TTL
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class TokenBody(RequestBody):
         """Take all three session types; a top-level model is placed by policy, which knows the type."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=_pop_type(session, get_args(SessionType)),
+            session_type=_pop_type(session, get_args(SecretType)),
             session=session,
             model=self.model,
             expires_in=self.expires_after.seconds if self.expires_after else None,

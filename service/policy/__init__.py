@@ -1,7 +1,8 @@
-"""What callers may have: ``Policy`` decides, ``PolicyDocument`` is what the admin writes."""
+"""What callers may have: ``build`` makes the ``Policy`` that decides, ``PolicyDocument`` is what the admin writes."""
 
+from service.policy.decide import Policy
 from service.policy.document import PolicyDocument
-from service.policy.engine import Policy
-from service.policy.problems import PolicyError
+from service.policy.reading import PolicyError
+from service.policy.settings import PolicySettings, build
 
-__all__ = ["Policy", "PolicyDocument", "PolicyError"]
+__all__ = ["Policy", "PolicyDocument", "PolicyError", "PolicySettings", "build"]

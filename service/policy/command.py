@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from service.core.environment import ConfigurationError
-from service.core.errors import ServiceError
-from service.core.model import Caller
+from service.core.errors import InvalidValueError, ServiceError, UnknownParameterError
+from service.core.json import parse_object
+from service.core.model import Caller, TokenRequest
 from service.http.schemas import TokenBody, parse_body
-from service.policy import Policy, PolicyDocument
+from service.policy import Policy, PolicyDocument, build
+from service.policy.calls import MIN_CALL_SECONDS
 from service.policy.explain import explain
 from service.policy.settings import PolicySettings
 from service.vendors.base import Vendor
+from service.vendors.dialect import DialectSettings
 
 _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -30,20 +34,24 @@ _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_JSON_FILE,
     help="A body of POST /token: show what would be sent, or the refusal.",
 )
+@click.option(
+    "--call", "is_call", is_flag=True, help="With --try: it is a body of POST /calls (sdp may be left out)."
+)
 @click.option("--claims", type=_JSON_FILE, help="With --try: the claims of the caller's JWT, as JSON.")
-def policy(*, explained: bool, schema: bool, request: Path | None, claims: Path | None) -> None:
+def policy(
+    *, explained: bool, schema: bool, request: Path | None, is_call: bool, claims: Path | None
+) -> None:
     """Explain the session policy of this environment, or try a request against it."""
     if schema:
         click.echo(json.dumps(published_schema(), indent=2))
         return
-    if claims and not request:
-        raise click.UsageError("--claims goes with --try.")
-    settings = _settings_of_environment()
-    decided = settings.policy
+    if (claims or is_call) and not request:
+        raise click.UsageError("--claims and --call go with --try.")
+    decided, vendor = _read_policy()
     if explained or request is None:
         click.echo(explain(decided), nl=False)
     if request is not None:
-        click.echo(_try(decided, settings.vendor, request.read_bytes(), _caller(claims)))
+        click.echo(_try(decided, vendor, request.read_bytes(), _caller(claims), is_call=is_call))
 
 
 def published_schema() -> dict[str, Any]:
@@ -51,11 +59,15 @@ def published_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyDocument.model_json_schema()}
 
 
-def _settings_of_environment() -> PolicySettings:
+def _read_policy() -> tuple[Policy, Vendor]:
     try:
-        return PolicySettings.from_environ(os.environ)
+        settings = PolicySettings.from_environ(os.environ)
+        vendor = DialectSettings.from_environ(os.environ).vendor
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
+    if problems := settings.problems(vendor.layout):
+        raise click.ClickException(str(ConfigurationError(problems)))
+    return build(settings, vendor.layout), vendor
 
 
 def _caller(path: Path | None) -> Caller:
@@ -71,21 +83,47 @@ def _caller(path: Path | None) -> Caller:
     )
 
 
-def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller) -> str:
-    """Decide on one request as ``POST /token`` would.
+def _parse_call(body: bytes) -> TokenRequest:
+    """Read a body of ``POST /calls``: a token's without ``expires_after``, and ``sdp`` and ``max_seconds``."""
+    members = parse_object(body)
+    members.pop("sdp", None)
+    seconds = members.pop("max_seconds", None)
+    if seconds is not None and (type(seconds) is not int or seconds < MIN_CALL_SECONDS):
+        message = f"Invalid value for 'max_seconds': use a whole number, {MIN_CALL_SECONDS} or more."
+        raise InvalidValueError(message, param="max_seconds")
+    session = members.get("session")
+    session_type = session.pop("type", None) if isinstance(session, dict) else None
+    if "expires_after" in members:
+        raise UnknownParameterError("Unknown parameter: 'expires_after'.", param="expires_after")
+    request = parse_body(TokenBody, json.dumps(members).encode())
+    return replace(request, action="call", max_seconds=seconds, session_type=session_type)
+
+
+def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller, *, is_call: bool) -> str:
+    """Decide on one request as ``POST /token``, or ``POST /calls``, would.
 
     Raises:
         click.ClickException: for a refusal, so that the exit status tells too.
     """
     try:
-        grant = decided.decide(caller, parse_body(TokenBody, body))
+        grant = decided.decide(caller, _parse_call(body) if is_call else parse_body(TokenBody, body))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}", param_hint="--try") from None
     except ServiceError as error:
         blame = f" ({error.param})" if error.param else ""
         lines = [f"refused: {error.status} {error.code}{blame}: {error.message}"]
         if error.reason:
             lines.append(f"decided by {error.reason.partition(': ')[0]}")
         raise click.ClickException("\n".join(lines)) from None
+    findings = [f"would be refused by {finding}" for finding in grant.findings]
+    if is_call:
+        longest = (
+            f"at most {grant.max_call_seconds} seconds"
+            if grant.max_call_seconds
+            else "as CALL_MAX_SECONDS says"
+        )
+        session = json.dumps(grant.session, indent=2, ensure_ascii=False)
+        return "\n".join([f"granted: a {grant.session_type} call, {longest}", session, *findings])
     request = vendor.mint(grant, caller.pseudonym)
     sent = json.dumps(json.loads(request.body), indent=2, ensure_ascii=False)
-    findings = [f"would be refused by {finding}" for finding in grant.findings]
     return "\n".join([f"granted: POST {request.path}", sent, *findings])

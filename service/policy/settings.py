@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, ValidationInfo, field_validator
 
-from service.core.environment_types import CommaSeparated, parsed_by
-from service.policy import Policy, PolicyDocument, PolicyError
-from service.vendors.dialect import DialectSettings
-from service.vendors.wire import MAX_SECRET_TTL, MIN_SECRET_TTL
+from service.core.environment import EnvironmentModel, Problem
+from service.core.environment_types import CommaSeparated, comma_separated, parsed_by
+from service.core.model import CallType, SecretType
+from service.policy.decide import Policy
+from service.policy.document import PolicyDocument
+from service.policy.reading import PolicyError
+from service.policy.rules import Seconds
+from service.vendors.base import SessionLayout
 
-SecretLife = Annotated[int, Field(ge=MIN_SECRET_TTL, le=MAX_SECRET_TTL)]
+
+def types_or_none(value: Any) -> Any:
+    """Split a list of session types; the word ``none`` is the empty one."""
+    names = comma_separated(value)
+    return () if names == ("none",) else names
 
 
-class PolicySettings(DialectSettings):
+Kind = TypeVar("Kind")
+_Types = Annotated[tuple[Kind, ...], BeforeValidator(types_or_none)]
+
+
+class PolicySettings(EnvironmentModel):
     """Models and lifetimes (seconds)."""
 
     default_model: str = "gpt-realtime-2.1"
     allowed_models: CommaSeparated = ()
-    token_max_ttl: SecretLife = 600
-    token_ttl: SecretLife = 60
+    token_max_ttl: Seconds = 600
+    token_ttl: Seconds = 60
+    # As the environment writes them, since defaults are validated too.
+    client_secret_types: _Types[SecretType] = "realtime,transcription,translation"  # type: ignore[assignment]  # noqa: S105
+    call_types: _Types[CallType] = "realtime,live"  # type: ignore[assignment]
     session_policy: Annotated[PolicyDocument | None, BeforeValidator(parsed_by(PolicyDocument.load))] = None
 
     @field_validator("allowed_models")
@@ -36,26 +51,21 @@ class PolicySettings(DialectSettings):
             raise ValueError(f"must not be above TOKEN_MAX_TTL ({longest} seconds)")
         return min(value, longest)
 
-    @field_validator("session_policy")
-    @classmethod
-    def _policy_fits_the_rest(
-        cls, value: PolicyDocument | None, info: ValidationInfo
-    ) -> PolicyDocument | None:
-        rest = PolicySettings.model_fields.keys() - {"session_policy"}
-        if value is None or not rest <= info.data.keys():
-            return value
-        if conflicts := PolicySettings.model_construct(**info.data, session_policy=value).policy.conflicts():
-            raise PolicyError(conflicts)
-        return value
+    def problems(self, layout: SessionLayout) -> tuple[Problem, ...]:
+        """List what in these settings could never be granted, once the vendor's session layout is known."""
+        conflicts = build(self, layout).conflicts()
+        return (Problem("SESSION_POLICY", str(PolicyError(conflicts))),) if conflicts else ()
 
-    @property
-    def policy(self) -> Policy:
-        """The part that knows what a caller may have."""
-        return Policy(
-            allowed_models=self.allowed_models,
-            default_model=self.default_model,
-            token_ttl=self.token_ttl,
-            token_max_ttl=self.token_max_ttl,
-            beta=self.beta,
-            document=self.session_policy,
-        )
+
+def build(settings: PolicySettings, layout: SessionLayout) -> Policy:
+    """Make the part that decides what a caller may have."""
+    return Policy(
+        allowed_models=settings.allowed_models,
+        default_model=settings.default_model,
+        token_ttl=settings.token_ttl,
+        token_max_ttl=settings.token_max_ttl,
+        layout=layout,
+        secret_types=settings.client_secret_types,
+        call_types=settings.call_types,
+        document=settings.session_policy,
+    )

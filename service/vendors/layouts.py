@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 from service.vendors import wire
-from service.vendors.base import SessionLayout
+from service.vendors.base import LiveLayout, SessionLayout
+
+OPENAI_LIVE = LiveLayout(
+    models=re.compile(r"gpt-live-\d"),
+    members=frozenset({
+        "type", "model", "instructions", "input", "audio", "delegation", "triggers", "safety_identifier", "store",
+        "client", "wake_policy", "idle_timeout_s",
+    }),
+    caller_members=(
+        "model", "instructions", "input", "audio.output.voice", "delegation.type",
+        "delegation.acknowledgement_delay_ms", "idle_timeout_s", "wake_policy",
+    ),
+    delegation=("delegation", "type"),
+    fixed={"store": False},
+    reserved=("store", "safety_identifier", "client.data_channel"),
+    data_channel=("client", "data_channel"),
+    client_events=("session.input_audio.mute", "session.input_audio.unmute", "session.close"),
+    delegate_events=("session.thinking.append", "session.commentary.append"),
+)  # fmt: skip
 
 OPENAI = SessionLayout(
+    name="OPENAI_VENDOR=openai",
     session_types=("realtime", "transcription", "translation"),
     model=("model",),
     transcription_model=("audio", "input", "transcription", "model"),
@@ -16,9 +37,12 @@ OPENAI = SessionLayout(
     tracing=wire.TRACING_PATH,
     mcp_destinations=wire.MCP_DESTINATIONS,
     members=wire.SESSION_MEMBERS,
+    call_types=("realtime", "live"),
+    live=OPENAI_LIVE,
 )
 
 OPENAI_BETA = SessionLayout(
+    name="REALTIME_API=beta",
     session_types=("realtime",),
     model=("model",),
     transcription_model=("audio", "input", "transcription", "model"),

@@ -132,6 +132,53 @@ def test_audit_mode_shows_what_would_be_refused(written: Any) -> None:
     assert "would be refused by tracing: " in result.output
 
 
+CALLS = {"DEFAULT_MODEL": "gpt-live-1.1", "ALLOWED_MODELS": "gpt-live-1.1,gpt-realtime-2.1"}
+
+
+def test_a_call_can_be_tried(written: Any) -> None:
+    """What would be sent is printed, its data channel too; the offer may be left out."""
+    document = {**DOCUMENT, "max_call_seconds": 300}
+    request = {"session": {"type": "live", "instructions": "Hi."}, "max_seconds": 900}
+    for body in (request, {**request, "sdp": "v=0"}):
+        result = run("--try", written("call.json", body), "--call", document=document, **CALLS)
+        first, _, session = result.output.partition("\n")
+        assert first == "granted: a live call, at most 300 seconds"
+        assert json.loads(session)["client"]["data_channel"]["allowed_client_events"][-1] == "session.close"
+        assert "v=0" not in result.output
+
+
+def test_a_call_may_last_as_long_as_the_environment_says(written: Any) -> None:
+    """Where no policy lowers it."""
+    result = run(
+        "--try", written("call.json", {"model": "gpt-realtime-2.1"}), "--call", document=None, **CALLS
+    )
+    assert result.output.startswith("granted: a realtime call, as CALL_MAX_SECONDS says\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"session": {"triggers": []}}, "refused: 403 session_field_not_allowed (session.triggers)"),
+        ({"session": {"type": "translation"}}, "refused: 400 invalid_value (session.type)"),
+        ({"max_seconds": 29}, "refused: 400 invalid_value (max_seconds)"),
+        ({"expires_after": {"seconds": 60}}, "refused: 400 unknown_parameter (expires_after)"),
+        ("[]", "is not a JSON object"),
+    ],
+)
+def test_a_call_is_refused_as_the_service_does(written: Any, body: Any, words: str) -> None:
+    """With the same code and member."""
+    result = run("--try", written("call.json", body), "--call", document=None, **CALLS)
+    assert result.exit_code != 0
+    assert words in result.output
+
+
+def test_a_live_model_is_refused_a_secret_in_words_that_help(written: Any) -> None:
+    """The command that tries it is the one with --call."""
+    result = run("--try", written("request.json", {}), document=None, **CALLS)
+    assert "refused: 400 invalid_value (session.model)" in result.output
+    assert "POST /calls" in result.output
+
+
 @pytest.mark.parametrize("claims", ["no JSON", "[]"])
 def test_claims_that_are_none_are_refused(written: Any, claims: str) -> None:
     """With the option's name, and no traceback."""

@@ -12,7 +12,9 @@ import pytest
 from service.core.environment import ConfigurationError
 from service.policy import PolicyDocument, PolicyError
 from service.policy.command import published_schema
+from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
+from service.vendors.layouts import OPENAI, OPENAI_BETA
 from tests.support.policies import policy
 
 
@@ -30,7 +32,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"models": "gpt-realtime"}, 'models: must be a list, as ["one", "two"]'),
     ({"models": ["gpt-realtime", 2]}, 'models[1]: must be text in quotes, as "name"'),
     ({"voices": [""]}, "voices[0]: must not be empty"),
-    ({"types": ["phone"]}, "types[0]: must be 'realtime', 'transcription' or 'translation'"),
+    ({"types": ["phone"]}, "types[0]: must be 'realtime', 'transcription', 'translation' or 'live'"),
     ({"max_expires_in": "60"}, "max_expires_in: must be a whole number"),
     ({"max_expires_in": 5}, "max_expires_in: must be greater than or equal to 10"),
     ({"profile_required": 1}, "profile_required: must be true or false, without quotes"),
@@ -157,7 +159,10 @@ def test_the_published_schema_is_one_and_judges_as_the_service_does() -> None:
 
 def settings(document: dict[str, Any], **environ: str) -> PolicySettings:
     """Read the policy's part of an environment."""
-    return PolicySettings.from_environ({**environ, "SESSION_POLICY": json.dumps(document)})
+    read = PolicySettings.from_environ({**environ, "SESSION_POLICY": json.dumps(document)})
+    if problems := read.problems(OPENAI):
+        raise ConfigurationError(problems)
+    return read
 
 
 def test_a_wrong_policy_stops_the_start() -> None:
@@ -249,7 +254,7 @@ WARNED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("members", "message"), WARNED)
 def test_the_start_warns_of_what_is_valid_and_suspicious(members: dict[str, Any], message: str) -> None:
     """Foremost of claims that users can write themselves."""
-    assert [warning for warning in policy(members).warnings() if warning.startswith(message)]
+    assert [warning for warning in warnings(policy(members)) if warning.startswith(message)]
 
 
 def test_a_sound_policy_raises_no_warning() -> None:
@@ -260,13 +265,13 @@ def test_a_sound_policy_raises_no_warning() -> None:
         "bounds": {"audio.output.speed": 1},
         "rules": [{"unless": {"app_metadata.tier": "paid"}, "models": []}],
     }
-    assert policy(sound).warnings() == []
-    assert policy().warnings() == []
+    assert warnings(policy(sound)) == []
+    assert warnings(policy()) == []
 
 
 def test_the_beta_dialect_knows_its_own_members() -> None:
     """And has conversations only."""
-    flat = policy({"defaults": {"session": {"voice": "alloy"}}}, beta=True)
-    assert (flat.warnings(), flat.conflicts()) == ([], [])
-    other = policy({"profiles": {"a": {"session": {"type": "transcription"}}}}, beta=True)
+    flat = policy({"defaults": {"session": {"voice": "alloy"}}}, layout=OPENAI_BETA)
+    assert (warnings(flat), flat.conflicts()) == ([], [])
+    other = policy({"profiles": {"a": {"session": {"type": "transcription"}}}}, layout=OPENAI_BETA)
     assert other.conflicts() == ["profiles.a: REALTIME_API=beta has realtime sessions only"]

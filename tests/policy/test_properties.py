@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from service.core.errors import ServiceError
+from service.core.errors import ForbiddenError, InvalidRequestError, ServiceError
 from service.core.model import Grant
 from service.policy import Policy
-from service.policy.paths import MISSING, get, leaves, put, same
-from service.policy.templates import render
 from service.vendors.openai import OpenAI
-from service.vendors.wire import model_path
-from tests.support.policies import MODELS, caller, decide, policy
+from tests.support.policies import MODELS, decide, decide_call, policy
 
 # The machine that runs this may be busy, which says nothing about a policy.
 often = settings(max_examples=1_000, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+# The oracle below shares no code with the service: it finds, fills in and compares in its own plain way.
+ABSENT = object()
+
+
+def at(value: Any, *names: str) -> Any:
+    """Look a member up, ``ABSENT`` where there is none."""
+    for name in names:
+        value = value[name] if isinstance(value, dict) and name in value else ABSENT
+    return value
+
+
+def text(value: Any) -> str:
+    """Write a value so that 1, 1.0 and true differ."""
+    return "absent" if value is ABSENT else json.dumps(value, sort_keys=True)
+
+
+def model_place(session_type: str) -> list[str]:
+    """Say where a session keeps its own model."""
+    return ["audio", "input", "transcription", "model"] if session_type == "transcription" else ["model"]
+
+
+def every_model(value: Any) -> list[Any]:
+    """List whatever is called a model, at any depth of objects."""
+    if not isinstance(value, dict):
+        return []
+    nested = [found for inner in value.values() for found in every_model(inner)]
+    return nested if isinstance(value.get("model", {}), dict) else [value["model"], *nested]
+
 
 # Few words, so that documents and requests speak of the same things.
 _MODELS = st.sampled_from([*MODELS, "m9"])
@@ -91,8 +118,8 @@ def _fitting(preset: dict[str, Any]) -> bool:
     transcribes_nothing = (
         session.get("type") == "transcription" and "audio" in session and not session["audio"]
     )
-    inner = get(session, model_path(session.get("type", "realtime")))
-    return "model" not in preset or (inner in (MISSING, preset["model"]) and not transcribes_nothing)
+    inner = at(session, *model_place(session.get("type", "realtime")))
+    return "model" not in preset or (inner in (ABSENT, preset["model"]) and not transcribes_nothing)
 
 
 _PRESET_MEMBERS: dict[str, st.SearchStrategy[Any]] = {
@@ -174,9 +201,7 @@ def test_adding_a_rule_never_widens_a_grant(
     assert without_limit(narrower) == without_limit(wider)
     assert narrower.expires_in <= wider.expires_in
     most = wider.session.get("max_output_tokens", float("inf"))
-    if same(
-        narrower.session.get("max_output_tokens", MISSING), wider.session.get("max_output_tokens", MISSING)
-    ):
+    if text(at(narrower.session, "max_output_tokens")) == text(at(wider.session, "max_output_tokens")):
         return
     assert narrower.session["max_output_tokens"] < (float("inf") if most == "inf" else most)
 
@@ -198,21 +223,37 @@ def test_a_locked_member_always_equals_the_profiles(
         if name == "expires_in":
             assert body.get("expires_after", {"seconds": seconds})["seconds"] == seconds
             continue
-        path = model_path(grant.session_type) if name == "model" else tuple(name.split("."))
-        if path == ("max_output_tokens",) and path[0] not in prepared:
+        path = model_place(grant.session_type) if name == "model" else name.split(".")
+        if path == ["max_output_tokens"] and path[0] not in prepared:
             assert "max_output_tokens" not in body.get("session", {})  # a bound may have filled it in
         else:
-            assert same(get(grant.session, path), get(prepared, path))
+            assert text(at(grant.session, *path)) == text(at(prepared, *path))
 
 
 def session_of(profile: dict[str, Any], claims: dict[str, Any]) -> dict[str, Any]:
     """Say what a profile alone would send, worked out apart from the service."""
-    session: dict[str, Any] = render(profile.get("session", {}), caller(**claims))
-    path = model_path(session.get("type", "realtime"))
-    model = profile.get("model", MODELS[0] if path == ("model",) else None)
-    if session.get("type") == "translation" and "model" not in profile:
-        model = None
-    return session if model is None or get(session, path) is not MISSING else put(session, path, model)
+    session: dict[str, Any] = json.loads(json.dumps(profile.get("session", {})))
+    if session.get("instructions") == "Help {sub}.":
+        session["instructions"] = "Help ada."
+    if session.get("instructions") == "Help {claim:name}.":
+        session["instructions"] = f"Help {as_plain_text(claims.get('name', ''))}."
+    session_type = session.get("type", "realtime")
+    model = profile.get("model", MODELS[0] if session_type == "realtime" else None)
+    *above, last = model_place(session_type)
+    if model is not None and at(session, *above, last) is ABSENT:
+        holder = session
+        for name in above:
+            holder = holder.setdefault(name, {})
+        holder[last] = model
+    return session
+
+
+def as_plain_text(value: str) -> str:
+    """Escape a claim, one character after the other."""
+    escapes = {'"': '\\"', "\\": "\\\\", "<": "\\u003c", ">": "\\u003e", "`": "\\u0060"}
+    quotes = {char for char in value if unicodedata.category(char) in {"Pi", "Pf"}} - {"\u2018", "\u2019"}
+    escapes |= {char: f"\\u{ord(char):04x}" for char in quotes}
+    return "".join(escapes.get(char, char if char.isprintable() else " ") for char in value)
 
 
 @often
@@ -225,10 +266,8 @@ def test_the_resolved_model_is_the_one_that_is_checked(
     if grant is None:
         return
     sent = json.loads(OpenAI().mint(grant, "x").body)["session"]
-    assert get(sent, model_path(grant.session_type)) == grant.model
-    models = [grant.model]
-    if grant.session_type == "transcription":
-        models += [value for path, value in leaves(sent) if path[-1] == "model"]
+    assert at(sent, *model_place(grant.session_type)) == grant.model
+    models = [grant.model, *(every_model(sent) if grant.session_type == "transcription" else [])]
     for model in models:
         assert model in MODELS
         assert model in members.get("models", MODELS)
@@ -262,3 +301,57 @@ def test_audit_mode_finds_something_exactly_where_enforcement_would_refuse(
         assert enforced is None
     else:
         assert (enforced is None) == bool(audited.findings)
+
+
+_LIVE_MEMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "model": st.sampled_from(["gpt-live-1", "m9"]),
+    "instructions": st.just("Hi."),
+    "delegation": st.sampled_from(
+        [{"type": "client"}, {"type": "responses", "responses": {}}, None, "client"]
+    ),
+    "store": st.booleans(),
+    "safety_identifier": st.just("x"),
+    "client": st.sampled_from([{"data_channel": {"allowed_client_events": "all"}}, {}, None, "x"]),
+    "audio": st.sampled_from([{"output": {"voice": "ash"}}, {"format": {}}, None]),
+}
+_LIVE_CALLS = st.fixed_dictionaries(
+    {"session": st.fixed_dictionaries({"type": st.just("live")}, optional=_LIVE_MEMBERS)},
+    optional={"profile": st.just("l"), "max_seconds": st.integers(30, 90)},
+)
+_LIVE_DOCUMENTS = st.fixed_dictionaries(
+    {"profiles": st.fixed_dictionaries({"l": st.just({"session": {"type": "live"}})})},
+    optional={
+        "mode": st.sampled_from(["audit", "enforce"]),
+        "fields": st.dictionaries(
+            st.sampled_from(["allow", "deny"]),
+            st.lists(st.sampled_from(["client", "store", "safety_identifier", "delegation", "audio"])),
+            min_size=1,
+        ),
+        "max_call_seconds": st.integers(30, 90),
+        "voices": st.lists(_VOICES),
+    },
+)
+
+
+@often
+@given(members=st.none() | _LIVE_DOCUMENTS, body=_LIVE_CALLS)
+def test_no_caller_ever_changes_what_the_service_sets_in_a_live_session(
+    members: dict[str, Any] | None, body: dict[str, Any]
+) -> None:
+    """Whatever a policy allows to be set, enforced or not: only its own ``data_channel`` opens the channel."""
+    decider = policy(members, allowed_models=[*MODELS, "gpt-live-1"])
+    try:
+        grant = decide_call(decider, body)
+    except (InvalidRequestError, ForbiddenError):
+        return
+    assert grant.model == "gpt-live-1"
+    assert grant.session["store"] is False
+    assert "safety_identifier" not in grant.session
+    (permissions,) = grant.session["client"].values()
+    events = ["session.input_audio.mute", "session.input_audio.unmute", "session.close"]
+    if at(grant.session, "delegation", "type") == "client":
+        events += ["session.thinking.append", "session.commentary.append"]
+    assert permissions == {"allowed_client_events": events}
+    allowed = (members or {}).get("fields", {}).get("allow", [])
+    if "delegation" not in allowed or (members or {}).get("mode") == "audit":
+        assert at(grant.session, "delegation", "type") in (ABSENT, "client")

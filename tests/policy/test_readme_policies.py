@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from service.policy import Policy, PolicyDocument
+from service.policy import Policy, PolicyDocument, build
+from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
+from service.vendors.layouts import OPENAI
 from tests.support.policies import decide, refusal
 from tests.support.processes import ROOT
 
@@ -23,13 +25,8 @@ def example(name: str, **environ: str) -> Policy:
     """Read one example as the service would at its start, beside the variables that its text names."""
     examples = dict(_EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     settings = PolicySettings.from_environ({"SESSION_POLICY": examples[name], **environ})
-    return Policy(
-        allowed_models=settings.allowed_models,
-        default_model=settings.default_model,
-        token_ttl=settings.token_ttl,
-        token_max_ttl=settings.token_max_ttl,
-        document=settings.session_policy,
-    )
+    assert settings.problems(OPENAI) == ()
+    return build(settings, OPENAI)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +54,7 @@ def transcription_only() -> Policy:
 def test_each_example_is_sound(kiosk: Policy, two_tier: Policy, transcription_only: Policy) -> None:
     """None of them has anything to warn of, and all are written for enforcement."""
     for policy in (kiosk, two_tier, transcription_only):
-        assert policy.warnings() == []
+        assert warnings(policy) == []
         assert isinstance(policy.document, PolicyDocument)
         assert policy.document.mode == "enforce"
 

@@ -8,6 +8,7 @@ import pytest
 
 from service.core.errors import InsufficientScopeError, UnknownParameterError
 from service.http.schemas import ClientSecretBody, TranslationSecretBody
+from service.vendors.layouts import OPENAI_BETA
 from tests.policy.rule_table import BIG, TABLE, TRANSCRIBE, TRANSLATE, Refused, Row, session
 from tests.support.policies import decide, policy, refusal
 
@@ -90,14 +91,14 @@ BETA_REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("body", "param"), BETA_REFUSED)
 def test_the_beta_dialect_refuses_what_it_has_not(body: dict[str, Any], param: str) -> None:
     """As an invalid request, since no value would be right."""
-    error = refusal(policy(beta=True), body)
+    error = refusal(policy(layout=OPENAI_BETA), body)
     assert error is not None
     assert (error.code, error.param) == ("invalid_request", param)
 
 
 def test_the_beta_dialect_keeps_its_members_elsewhere() -> None:
     """Its voice and its limit on output lie flat in the session, and its members pass as they are."""
-    decider = policy({"voices": ["alloy"], "bounds": {"max_response_output_tokens": 9}}, beta=True)
+    decider = policy({"voices": ["alloy"], "bounds": {"max_response_output_tokens": 9}}, layout=OPENAI_BETA)
     grant = decide(decider, session(voice="alloy", modalities=["text"]))
     assert grant.session["max_response_output_tokens"] == 9
     assert grant.session["modalities"] == ["text"]

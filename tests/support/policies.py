@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from service.core.errors import ServiceError
-from service.core.model import Caller, Grant
+from service.core.model import Caller, Grant, TokenRequest
 from service.http.schemas import RequestBody, TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
+from service.vendors.layouts import OPENAI
 
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-4o-transcribe", "gpt-realtime-translate")
 
@@ -33,6 +34,7 @@ def policy(members: dict[str, Any] | None = None, **values: Any) -> Policy:
         "default_model": MODELS[0],
         "token_ttl": 60,
         "token_max_ttl": 600,
+        "layout": OPENAI,
         "document": None if members is None else document(members),
     }
     return Policy(**(defaults | values))
@@ -46,6 +48,20 @@ def decide(
 ) -> Grant:
     """Decide on a body as a route would."""
     return decider.decide(caller(**(claims or {})), parse_body(route, json.dumps(body).encode()))
+
+
+def decide_call(decider: Policy, body: dict[str, Any], claims: dict[str, Any] | None = None) -> Grant:
+    """Decide on a request for a call: ``max_seconds`` beside a token's members."""
+    session = dict(body.get("session", {}))
+    request = TokenRequest(
+        session_type=session.pop("type", None),
+        session=session,
+        model=body.get("model"),
+        profile=body.get("profile"),
+        action="call",
+        max_seconds=body.get("max_seconds"),
+    )
+    return decider.decide(caller(**(claims or {})), request)
 
 
 def refusal(

@@ -1,4 +1,4 @@
-"""What is wrong with a policy document, in words that its author can act on."""
+"""Reading a policy document: from text to JSON, and what is wrong with it in words that its author can act on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-_WORDS = {
+_MESSAGES = {
     "missing": "is missing",
     "dict_type": 'must be an object, as {"name": …}',
     "model_type": 'must be an object, as {"name": …}',
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 class PolicyError(ValueError):
-    """A policy document that cannot be used; ``problems`` has a sentence for each thing to mend."""
+    """A policy document that cannot be used; ``problems`` has a sentence for each thing to fix."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -88,7 +88,7 @@ def _no_number(text: str) -> NoReturn:
     raise PolicyError([f"holds {text[:20]}, which is no number that JSON can carry"])
 
 
-def describe(error: ValidationError, schema: Mapping[str, Any]) -> list[str]:
+def describe_errors(error: ValidationError, schema: Mapping[str, Any]) -> list[str]:
     """Put each problem that validation found into a sentence: where, what, and what would be right."""
     problems = []
     for detail in error.errors(include_url=False, include_input=False):
@@ -100,7 +100,7 @@ def describe(error: ValidationError, schema: Mapping[str, Any]) -> list[str]:
         elif detail["type"] == "value_error":
             message = str(detail["ctx"]["error"])
         else:
-            message = _WORDS.get(detail["type"]) or detail["msg"].replace("Input should", "must")
+            message = _MESSAGES.get(detail["type"]) or detail["msg"].replace("Input should", "must")
         problems.append(f"{_place(detail['loc'])}{message}")
     return problems
 

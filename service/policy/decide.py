@@ -1,0 +1,207 @@
+"""The decision: ``(Caller, TokenRequest) → Grant``, or a refusal. Pure: no Flask, no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from service.core.errors import InvalidValueError, ServiceError
+from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
+from service.policy.calls import (
+    CallTypes,
+    DataChannel,
+    LiveMembers,
+    ReservedLiveMembers,
+    SecretTypes,
+    complete_live_session,
+)
+from service.policy.document import ClaimRule, PolicyDocument
+from service.policy.json_path import Path, differences, path_tree, paths_overlapping
+from service.policy.request import ResolvedRequest
+from service.policy.resolve import BaseSession, Resolver, refuse_unsupported, supported_types
+from service.policy.rules import (
+    AllowedModels,
+    MaxExpiresIn,
+    ProfileRequired,
+    SourcedRule,
+    rules_of,
+    split_path,
+)
+from service.vendors.base import LiveLayout, SessionLayout
+from service.vendors.wire import MIN_SECRET_TTL
+
+MAX_FINDINGS = 20
+"""How many findings a grant carries: a request of many members must not fill the log."""
+
+
+Kind = TypeVar("Kind", SecretType, CallType)
+
+
+class Violation(NamedTuple):
+    """What one rule refuses in a request."""
+
+    source: str
+    error: ServiceError
+
+    def __str__(self) -> str:
+        """Name the rule that decided, then what it says."""
+        return f"{self.source}: {self.error.message}"
+
+
+class Policy:
+    """What callers may have. Lifetimes are in seconds.
+
+    ``environment_rules`` hold always. A document's rules hold beside them; in audit mode what they would
+    have refused is noted in the grant instead.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a variable of the environment, given by its name
+        self,
+        *,
+        allowed_models: Iterable[str],
+        default_model: str,
+        token_ttl: int,
+        token_max_ttl: int,
+        layout: SessionLayout,
+        secret_types: tuple[SecretType, ...] = get_args(SecretType),
+        call_types: tuple[CallType, ...] = get_args(CallType),
+        document: PolicyDocument | None = None,
+    ) -> None:
+        self.document = document
+        self.layout = layout
+        models = tuple(allowed_models)
+        self.resolver = Resolver(
+            layout, document, default_model=default_model, allowed_models=models, token_ttl=token_ttl
+        )
+        self.environment_rules = (
+            SourcedRule("CLIENT_SECRET_TYPES", SecretTypes(_common(secret_types, layout.session_types))),
+            SourcedRule("CALL_TYPES", CallTypes(_common(call_types, layout.call_types))),
+            SourcedRule("ALLOWED_MODELS", AllowedModels(models)),
+            SourcedRule("TOKEN_MAX_TTL", MaxExpiresIn(token_max_ttl)),
+            *(live_rules(layout.live, document) if layout.live else ()),
+        )
+        self.common_rules = document.common_rules() if document else ()
+        self.claim_rules: tuple[tuple[ClaimRule, str, tuple[SourcedRule, ...]], ...] = tuple(
+            (rule, place, rules_of(rule, f"{place}."))
+            for place, rule in (document.claim_rules() if document else ())
+        )
+
+    def decide(self, caller: Caller, request: TokenRequest) -> Grant:
+        """Decide what the caller gets.
+
+        Raises:
+            InvalidRequestError: where the request contradicts itself, names no model or no known profile,
+                or asks for what the vendor does not have.
+            ForbiddenError: for what the caller may not have; ``reason`` names the rule that decided.
+        """
+        refuse_unsupported(request, self.layout)
+        base = self.resolver.find(request)
+        resolved = self.resolver.resolve(caller, request, base)
+        always = self.environment_rules + base.usable_claims
+        rules = base.rules + self.rules_for(caller)
+        findings: tuple[str, ...] = ()
+        if self.document is None or self.document.mode == "enforce":
+            resolved = enforce(resolved, always + rules)
+        else:
+            resolved = enforce(resolved, always)
+            found = violations(clamp(resolved, rules), rules)
+            findings = tuple(map(str, islice(found, MAX_FINDINGS)))
+        return Grant(
+            session_type=resolved.session_type,
+            model=resolved.model,
+            session=self._complete(resolved),
+            expires_in=resolved.expires_in,
+            profile=resolved.profile,
+            findings=findings,
+            action=resolved.action,
+            max_call_seconds=resolved.max_call_seconds,
+        )
+
+    def _complete(self, resolved: ResolvedRequest) -> Mapping[str, Any]:
+        """Add what the service itself sets in a session, after all rules about what the caller brings."""
+        live = self.layout.live
+        if resolved.session_type != "live" or live is None:
+            return resolved.session
+        channel = self.document.find_data_channel(resolved.profile) if self.document else DataChannel()
+        return complete_live_session(resolved.session, live, channel)
+
+    def rules_for(self, caller: Caller) -> tuple[SourcedRule, ...]:
+        """List the document's rules for a caller, those of profiles apart."""
+        narrowing = (rules for rule, _, rules in self.claim_rules if rule.applies_to(caller.claims))
+        return sum(narrowing, self.common_rules)
+
+    def conflicts(self) -> list[str]:
+        """List the profiles (and defaults) that nobody could ever be granted as they stand, and why."""
+        return [
+            problem for base in self.resolver.base_sessions.values() for problem in self._conflicts_of(base)
+        ]
+
+    def _conflicts_of(self, base: BaseSession) -> Iterator[str]:
+        both: tuple[Action, Action] = ("secret", "call")
+        actions = [action for action in both if self.resolver.supports(base, action)]
+        if not actions:
+            yield f"{base.source}: {supported_types(self.layout)}"
+            return
+        for path in self._reserved_members(base):
+            yield f"{base.source}: leave {'.'.join(path)} out, the service sets it (see data_channel)"
+        found = [list(self._refusals_of(base, action)) for action in actions]
+        if all(found):
+            yield from found[0]
+
+    def _refusals_of(self, base: BaseSession, action: Action) -> Iterator[str]:
+        anybody = Caller(issuer="", subject="", claims={}, pseudonym="")
+        try:
+            resolved = self.resolver.resolve(anybody, TokenRequest(None, {}, action=action), base)
+        except InvalidValueError:
+            return  # the caller must name the model, so there is nothing yet to check
+        resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
+        rules = [part for part in self.common_rules if not isinstance(part.rule, ProfileRequired)]
+        for violation in violations(resolved, (*self.environment_rules, *rules)):
+            yield f"{base.source}: {violation.source} refuses it as it stands. {violation.error.message}"
+
+    def _reserved_members(self, base: BaseSession) -> Iterator[Path]:
+        live = self.layout.live
+        if live and base.session_type == "live":
+            reserved = path_tree(map(split_path, live.reserved))
+            yield from paths_overlapping(differences(base.session, {}), reserved)
+
+
+def live_rules(live: LiveLayout, document: PolicyDocument | None) -> Iterator[SourcedRule]:
+    """List what holds for live sessions in every mode.
+
+    An enforced document's ``fields.allow`` takes the place of the members that a caller may set by default: the
+    admin has then said which.
+    """
+    yield SourcedRule("live sessions", ReservedLiveMembers(live.reserved))
+    fields = document.fields if document and document.mode == "enforce" else None
+    if fields is None or fields.allow is None:
+        yield SourcedRule("live sessions", LiveMembers(live.caller_members))
+
+
+def _common(configured: tuple[Kind, ...], vendor: tuple[SessionType, ...]) -> tuple[Kind, ...]:
+    return tuple(kind for kind in configured if kind in vendor)
+
+
+def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
+    """Clamp what nobody asked for to what the rules allow."""
+    for part in rules:
+        request = part.rule.clamp(request)
+    return request
+
+
+def enforce(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
+    """Clamp a request by the rules, and raise the first violation that is left."""
+    clamped = clamp(request, rules)
+    for violation in violations(clamped, rules):
+        violation.error.reason = str(violation)
+        raise violation.error
+    return clamped
+
+
+def violations(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> Iterator[Violation]:
+    """List what the rules refuse in a request."""
+    for source, rule in rules:
+        for error in rule.violations(request):
+            yield Violation(source, error)

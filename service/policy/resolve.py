@@ -1,0 +1,230 @@
+"""Resolving a request: the session that the admin prepared for it, with what the caller asks for merged over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.core.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
+from service.core.model import Action, Caller, SessionType, TokenRequest
+from service.policy.document import PolicyDocument, SessionDefaults
+from service.policy.formatting import as_json_snippet, session_member
+from service.policy.json_path import MISSING, Path, get, merge, put
+from service.policy.request import ResolvedRequest
+from service.policy.rules import SourcedRule, rules_of
+from service.policy.templates import UsableClaims, render
+from service.vendors.base import SessionLayout
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSession:
+    """What is merged under a caller's session (a profile, the defaults, or only a model), and its rules."""
+
+    source: str
+    profile: str | None
+    session_type: SessionType
+    session: Mapping[str, Any]
+    expires_in: int | None = None
+    rules: tuple[SourcedRule, ...] = ()
+    usable_claims: tuple[SourcedRule, ...] = ()
+
+    def session_for(self, caller: Caller) -> Mapping[str, Any]:
+        """Return the session with the caller's claims filled in."""
+        filled: Mapping[str, Any] = render(self.session, caller) if self.usable_claims else self.session
+        return filled
+
+
+class Resolver:
+    """Knows what the admin prepared: profiles, defaults, and the models that are filled in."""
+
+    def __init__(
+        self,
+        layout: SessionLayout,
+        document: PolicyDocument | None,
+        *,
+        default_model: str,
+        allowed_models: tuple[str, ...],
+        token_ttl: int,
+    ) -> None:
+        self.layout = layout
+        self.token_ttl = token_ttl
+        self._default_model = default_model
+        self._allowed_models = allowed_models
+        self._has_document = document is not None
+        self.base_sessions = {
+            place: self._base_session(place, preset)
+            for place, preset in (document.session_defaults() if document else {}).items()
+        }
+
+    def find(self, request: TokenRequest) -> BaseSession:
+        """Return what the admin prepared for a request: the profile it names, the defaults, or nothing.
+
+        Raises:
+            InvalidRequestError: there is no such profile, or it is for another type of session.
+        """
+        if request.profile is not None:
+            return self._find_profile(request.profile, request)
+        session_type = request.session_type
+        if request.action == "call" and session_type is None:
+            session_type = self._type_of_call(request.model or get(request.session, self.layout.model))
+        defaults = self.base_sessions.get("defaults")
+        usable = defaults is not None and self.supports(defaults, request.action)
+        if defaults and usable and session_type in {None, defaults.session_type}:
+            return defaults
+        if session_type is None:
+            session_type = self._type_of_call(self._default_model) if request.action == "call" else "realtime"
+        return BaseSession("none", None, session_type or "realtime", {})
+
+    def _type_of_call(self, model: Any) -> SessionType | None:
+        """Tell the type of a call from its model's public name, if there is one."""
+        if not isinstance(model, str):
+            return None
+        return "live" if self.layout.is_live(model) else "realtime"
+
+    def supports(self, base: BaseSession, action: Action) -> bool:
+        """Tell whether the vendor has secrets, or calls, for sessions of this type."""
+        types = self.layout.call_types if action == "call" else self.layout.session_types
+        return base.session_type in types
+
+    def _find_profile(self, name: str, request: TokenRequest) -> BaseSession:
+        if not self._has_document:
+            raise UnknownParameterError("Unknown parameter: 'profile'.", param="profile")
+        profile, shown = self.base_sessions.get(f"profiles.{name}"), as_json_snippet(name)
+        if profile is None:
+            raise InvalidValueError(f"There is no profile {shown}.", param="profile")
+        kind = f"The profile {shown} is for sessions of type {profile.session_type}"
+        if request.session_type not in {None, profile.session_type}:
+            raise InvalidValueError(f"{kind}.", param="session.type")
+        if request.action == "secret" and profile.session_type == "live":
+            raise InvalidValueError(
+                f"{kind}, which has no client secrets; POST /calls opens them.", param="profile"
+            )
+        if request.action == "call" and not self.supports(profile, "call"):
+            raise InvalidValueError(f"{kind}, which has no calls.", param="profile")
+        return profile
+
+    def resolve(self, caller: Caller, request: TokenRequest, base: BaseSession) -> ResolvedRequest:
+        """Merge a request over its base session, which is of the same type.
+
+        Raises:
+            InvalidValueError: where the request contradicts itself, or names no model.
+        """
+        path = self.layout.model_path(base.session_type)
+        prepared = self.add_default_model(base.session_for(caller), base.session_type, request.action)
+        given = _place_model(request, path)
+        session = {"type": base.session_type, **merge(prepared, given)}
+        param = "model" if request.model is not None else session_member(path)
+        if not isinstance(get(session, path), str):
+            raise InvalidValueError(
+                f"Name the model of a {base.session_type} session in '{param}'.", param=param
+            )
+        if self.layout.is_live(model := get(session, path)) and base.session_type != "live":
+            raise InvalidValueError(_live_only(model, request.action), param=param)
+        default_seconds = base.expires_in or self.token_ttl
+        return ResolvedRequest(
+            caller=caller,
+            profile=base.profile,
+            session_type=base.session_type,
+            layout=self.layout,
+            base=prepared,
+            given=given,
+            session=session,
+            model_param=param,
+            requested_seconds=request.expires_in,
+            default_seconds=default_seconds,
+            expires_in=default_seconds if request.expires_in is None else request.expires_in,
+            action=request.action,
+            max_call_seconds=request.max_seconds,
+        )
+
+    def add_default_model(
+        self, session: Mapping[str, Any], session_type: SessionType, action: Action
+    ) -> Mapping[str, Any]:
+        """Fill in the model where the admin's session names none and its type has a default."""
+        path = self.layout.model_path(session_type)
+        model = self._default_model_for(session_type, action)
+        return put(session, path, model) if model and get(session, path) is MISSING else session
+
+    def _default_model_for(self, session_type: SessionType, action: Action) -> str | None:
+        """Return ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type."""
+        if session_type not in {"realtime", "live"}:
+            return None
+        live = session_type == "live"
+        if action == "secret" or self.layout.is_live(self._default_model) == live:
+            return self._default_model
+        models = (model for model in self._allowed_models if self.layout.type_of(model) == session_type)
+        return next(models, None)
+
+    def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
+        session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}
+        path = self.layout.model_path(preset.session_type)
+        if preset.model is not None:
+            session = put(session, path, preset.model)
+        usable = UsableClaims(preset.session.templates, preset.listed_claims)
+        return BaseSession(
+            source=place,
+            profile=place.partition(".")[2] or None,
+            session_type=preset.session_type,
+            session=session,
+            expires_in=preset.expires_in,
+            rules=rules_of(preset, f"{place}."),
+            usable_claims=tuple(usable.parts(f"{place}.session")),
+        )
+
+
+def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
+    """Refuse what the vendor does not have.
+
+    Raises:
+        InvalidRequestError: naming the member.
+    """
+    of_type = request.session_type
+    if request.action == "call":
+        if not layout.call_types:
+            raise InvalidRequestError(f"{layout.name} has no calls.")
+        if of_type not in {None, *layout.call_types}:
+            choice = " or ".join(layout.call_types)
+            message = f"Invalid value for 'session.type': calls are of type {choice}."
+            raise InvalidValueError(message, param="session.type")
+    elif of_type == "live" and layout.live:
+        message = "Live sessions have no client secrets; POST /calls opens them."
+        raise InvalidValueError(message, param="session.type")
+    elif of_type not in {None, *layout.session_types}:
+        raise InvalidRequestError(f"{supported_types(layout)}.", param="session.type")
+    if request.expires_in is not None and not layout.has_expiry:
+        message = f"{layout.name} has no 'expires_after': its secrets live one minute."
+        raise InvalidRequestError(message, param="expires_after")
+    for member in layout.reserved:
+        if member in request.session:
+            message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."
+            raise InvalidRequestError(message, param=f"session.{member}")
+
+
+def _live_only(model: str, action: Action) -> str:
+    shown = as_json_snippet(model)
+    if action == "call":
+        return f"The model {shown} is for sessions of type live."
+    return f"The model {shown} has no client secrets; POST /calls opens its sessions."
+
+
+def supported_types(layout: SessionLayout) -> str:
+    """Say which types of session the vendor has."""
+    return f"{layout.name} has {' and '.join(layout.session_types)} sessions only"
+
+
+def _place_model(request: TokenRequest, path: Path) -> Mapping[str, Any]:
+    """Move a top-level model to where the session keeps its own."""
+    if request.model is None:
+        return request.session
+    inner = get(request.session, path)
+    if inner is not MISSING and inner != request.model:
+        raise InvalidValueError(
+            f"'model' and '{session_member(path)}' differ; give one of them, or the same twice.",
+            param="model",
+        )
+    try:
+        return put(request.session, path, request.model)
+    except TypeError as error:
+        param = session_member(error.args[0])
+        raise InvalidValueError(f"Invalid value for '{param}': it must be an object.", param=param) from None
