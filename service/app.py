@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
 from pydantic import SecretStr
 
-from service.auth.authenticator import Authenticator
-from service.auth.claim_checks import TokenRules
-from service.auth.jwks import JwksKeys
-from service.auth.keys import (
-    PUBLIC_KEY_ALGORITHMS,
-    CombinedKeys,
-    KeySource,
-    StaticKeys,
-    public_key,
-    secret_key,
-)
-from service.auth.settings import AuthSettings
+from service.auth.factory import build as build_authenticator
 from service.http import responses
 from service.http.openapi.description import describe
 from service.http.probes import probe_routes
@@ -47,9 +35,14 @@ def create_app(settings: Settings) -> Flask:
     network = network_of(settings)
     limits = limits_of(settings, app)
     metrics = Metrics() if settings.metrics_token else Unmeasured()
-    key_set = key_set_of(settings, network)
+    authenticator = build_authenticator(
+        settings,
+        network=network,
+        pseudonym_key=settings.pseudonym_key,
+        single_use=StorageReplayGuard(limits.counter),
+    )
     parts = Parts(
-        authenticator=authenticator_of(settings, key_set, limits),
+        authenticator=authenticator,
         policy=settings.policy,
         limits=limits,
         upstream=upstream_of(settings, network),
@@ -64,7 +57,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(
         probe_routes(
             limits=limits,
-            key_set=key_set,
+            key_sets=authenticator.key_sets,
             metrics=metrics,
             metrics_token=_revealed(settings.metrics_token),
             description=description_of(settings),
@@ -83,45 +76,6 @@ def network_of(settings: UpstreamSettings) -> Network:
         ca_bundle=str(settings.requests_ca_bundle) if settings.requests_ca_bundle else None,
         https_proxy=_revealed(settings.https_proxy),
         no_proxy=settings.no_proxy,
-    )
-
-
-def key_set_of(settings: AuthSettings, network: Network) -> JwksKeys | None:
-    """Make the identity provider's key set, where there is a provider."""
-    url, provider = settings.jwt_jwks_url, settings.auth_provider
-    algorithms = provider.algorithms if provider else PUBLIC_KEY_ALGORITHMS
-    return JwksKeys(url, http=network.session(url), algorithms=algorithms) if url else None
-
-
-def keys_of(settings: Settings, key_set: JwksKeys | None) -> KeySource:
-    """Gather the keys that verify tokens, the configured ones before the published ones."""
-    configured = [secret_key(secret.get_secret_value()) for secret in settings.jwt_secret]
-    if settings.jwt_public_key:
-        configured.append(public_key(settings.jwt_public_key))
-    sources: list[KeySource] = [StaticKeys(tuple(configured))] if configured else []
-    if key_set:
-        sources.append(key_set)
-    return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
-
-
-def authenticator_of(settings: Settings, key_set: JwksKeys | None, limits: RateLimits) -> Authenticator:
-    """Make the part that knows whom a token speaks of."""
-    rules = TokenRules(
-        issuer=settings.jwt_issuer or "",
-        audience=settings.jwt_audience,
-        required_scope=settings.jwt_required_scope,
-        max_lifetime=settings.jwt_max_lifetime,
-        leeway=settings.jwt_leeway,
-        authorized_parties=settings.jwt_authorized_parties,
-        allow_anonymous=settings.allow_anonymous_users,
-        provider=settings.auth_provider,
-    )
-    return Authenticator(
-        keys=keys_of(settings, key_set),
-        rules=rules,
-        pseudonym_key=settings.pseudonym_key,
-        clock=time.time,
-        replay_guard=StorageReplayGuard(limits.counter) if settings.jwt_single_use else None,
     )
 
 
@@ -165,4 +119,4 @@ def warnings_of(settings: Settings) -> tuple[str, ...]:
     nameless = "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
     models = (nameless,) if settings.default_model not in settings.allowed_models else ()
     policy = (f"SESSION_POLICY: {warning}" for warning in settings.policy.warnings())
-    return (*processes, *models, *settings.limit_rules.warnings(), *policy)
+    return (*processes, *models, *settings.auth_warnings(), *settings.limit_rules.warnings(), *policy)

@@ -1,9 +1,12 @@
-"""One fetch of a key set over HTTP, bounded in time and size."""
+"""Fetch a key set over HTTP, from a known URL or from where its issuer's metadata says, bounded in time and size."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
+from typing import Protocol
+from urllib.parse import urlsplit
 
 import requests
 from requests import RequestException
@@ -11,9 +14,11 @@ from urllib3.exceptions import HTTPError
 
 from service.auth.key_set import KeySetError
 from service.core.deadline import DeadlineExceededError, deadline
+from service.core.environment_types import secure_url
+from service.core.json import parse_object
 
 MAX_BYTES = 256 * 1024
-"""Key sets are a few kilobytes; some hundred keys fit."""
+"""Key sets and metadata are a few kilobytes; some hundred keys fit."""
 
 _HEADERS = {
     "Accept": "application/jwk-set+json, application/json",
@@ -23,32 +28,108 @@ _HEADERS = {
 _CHUNK = 64 * 1024
 
 
-def fetch_key_set(http: requests.Session, url: str, *, seconds: float) -> bytes:
-    """Fetch a key set's bytes within ``seconds``, whatever the server does.
+class Network(Protocol):
+    """How to reach the outside; ``service.vendors.outbound.Network`` is one."""
 
-    Redirects are not followed: the admin named who is trusted to say the keys.
+    def session(self, url: str) -> requests.Session:
+        """Make a session for a URL: with its proxy and certificates, without cookies and ``~/.netrc``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetLocation:
+    """Where a key set is: at ``url`` or, without one, at the ``jwks_uri`` in the metadata of ``issuer``."""
+
+    url: str | None = None
+    issuer: str | None = None
+
+    def __str__(self) -> str:
+        """Name it for the log."""
+        return self.url or f"of {self.issuer}"
+
+
+class DocumentMissingError(KeySetError):
+    """A URL that answers 404."""
+
+
+def fetch_key_set(location: KeySetLocation, network: Network, *, seconds: float) -> bytes:
+    """Fetch a key set's bytes within ``seconds`` altogether, whatever the servers do.
+
+    Redirects are not followed: the admin, or the issuer, named who is trusted to publish the keys.
 
     Raises:
         KeySetError: saying what went wrong.
     """
     ends = monotonic() + seconds
     try:
-        with (
-            deadline(seconds),
-            http.get(url, headers=_HEADERS, timeout=seconds, allow_redirects=False, stream=True) as response,
-        ):
-            if response.is_redirect:
-                raise KeySetError(f"answered {response.status_code}, and redirects are not followed")
-            if response.status_code != HTTPStatus.OK:
-                raise KeySetError(f"answered {response.status_code}")
-            return _bounded_body(response, ends)
+        with deadline(seconds):
+            return _get(location.url or _discover(location.issuer or "", network, ends), network, ends)
     except DeadlineExceededError:
         raise KeySetError(f"no whole answer within {seconds:g} s") from None
     except (RequestException, HTTPError, OSError) as error:
         raise KeySetError(f"cannot be reached ({type(error).__name__})") from error
 
 
-def _bounded_body(response: requests.Response, ends: float) -> bytes:
+def metadata_urls(issuer: str) -> tuple[str, str]:
+    """List where an issuer's metadata may be, in the order to try.
+
+    OpenID Connect Discovery 1.0 §4.1 appends its well-known path; RFC 8414 §3.1 puts another before the path.
+    """
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    base = f"{parts.scheme}://{parts.netloc}"
+    return (
+        f"{base}{path}/.well-known/openid-configuration",
+        f"{base}/.well-known/oauth-authorization-server{path}",
+    )
+
+
+def _discover(issuer: str, network: Network, ends: float) -> str:
+    """Read ``jwks_uri`` from the issuer's metadata.
+
+    The metadata must name the issuer exactly (RFC 8414 §3.3), or anybody's could be put in its place.
+    """
+    first, second = metadata_urls(issuer)
+    try:
+        document = _get(first, network, ends)
+    except DocumentMissingError:
+        document = _get(second, network, ends)
+    try:
+        metadata = parse_object(document)
+    except ValueError as error:
+        raise KeySetError(f"the issuer's metadata {error}") from None
+    if metadata.get("issuer") != issuer:
+        named = metadata.get("issuer")
+        shown = f"{named!r:.200}" if isinstance(named, str) else "no name"
+        raise KeySetError(f"the metadata at {first} is of another issuer: it says {shown}, not {issuer!r}")
+    url = metadata.get("jwks_uri")
+    try:
+        if not isinstance(url, str):
+            raise ValueError("is missing")  # noqa: TRY004, TRY301 - a wrong value like the others
+        url = secure_url(url)
+        if urlsplit(url).scheme != urlsplit(issuer).scheme:
+            raise ValueError("leaves https")  # noqa: TRY301 - as above
+    except ValueError as error:
+        raise KeySetError(f"the jwks_uri in the issuer's metadata {error}") from None
+    return url
+
+
+def _get(url: str, network: Network, ends: float) -> bytes:
+    """Fetch one document, in what is left of the time."""
+    timeout = max(0.05, ends - monotonic())
+    with (
+        network.session(url) as http,
+        http.get(url, headers=_HEADERS, timeout=timeout, allow_redirects=False, stream=True) as response,
+    ):
+        if response.is_redirect:
+            raise KeySetError(f"answered {response.status_code}, and redirects are not followed")
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise DocumentMissingError("answered 404")
+        if response.status_code != HTTPStatus.OK:
+            raise KeySetError(f"answered {response.status_code}")
+        return _read_bounded(response, ends)
+
+
+def _read_bounded(response: requests.Response, ends: float) -> bytes:
     """Read what has arrived, again and again, so that neither a flood nor a drip goes on for ever."""
     body = bytearray()
     while chunk := response.raw.read1(_CHUNK, decode_content=True):

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from service.app import key_set_of, network_of
+from service.app import network_of
+from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
 from service.check.finding import Finding
 from service.check.host import check_proxies, check_workers, find_host
-from service.check.parts import check_key_set, check_storage
+from service.check.parts import check_key_sets, check_storage
 from service.check.variables import check_variables
 from service.check.vendor import check_vendor
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
@@ -44,7 +45,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
             network, api=upstream.api, models=policy.allowed_models, clock=time.time
         )
     if auth:
-        planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
+        planned["JWKS"] = lambda: check_key_sets(build_key_sets(auth, network))
     if limits:
         planned["limit storage"] = lambda: [_storage(limits)]
         planned["proxies"] = lambda: [check_proxies(find_host(environ), limits.trusted_proxy_hops)]

@@ -23,16 +23,20 @@ _USER_EDITABLE_PREFIX = "custom:"
 
 
 def find_claim(claims: Claims, name: str) -> Any:
-    """Return the claim of that name, else what lies at it as a dotted path, else ``None``.
+    """Return the claim of that name, else the one at that dotted path, else ``None``.
 
-    The literal name goes first, since namespaced claims are URLs, full of dots.
+    The literal name goes first, since namespaced claims are URLs, full of dots; so may the members of a path be.
     """
     if name in claims:
         return claims[name]
-    value: Any = claims
-    for member in name.split("."):
-        value = value.get(member) if isinstance(value, Mapping) else None
-    return value
+    dot = name.rfind(".")
+    while dot > 0:
+        inner = claims.get(name[:dot])
+        found = find_claim(inner, name[dot + 1 :]) if isinstance(inner, Mapping) else None
+        if found is not None:
+            return found
+        dot = name.rfind(".", 0, dot)
+    return None
 
 
 def has_scope(claims: Claims, scope: str) -> bool:

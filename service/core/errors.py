@@ -16,6 +16,7 @@
     ├── RequestTimeoutError        408
     ├── RequestTooLargeError       413
     ├── UnsupportedMediaTypeError  415
+    ├── RequestHeaderFieldsTooLargeError  431  the access token is over 16 KB
     ├── RateLimitedError           429
     ├── UpstreamError              502  the vendor answered something unusable
     │   └── RejectedCredentialsError     502  the vendor refused our key
@@ -225,6 +226,14 @@ class UnsupportedMediaTypeError(ServiceError):
     status = 415
     type = "invalid_request_error"
     code = "unsupported_media_type"
+
+
+class RequestHeaderFieldsTooLargeError(ServiceError):
+    """The access token is longer than 16,384 characters (RFC 6585 §5)."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "request_header_fields_too_large"
 
 
 class RateLimitedError(ServiceError):

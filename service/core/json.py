@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any, NoReturn
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """Read one JSON object in UTF-8.
 
-    Duplicate members (RFC 7515 §4, RFC 7519 §4), ``NaN`` and ``Infinity`` (RFC 8259 §6) and encodings other
-    than UTF-8 (RFC 8725 §2.6, §3.7), all of which ``json.loads`` takes, are refused.
+    Duplicate members (RFC 7515 §4, RFC 7519 §4), ``NaN`` and ``Infinity``, spelled ``1e999`` too (RFC 8259 §6),
+    and encodings other than UTF-8 (RFC 8725 §2.6, §3.7), all of which ``json.loads`` takes, are refused.
 
     Raises:
         ValueError: saying which of them it was.
@@ -41,5 +42,14 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("holds NaN or Infinity")
 
 
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("holds a number beyond what a double can hold, which reads as Infinity")
+    return number
+
+
 # Made once: json.loads would make one for every token, at half the cost of reading it.
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_constant=_refuse_constant, parse_float=_parse_finite
+)

@@ -6,7 +6,7 @@ Neither limited nor logged above DEBUG.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -24,12 +24,12 @@ from service.observe.metrics import Metrics
 def probe_routes(
     *,
     limits: RateLimits,
-    key_set: JwksKeys | None,
+    key_sets: Sequence[JwksKeys],
     metrics: Metrics,
     metrics_token: str | None,
     description: Mapping[str, Any],
 ) -> Blueprint:
-    """Make the routes; ``key_set`` is the identity provider's, where there is one."""
+    """Make the routes; ``key_sets`` are the identity providers', where there are any."""
     routes = Blueprint("probes", __name__)
 
     @routes.get("/healthz")
@@ -41,7 +41,7 @@ def probe_routes(
     def readyz() -> tuple[Response, HTTPStatus]:
         """Secrets can be minted, as far as that can be told without minting one."""
         storage = limits.probe()
-        keys = "ok" if key_set is None or has_keys(key_set) else "unavailable"
+        keys = "ok" if not key_sets or any(map(has_keys, key_sets)) else "unavailable"
         status = "unavailable" if "unavailable" in {storage, keys} else storage
         code = HTTPStatus.SERVICE_UNAVAILABLE if status == "unavailable" else HTTPStatus.OK
         return jsonify(status=status, limit_storage=storage, key_set=keys), code

@@ -28,7 +28,7 @@ _PRIVATE_MEMORY = (
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
 @click.option("--reset", is_flag=True, help="Give the user's requests back.")
 def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
-    """Print the limits in force and, with --user, what a user has left."""
+    """Print the limits in force and, with --user, the user's name in the log and what the user has left."""
     if reset and user is None:
         raise click.UsageError("--reset needs --user.")
     try:
@@ -40,6 +40,7 @@ def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
     if name is None:
         return
     click.echo()
+    _print_table([("in the log", name)])
     if settings.counts_in_memory:
         if reset:
             raise click.ClickException(_PRIVATE_MEMORY)
@@ -55,7 +56,11 @@ def _pseudonym(user: str, issuer: str | None) -> str:
     if not user.strip():
         raise click.BadParameter("must not be blank.", param_hint="--user")
     settings = Settings.from_environ(os.environ)
-    return pseudonym(settings.pseudonym_key, issuer or settings.jwt_issuer or "", user)
+    try:
+        namespace = settings.user_namespace(issuer)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--issuer") from None
+    return pseudonym(settings.pseudonym_key, namespace, user)
 
 
 def _print_rules(settings: LimitSettings) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.auth.key_set import KeySet, parse_key_set
-from service.auth.keys import CombinedKeys, KeySource, StaticKeys, VerificationKey, secret_key
+from service.auth.keys import KeySource, StaticKeys, VerificationKey, load_secret
 from tests.support.authentication import SECRET, Door, claims, door
 from tests.support.identity_provider import KINDS, Signer, base64url, private_key, sign_hs256
 
@@ -36,7 +36,7 @@ def good_token(algorithm: str) -> str:
 
 def door_for(algorithm: str) -> Door:
     """Open to just this algorithm's key."""
-    key = secret_key(SECRET) if algorithm == "HS256" else Signer(algorithm).verification_key
+    key = load_secret(SECRET) if algorithm == "HS256" else Signer(algorithm).verification_key
     return door(StaticKeys((key,)))
 
 
@@ -47,7 +47,7 @@ class PublishedKeys:
         self.key_set: KeySet = parse_key_set(json.dumps({"keys": keys}).encode(), tuple(KINDS))
 
     def candidates(self, header: Any) -> Any:
-        return self.key_set.candidates(header)
+        return [*self.key_set.named(header), *self.key_set.unnamed(header)]
 
 
 def flip_first(text: str) -> str:
@@ -112,7 +112,7 @@ def test_a_second_encoding_of_the_same_signature_is_refused(algorithm: str) -> N
         other = alphabet[alphabet.index(token[-1]) + 1]
         door_for(algorithm).refuses(token[:-1] + other)
     else:
-        assert algorithm == "ES384", "only a signature of 96 bytes leaves no bit unused"
+        assert algorithm in {"ES384", "ES512"}, "only signatures of 96 and 132 bytes leave no bit unused"
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", " none", "null"])
@@ -156,11 +156,15 @@ def test_a_published_shared_secret_verifies_nothing() -> None:
     door(keys).admits(Signer().sign(claims()))
 
 
-NAMED = (*ALGORITHMS, "HS384", "HS512", "RS384", "RS512", "PS512", "ES512", "ES256K", "Ed25519")
+NAMED = (*ALGORITHMS, "HS384", "HS512", "ES521", "ES256K", "Ed448")
+
+
+EDDSA = {"EdDSA", "Ed25519"}
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "claimed"), [(key, name) for key in KINDS for name in NAMED if name != key]
+    ("algorithm", "claimed"),
+    [(key, name) for key in KINDS for name in NAMED if name != key and {key, name} != EDDSA],
 )
 def test_a_key_verifies_only_what_it_is_for(algorithm: str, claimed: str) -> None:
     """Wycheproof's WrongPrimitive: the header names another algorithm than the one that signed."""
@@ -406,8 +410,8 @@ def test_a_partial_match_of_the_issuer_is_no_match() -> None:
 def test_every_source_of_keys_holds_to_its_own_algorithms() -> None:
     """With several sources at once, none lends its key to another's algorithm."""
     signer = Signer("RS256")
-    sources: tuple[KeySource, ...] = (StaticKeys((secret_key(SECRET),)), PublishedKeys(signer.jwk()))
-    both = door(CombinedKeys(sources))
+    sources: tuple[KeySource, ...] = (StaticKeys((load_secret(SECRET),)), PublishedKeys(signer.jwk()))
+    both = door(*sources)
     both.admits(signer.sign(claims()))
     both.admits(sign_hs256(claims(), SECRET, kid="key-1"))
     pem = signer.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -41,9 +41,9 @@ def test_a_key_set_comes_over_tls(url: str) -> None:
 def test_one_variable_connects_a_provider() -> None:
     """The preset fills in what the environment leaves open, and explicit variables win."""
     settings = Settings.from_environ({**KEY, "AUTH_PROVIDER": "cognito:us-east-1/pool/client"})
-    assert settings.jwt_issuer == "https://cognito-idp.us-east-1.amazonaws.com/pool"
-    assert settings.jwt_jwks_url == f"{settings.jwt_issuer}/.well-known/jwks.json"
-    assert settings.jwt_audience == "client"
+    assert settings.jwt_issuer == ("https://cognito-idp.us-east-1.amazonaws.com/pool",)
+    assert settings.jwt_jwks_url == f"{settings.jwt_issuer[0]}/.well-known/jwks.json"
+    assert settings.jwt_audience == ("client",)
     explicit = Settings.from_environ(
         {
             **KEY,
@@ -53,7 +53,7 @@ def test_one_variable_connects_a_provider() -> None:
             "JWT_JWKS_URL": "https://auth.example.com/keys",
         }
     )
-    assert (explicit.jwt_issuer, explicit.jwt_audience) == ("https://auth.example.com", "another")
+    assert (explicit.jwt_issuer, explicit.jwt_audience) == (("https://auth.example.com",), ("another",))
     assert explicit.jwt_jwks_url == "https://auth.example.com/keys"
 
 

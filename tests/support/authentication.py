@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.auth.authenticator import Authenticator, ReplayGuard
+from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
 from service.auth.claim_checks import TokenRules
-from service.auth.keys import KeySource, StaticKeys, secret_key
+from service.auth.keys import KeySource, StaticKeys, load_secret
 from service.auth.providers import Provider
 from service.core.errors import InvalidTokenError
 from service.core.model import Caller
@@ -65,33 +65,47 @@ class Door:
 def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
     """Give the rules that the settings make of their defaults, or of a provider's preset."""
     defaults: Mapping[str, Any] = {
-        "issuer": provider.issuer if provider else ISSUER,
-        "audience": provider.audience if provider else AUDIENCE,
+        "issuers": provider.issuers if provider else (ISSUER,),
+        "audiences": provider.audiences if provider else (AUDIENCE,),
         "required_scope": None,
         "max_lifetime": 86_400,
         "leeway": 10,
         "authorized_parties": (),
         "allow_anonymous": False,
+        "allow_machines": False,
+        "user_claim": "sub",
         "provider": provider,
+        "one_namespace": provider.one_namespace if provider else False,
     }
     return TokenRules(**{**defaults, **changes})
 
 
 def door(
-    keys: KeySource | None = None,
-    *,
+    *keys: KeySource,
     clock: Clock | None = None,
-    replay_guard: ReplayGuard | None = None,
+    single_use: SingleUse | None = None,
     provider: Provider | None = None,
     **changes: Any,
 ) -> Door:
-    """Make a door; its keys are the shared secret's unless others are given."""
+    """Make a door; its keys are the shared secret's unless others are given, tried in their order."""
+    sources = keys or (StaticKeys((load_secret(SECRET),)),)
+    return door_to(
+        *(TrustedIssuer(source, rules(provider, **changes)) for source in sources),
+        clock=clock,
+        single_use=single_use,
+    )
+
+
+def door_to(
+    *trusted: TrustedIssuer, clock: Clock | None = None, single_use: SingleUse | None = None, **options: Any
+) -> Door:
+    """Make a door that trusts these issuers."""
     return Door(
         Authenticator(
-            keys=keys or StaticKeys((secret_key(SECRET),)),
-            rules=rules(provider, **changes),
+            trusted,
             pseudonym_key=PSEUDONYM_KEY,
             clock=clock or Clock(),
-            replay_guard=replay_guard,
+            single_use=single_use,
+            **options,
         )
     )
