@@ -78,7 +78,7 @@ class Authenticator:
         single_use: SingleUse | None = None,
         misread_keys: Sequence[VerificationKey] = (),
     ) -> None:
-        self._trusted = tuple(trusted)
+        self.trusted = tuple(trusted)
         self._issuers = tuple(dict.fromkeys(name for each in trusted for name in each.rules.issuers))
         self._pseudonym_key = pseudonym_key
         self._clock = clock
@@ -88,7 +88,7 @@ class Authenticator:
     @property
     def key_sets(self) -> tuple[JwksKeys, ...]:
         """The key sets that are fetched, for probes."""
-        return tuple(each.keys for each in self._trusted if isinstance(each.keys, JwksKeys))
+        return tuple(each.keys for each in self.trusted if isinstance(each.keys, JwksKeys))
 
     def authenticate(self, authorization: str | None, *, use_up: bool = True) -> Caller:
         """Tell who sent this ``Authorization`` header.
@@ -125,7 +125,7 @@ class Authenticator:
         if token.issuer not in self._issuers:
             raise TokenRejectedError("wrong_issuer", "iss is not the issuer we expect")
         tried = False
-        for trusted in self._trusted:
+        for trusted in self.trusted:
             if token.issuer not in trusted.rules.issuers:
                 continue
             for key in trusted.keys.candidates(token.header):

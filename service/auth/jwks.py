@@ -134,6 +134,12 @@ class JwksKeys:
             waiting=self._waiting,
         )
 
+    def describe_keys(self) -> list[str]:
+        """Name each key of the set at hand by its id and algorithms."""
+        return [
+            f"{key_id or 'unnamed'} ({'/'.join(algorithms)})" for key_id, algorithms in self.describe().keys
+        ]
+
     def _load(self) -> KeySet:
         """Return the set at hand, refreshed in the background where due; wait only where there is none."""
         now = self._now

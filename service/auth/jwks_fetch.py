@@ -106,7 +106,7 @@ def _discover(issuer: str, network: Network, ends: float) -> str:
         if not isinstance(url, str):
             raise ValueError("is missing")  # noqa: TRY004, TRY301 - a wrong value like the others
         url = secure_url(url)
-        if urlsplit(url).scheme != urlsplit(issuer).scheme:
+        if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
             raise ValueError("leaves https")  # noqa: TRY301 - as above
     except ValueError as error:
         raise KeySetError(f"the jwks_uri in the issuer's metadata {error}") from None

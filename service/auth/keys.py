@@ -72,6 +72,9 @@ class KeySource(Protocol):
             IdentityProviderUnavailableError: no key set has been fetched yet.
         """
 
+    def describe_keys(self) -> Iterable[str]:
+        """Name each key that is known now, with its algorithms, for an admin."""
+
 
 @dataclass(frozen=True, slots=True)
 class StaticKeys:
@@ -82,6 +85,10 @@ class StaticKeys:
     def candidates(self, header: Mapping[str, Any]) -> Iterable[VerificationKey]:
         """Return those whose kind fits the token's ``alg``."""
         return [key for key in self.keys if header.get("alg") in key.algorithms]
+
+    def describe_keys(self) -> Iterable[str]:
+        """Name each key by its kind; it has no id."""
+        return [f"a configured key ({'/'.join(key.algorithms)})" for key in self.keys]
 
 
 def supported_algorithms(key: PublicKey | bytes) -> tuple[str, ...]:

@@ -26,8 +26,7 @@ def _check_key_set(key_set: JwksKeys) -> Finding:
             f"{state.url}: {state.error or 'no answer'}",
             "see that JWT_JWKS_URL, AUTH_PROVIDER or else JWT_ISSUER is right, and that this host may connect to it",
         )
-    keys = ", ".join(f"{key_id or 'unnamed'} ({'/'.join(algorithms)})" for key_id, algorithms in state.keys)
-    return well("JWKS", f"{state.url} holds {keys}")
+    return well("JWKS", f"{state.url} holds {', '.join(key_set.describe_keys())}")
 
 
 def check_storage(open_counter: Callable[[], Counter], *, shown: str) -> Finding:

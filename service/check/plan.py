@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from service.app import network_of
+from service.auth.factory import build as build_authenticator
 from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
-from service.check.finding import Finding
+from service.auth.token_check import check_token
+from service.check.finding import Finding, ill
 from service.check.host import check_proxies, check_workers, find_host
 from service.check.parts import check_key_sets, check_storage
 from service.check.variables import check_variables
@@ -52,6 +54,21 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     if limits and serving:
         planned["workers"] = lambda: [_workers(limits, serving)]
     return planned
+
+
+def check_one_token(text: str, environ: Mapping[str, str]) -> list[Finding]:
+    """Take one user's token through every check of the service. No finding holds the token."""
+    try:
+        settings = AuthSettings.from_environ(environ)
+    except ConfigurationError as error:
+        return [ill(problem.variable, "cannot be used", problem.message) for problem in error.problems]
+    upstream = _group(UpstreamSettings, environ)
+    network = network_of(upstream) if upstream else Network()
+    authenticator = build_authenticator(settings, network=network, pseudonym_key=b"unused", single_use=None)
+    return [
+        Finding(result.name, result.passed, f"{result.found} (expected: {result.expected})", result.reason)
+        for result in check_token(text, authenticator, now=time.time())
+    ]
 
 
 def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:

@@ -10,10 +10,13 @@ import pytest
 
 from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
 from service.auth.claim_checks import TokenRules
+from service.auth.factory import build
 from service.auth.keys import KeySource, StaticKeys, load_secret
 from service.auth.providers import Provider
+from service.auth.settings import AuthSettings
 from service.core.errors import InvalidTokenError
 from service.core.model import Caller
+from service.vendors.outbound import Network
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.test/"
@@ -94,6 +97,12 @@ def door(
         clock=clock,
         single_use=single_use,
     )
+
+
+def door_from(*, single_use: SingleUse | None = None, **variables: str) -> Door:
+    """Make the door that these variables describe; its clock is the real one."""
+    settings = AuthSettings.from_environ(variables)
+    return Door(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, single_use=single_use))
 
 
 def door_to(

@@ -122,11 +122,29 @@ def sign_hs256(claims: Mapping[str, Any] | bytes, secret: str | bytes, **header:
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+def page(document: Any, *, status: int = 200, **headers: str) -> Answer:
+    """Answer with this document, as JSON unless it is bytes."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
 @dataclass
 class IdentityProvider:
-    """A running provider. ``answer`` is how it treats the next request for its keys."""
+    """A running provider. ``answer`` is how it treats the next request for its keys, at any path but ``pages``."""
 
     url: str = ""
+    issuer: str = ""
+    pages: dict[str, Answer] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
     answer: Answer = field(default=lambda _: None)
     requests: list[dict[str, str]] = field(default_factory=list)
 
@@ -139,19 +157,20 @@ class IdentityProvider:
         """Serve these keys from now on."""
         self.serve({"keys": [key.jwk() if isinstance(key, Signer) else key for key in keys]})
 
+    def describe(self, path: str = "/.well-known/openid-configuration", **changes: Any) -> None:
+        """Serve the metadata of OpenID discovery; ``None`` takes a member out."""
+        metadata = {
+            "issuer": self.issuer,
+            "jwks_uri": self.url,
+            "response_types_supported": ["code"],
+            **changes,
+        }
+        document = {name: value for name, value in metadata.items() if value is not None}
+        self.pages[path] = page(document)
+
     def serve(self, document: Any, *, status: int = 200, **headers: str) -> None:
         """Serve this document from now on."""
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.send_response(status)
-            for name, value in headers.items():
-                request.send_header(name.replace("_", "-"), value)
-            request.send_header("Content-Length", str(len(body)))
-            request.end_headers()
-            request.wfile.write(body)
-
-        self.answer = answer
+        self.answer = page(document, status=status, **headers)
 
     def drip(self, seconds: float, *, headers_too: bool = False) -> None:
         """Send a byte every 50 ms for so many seconds, each well within any timeout per read."""
@@ -180,9 +199,11 @@ def identity_provider(*keys: Signer | Mapping[str, Any]) -> Iterator[IdentityPro
     class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.requests.append(dict(self.headers))
-            provider.answer(self)
+            provider.paths.append(self.path)
+            provider.pages.get(self.path, provider.answer)(self)
 
     provider.publish(*keys)
     with serving(Handler) as address:
+        provider.issuer = address
         provider.url = f"{address}/.well-known/jwks.json"
         yield provider
