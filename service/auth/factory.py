@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
 from service.auth.claim_checks import TokenRules
@@ -12,7 +11,6 @@ from service.auth.jwks_fetch import KeySetLocation, Network
 from service.auth.keys import (
     PUBLIC_KEY_ALGORITHMS,
     StaticKeys,
-    VerificationKey,
     load_public_keys,
     load_secret,
     misread_secret,
@@ -50,32 +48,25 @@ def trusted_issuers(settings: AuthSettings, network: Network) -> tuple[TrustedIs
     discovery. The preset's checks hold for what its keys sign, and for ``JWT_SECRET`` where that is its own.
     """
     provider = settings.auth_provider
-    of_preset, others = settings.preset_issuers, settings.other_issuers
-    secrets = [
-        load_secret(secret.get_secret_value(), settings.jwt_secret_encoding) for secret in settings.jwt_secret
-    ]
-    public_keys = load_public_keys(settings.jwt_public_key) if settings.jwt_public_key else ()
     trusted: list[TrustedIssuer] = []
-
-    def trust_static(
-        keys: Sequence[VerificationKey], issuers: tuple[str, ...], preset: Provider | None
-    ) -> None:
-        if keys:
-            trusted.append(TrustedIssuer(StaticKeys(tuple(keys)), _rules(settings, issuers, preset)))
-
-    if provider and provider.shares_secret:
-        trust_static(secrets, settings.secret_issuers, provider)
-        trust_static(public_keys, others or of_preset, None)
-    else:
-        trust_static([*secrets, *public_keys], settings.secret_issuers, None)
+    if settings.jwt_secret:
+        encoding = settings.jwt_secret_encoding
+        secrets = tuple(load_secret(secret.get_secret_value(), encoding) for secret in settings.jwt_secret)
+        preset = provider if provider and provider.shares_secret else None
+        trusted.append(TrustedIssuer(StaticKeys(secrets), _rules(settings, settings.secret_issuers, preset)))
+    if settings.jwt_public_key:
+        keys = StaticKeys(load_public_keys(settings.jwt_public_key))
+        trusted.append(TrustedIssuer(keys, _rules(settings, settings.public_key_issuers, None)))
     if settings.jwt_jwks_url:
-        algorithms = provider.algorithms if provider else PUBLIC_KEY_ALGORITHMS
-        location = KeySetLocation(url=settings.jwt_jwks_url)
-        keys = JwksKeys(location, network=network, algorithms=algorithms)
-        trusted.append(TrustedIssuer(keys, _rules(settings, of_preset or others, provider)))
+        key_set = JwksKeys(
+            KeySetLocation(url=settings.jwt_jwks_url),
+            network=network,
+            algorithms=provider.algorithms if provider else PUBLIC_KEY_ALGORITHMS,
+        )
+        trusted.append(TrustedIssuer(key_set, _rules(settings, settings.key_set_issuers, provider)))
     for issuer in settings.discovered_issuers:
-        keys = JwksKeys(KeySetLocation(issuer=issuer), network=network)
-        trusted.append(TrustedIssuer(keys, _rules(settings, (issuer,), None)))
+        key_set = JwksKeys(KeySetLocation(issuer=issuer), network=network)
+        trusted.append(TrustedIssuer(key_set, _rules(settings, (issuer,), None)))
     return tuple(trusted)
 
 

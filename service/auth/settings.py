@@ -56,11 +56,20 @@ class AuthSettings(EnvironmentModel):
         return tuple(issuer for issuer in self.jwt_issuer if issuer not in self.preset_issuers)
 
     @property
-    def secret_issuers(self) -> tuple[str, ...]:
-        """The issuers that ``JWT_SECRET`` vouches for."""
-        if self.auth_provider and self.auth_provider.shares_secret:
-            return self.preset_issuers
+    def key_set_issuers(self) -> tuple[str, ...]:
+        """The issuers that the key set at ``JWT_JWKS_URL`` (or the preset's) vouches for."""
+        return self.preset_issuers or self.other_issuers
+
+    @property
+    def public_key_issuers(self) -> tuple[str, ...]:
+        """The issuers that ``JWT_PUBLIC_KEY`` vouches for."""
         return self.other_issuers or self.preset_issuers
+
+    @property
+    def secret_issuers(self) -> tuple[str, ...]:
+        """The issuers that ``JWT_SECRET`` vouches for; some presets' secret is the provider's own."""
+        is_providers = self.auth_provider and self.auth_provider.shares_secret
+        return self.preset_issuers if is_providers else self.public_key_issuers
 
     @property
     def discovered_issuers(self) -> tuple[str, ...]:

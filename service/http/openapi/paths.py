@@ -21,6 +21,7 @@ _TOKEN_ERRORS: tuple[type[errors.ServiceError], ...] = (
     errors.RequestTimeoutError,
     errors.RequestTooLargeError,
     errors.UnsupportedMediaTypeError,
+    errors.RequestHeaderFieldsTooLargeError,
     errors.RateLimitedError,
     errors.ServiceError,
     errors.UpstreamError,
