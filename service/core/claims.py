@@ -50,6 +50,6 @@ def has_scope(claims: Claims, scope: str) -> bool:
 
 
 def is_user_editable(name: str) -> bool:
-    """Tell whether users may well be able to write a claim themselves, by where it lies."""
+    """Tell whether users may well be able to write a claim themselves, by its place."""
     first = name.split(".", maxsplit=1)[0]
     return first in _USER_EDITABLE or first.startswith(_USER_EDITABLE_PREFIX)

@@ -14,7 +14,7 @@ from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
-from tests.support.authentication import Clock, door_from
+from tests.support.authentication import Clock, sign_in_from
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, page, sign_hs256
 from tests.support.tokens import SECRET, claims
 
@@ -49,78 +49,78 @@ def reason(issuer: str, **timing: Any) -> str:
 
 def test_an_issuer_alone_is_enough(first: IdentityProvider) -> None:
     """``JWT_ISSUER`` and ``JWT_AUDIENCE``: the key set is found by OpenID discovery, at the first token."""
-    door = door_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
+    sign_in = sign_in_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
     assert first.paths == []
     for _ in range(20):
-        door.admits(FIRST.sign(claims(iss=first.issuer)))
+        sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
     assert first.paths == [METADATA, "/.well-known/jwks.json"]
 
 
 def test_a_rotated_key_of_a_discovered_issuer_is_found(first: IdentityProvider) -> None:
     """Where it has moved its key set as well."""
-    door = door_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
-    door.admits(FIRST.sign(claims(iss=first.issuer)))
+    sign_in = sign_in_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
+    sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
     first.describe(jwks_uri=f"{first.issuer}/moved")
     first.pages["/moved"] = page({"keys": [SECOND.jwk()]})
-    door.admits(SECOND.sign(claims(iss=first.issuer)))
+    sign_in.accepts(SECOND.sign(claims(iss=first.issuer)))
 
 
 def test_users_of_two_issuers_are_two_users(first: IdentityProvider, second: IdentityProvider) -> None:
     """Each issuer gives out its own ``sub``, and nobody keeps two of them from choosing the same."""
-    door = door_from(JWT_ISSUER=f"{first.issuer}, {second.issuer}", JWT_AUDIENCE="token-service")
-    ada = door.admits(FIRST.sign(claims(iss=first.issuer)))
-    other_ada = door.admits(SECOND.sign(claims(iss=second.issuer)))
+    sign_in = sign_in_from(JWT_ISSUER=f"{first.issuer}, {second.issuer}", JWT_AUDIENCE="token-service")
+    ada = sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
+    other_ada = sign_in.accepts(SECOND.sign(claims(iss=second.issuer)))
     assert (ada.issuer, other_ada.issuer) == (first.issuer, second.issuer)
     assert ada.pseudonym != other_ada.pseudonym
 
 
 def test_a_key_vouches_for_its_own_issuer_only(first: IdentityProvider, second: IdentityProvider) -> None:
     """Or the staging issuer could sign in as anybody in production."""
-    door = door_from(JWT_ISSUER=f"{first.issuer},{second.issuer}", JWT_AUDIENCE="token-service")
-    door.admits(FIRST.sign(claims(iss=first.issuer)))
-    assert door.cause(SECOND.sign(claims(iss=first.issuer))) == "unknown_key"
-    assert door.cause(FIRST.sign(claims(iss=second.issuer))) == "unknown_key"
-    assert door.cause(FIRST.sign(claims(iss=first.issuer), kid="second")) == "unknown_key"
+    sign_in = sign_in_from(JWT_ISSUER=f"{first.issuer},{second.issuer}", JWT_AUDIENCE="token-service")
+    sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
+    assert sign_in.cause(SECOND.sign(claims(iss=first.issuer))) == "unknown_key"
+    assert sign_in.cause(FIRST.sign(claims(iss=second.issuer))) == "unknown_key"
+    assert sign_in.cause(FIRST.sign(claims(iss=first.issuer), kid="second")) == "unknown_key"
 
 
 def test_one_issuers_outage_is_its_own(first: IdentityProvider, second: IdentityProvider) -> None:
     """The others' users do not notice."""
-    door = door_from(JWT_ISSUER=f"{first.issuer},{second.issuer}", JWT_AUDIENCE="token-service")
+    sign_in = sign_in_from(JWT_ISSUER=f"{first.issuer},{second.issuer}", JWT_AUDIENCE="token-service")
     first.pages[METADATA] = page(b"down", status=500)
     with pytest.raises(IdentityProviderUnavailableError):
-        door.admits(FIRST.sign(claims(iss=first.issuer)))
-    door.admits(SECOND.sign(claims(iss=second.issuer)))
+        sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
+    sign_in.accepts(SECOND.sign(claims(iss=second.issuer)))
 
 
 def test_a_token_of_a_strange_issuer_asks_nobody(first: IdentityProvider) -> None:
     """Its keys would not be trusted anyway, and nobody can make us fetch."""
-    door = door_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
+    sign_in = sign_in_from(JWT_ISSUER=first.issuer, JWT_AUDIENCE="token-service")
     for issuer in ("https://issuer.test", f"{first.issuer}/", None, [first.issuer]):
-        assert door.cause(FIRST.sign(claims(iss=issuer))) == "wrong_issuer"
+        assert sign_in.cause(FIRST.sign(claims(iss=issuer))) == "wrong_issuer"
     assert first.paths == []
 
 
 def test_any_of_several_audiences_is_enough() -> None:
     """A bundle id and a services id, or the client ids of web and mobile."""
-    door = door_from(JWT_SECRET=SECRET, JWT_ISSUER="https://issuer.test", JWT_AUDIENCE="web, mobile")
+    sign_in = sign_in_from(JWT_SECRET=SECRET, JWT_ISSUER="https://issuer.test", JWT_AUDIENCE="web, mobile")
     for audience in ("web", "mobile", ["other", "mobile"]):
-        door.admits(sign_hs256(claims(aud=audience), SECRET))
-    refused = door.refuses(sign_hs256(claims(aud="desktop"), SECRET))
+        sign_in.accepts(sign_hs256(claims(aud=audience), SECRET))
+    refused = sign_in.rejects(sign_hs256(claims(aud="desktop"), SECRET))
     assert (refused.seen["cause"], refused.seen["expected_audience"]) == ("wrong_audience", "web mobile")
 
 
 def test_one_key_may_serve_several_issuers() -> None:
     """Where it is the only source of keys; their users are told apart all the same."""
-    both = door_from(JWT_SECRET=SECRET, JWT_ISSUER="old,new", JWT_AUDIENCE="token-service")
-    callers = [both.admits(sign_hs256(claims(iss=issuer), SECRET)) for issuer in ("old", "new")]
+    both = sign_in_from(JWT_SECRET=SECRET, JWT_ISSUER="old,new", JWT_AUDIENCE="token-service")
+    callers = [both.accepts(sign_hs256(claims(iss=issuer), SECRET)) for issuer in ("old", "new")]
     assert callers[0].pseudonym != callers[1].pseudonym
-    refused = both.refuses(sign_hs256(claims(iss="old,new"), SECRET))
+    refused = both.rejects(sign_hs256(claims(iss="old,new"), SECRET))
     assert refused.seen["expected_issuer"] == "old new"
 
 
 def test_a_development_secret_beside_a_preset_vouches_for_its_own_issuer(second: IdentityProvider) -> None:
     """``JWT_ISSUER`` lists both; the secret cannot sign in as one of the provider's users."""
-    both = door_from(
+    both = sign_in_from(
         AUTH_PROVIDER="firebase:app",
         JWT_JWKS_URL=second.url,
         JWT_SECRET=SECRET,
@@ -128,19 +128,19 @@ def test_a_development_secret_beside_a_preset_vouches_for_its_own_issuer(second:
         JWT_ISSUER="https://securetoken.google.com/app,https://dev.test",
         JWT_AUDIENCE="app",
     )
-    both.admits(sign_hs256(claims(iss="https://dev.test", aud="app"), SECRET))
+    both.accepts(sign_hs256(claims(iss="https://dev.test", aud="app"), SECRET))
     stolen = claims(iss="https://securetoken.google.com/app", aud="app")
     assert both.cause(sign_hs256(stolen, SECRET)) == "unknown_key"
 
 
 def test_an_issuer_beside_a_preset_finds_its_own_keys(first: IdentityProvider) -> None:
     """And is held to the common rules; the preset's checks are for what the preset's keys sign."""
-    both = door_from(
+    both = sign_in_from(
         AUTH_PROVIDER="cognito:eu-west-1/pool/app",
         JWT_ISSUER=f"https://cognito-idp.eu-west-1.amazonaws.com/pool,{first.issuer}",
         JWT_AUDIENCE="app",
     )
-    both.admits(FIRST.sign(claims(iss=first.issuer, aud="app")))
+    both.accepts(FIRST.sign(claims(iss=first.issuer, aud="app")))
     assert both.cause(FIRST.sign(claims(iss=first.issuer, aud="other"))) == "wrong_audience"
 
 
@@ -217,7 +217,7 @@ def test_metadata_where_rfc_8414_puts_it_is_found() -> None:
         issuer = f"{provider.issuer}/tenant"
         provider.pages[f"/tenant{METADATA}"] = page(b"", status=404)
         provider.describe("/.well-known/oauth-authorization-server/tenant", issuer=issuer)
-        door_from(JWT_ISSUER=issuer, JWT_AUDIENCE="token-service").admits(FIRST.sign(claims(iss=issuer)))
+        sign_in_from(JWT_ISSUER=issuer, JWT_AUDIENCE="token-service").accepts(FIRST.sign(claims(iss=issuer)))
 
 
 @pytest.mark.parametrize(

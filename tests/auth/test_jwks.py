@@ -17,7 +17,7 @@ from service.auth.jwks_fetch import MAX_BYTES, KeySetLocation
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, VerificationKey
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
-from tests.support.authentication import Clock, claims, door
+from tests.support.authentication import Clock, claims, sign_in
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
 from tests.support.processes import wait_until
 
@@ -70,7 +70,7 @@ def test_nothing_is_fetched_before_the_first_token(provider: IdentityProvider) -
     """No socket is open when gunicorn forks."""
     keys = key_set(provider)
     assert (provider.fetches, keys.describe().loaded) == (0, False)
-    door(keys).admits(OLD.sign(claims()))
+    sign_in(keys).accepts(OLD.sign(claims()))
     assert (provider.fetches, keys.describe().loaded) == (1, True)
 
 
@@ -103,11 +103,11 @@ def test_the_first_requests_share_one_fetch(provider: IdentityProvider) -> None:
 
 def test_a_rotated_key_is_found_at_once(provider: IdentityProvider) -> None:
     """A token under a new key makes us look again, and is admitted; the old key's tokens stay good meanwhile."""
-    guarded = door(key_set(provider))
-    guarded.admits(OLD.sign(claims()))
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(OLD.sign(claims()))
     provider.publish(OLD, NEW)
-    guarded.admits(NEW.sign(claims()))
-    guarded.admits(OLD.sign(claims()))
+    guarded.accepts(NEW.sign(claims()))
+    guarded.accepts(OLD.sign(claims()))
     assert provider.fetches == 2
 
 
@@ -138,20 +138,20 @@ def test_a_storm_of_unknown_kids_stays_within_a_budget(provider: IdentityProvide
 
 def test_a_strange_kid_does_not_hide_a_key_that_was_just_rotated(provider: IdentityProvider) -> None:
     """Somebody's token of another system must not make everybody's fresh tokens a 401 for seconds."""
-    guarded = door(key_set(provider))
-    guarded.admits(OLD.sign(claims()))
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(OLD.sign(claims()))
     for _ in range(3):
         assert guarded.cause(NEW.sign(claims(), kid="strange")) == "unknown_key"
     assert provider.fetches == 2, "one kid is searched for once"
     provider.publish(OLD, NEW)
-    guarded.admits(NEW.sign(claims()))
+    guarded.accepts(NEW.sign(claims()))
 
 
 def test_a_key_published_without_kid_verifies_tokens_that_have_one(provider: IdentityProvider) -> None:
     """And no search for that ``kid`` is needed."""
     provider.publish(OLD, NEW.jwk(kid=None))
-    guarded = door(key_set(provider))
-    guarded.admits(NEW.sign(claims(), kid="whatever"))
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(NEW.sign(claims(), kid="whatever"))
     assert provider.fetches == 1
     assert guarded.cause(NEW.sign(claims(), kid="old")) == "bad_signature"
 
@@ -238,7 +238,7 @@ def test_an_unknown_kid_beside_a_loaded_set_is_a_401_even_in_an_outage(provider:
     keys = key_set(provider)
     found(keys, KNOWN)
     provider.serve(b"down", status=500)
-    assert door(keys).cause(NEW.sign(claims())) == "unknown_key"
+    assert sign_in(keys).cause(NEW.sign(claims())) == "unknown_key"
 
 
 def test_a_token_of_another_algorithm_fetches_nothing(provider: IdentityProvider) -> None:
@@ -250,9 +250,9 @@ def test_a_token_of_another_algorithm_fetches_nothing(provider: IdentityProvider
 def test_a_token_without_kid_is_tried_against_every_key(provider: IdentityProvider) -> None:
     """Several providers leave it out; it never causes a second fetch."""
     provider.publish(OLD, NEW)
-    guarded = door(key_set(provider))
+    guarded = sign_in(key_set(provider))
     for signer in (OLD, NEW):
-        guarded.admits(signer.sign(claims(), kid=None))
+        guarded.accepts(signer.sign(claims(), kid=None))
     assert guarded.cause(Signer(name="third").sign(claims(), kid=None)) == "bad_signature"
     assert provider.fetches == 1
 

@@ -12,7 +12,7 @@ from service.auth.keys import StaticKeys, load_secret
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.core.errors import InvalidTokenError
-from tests.support.authentication import SECRET, claims, door, door_from
+from tests.support.authentication import SECRET, claims, sign_in, sign_in_from
 from tests.support.identity_provider import Signer, base64url, sign_hs256
 from tests.support.tokens import claims as fresh_claims
 
@@ -48,7 +48,7 @@ def unsigned(algorithm: str, signature: str) -> str:
 )
 def test_what_is_not_a_signed_jwt_is_named(token: str, cause: str, words: str) -> None:
     """Each has a remedy of its own, which "malformed" would not tell."""
-    refused = door().refuses(token)
+    refused = sign_in().rejects(token)
     assert refused.seen["cause"] == cause
     assert words in str(refused.reason)
     assert refused.message == InvalidTokenError("any").message
@@ -58,13 +58,13 @@ def test_a_secret_that_is_base64_is_recognised() -> None:
     """Supabase and Firebase show base64 of the bytes that they sign with, or of text that looks like it."""
     token = sign_hs256(claims(), RAW)
     as_text = {"JWT_SECRET": ENCODED, "JWT_ISSUER": claims()["iss"], "JWT_AUDIENCE": claims()["aud"]}
-    refused = door_from(**as_text).refuses(token)
+    refused = sign_in_from(**as_text).rejects(token)
     assert refused.seen["cause"] == "bad_signature"
     assert "JWT_SECRET_ENCODING" in str(refused.reason)
-    other = door_from(**as_text).refuses(sign_hs256(claims(), "another-secret-of-32-bytes-and-more"))
+    other = sign_in_from(**as_text).rejects(sign_hs256(claims(), "another-secret-of-32-bytes-and-more"))
     assert "JWT_SECRET_ENCODING" not in str(other.reason)
-    decoded = door_from(**as_text, JWT_SECRET_ENCODING="base64")
-    assert "JWT_SECRET_ENCODING" in str(decoded.refuses(sign_hs256(claims(), ENCODED)).reason)
+    decoded = sign_in_from(**as_text, JWT_SECRET_ENCODING="base64")
+    assert "JWT_SECRET_ENCODING" in str(decoded.rejects(sign_hs256(claims(), ENCODED)).reason)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_a_secret_that_is_base64_is_recognised() -> None:
 )
 def test_base64_secrets_verify(spelling: str) -> None:
     """Padded or not, either alphabet, several to rotate."""
-    decoded = door_from(
+    decoded = sign_in_from(
         JWT_SECRET=spelling,
         JWT_SECRET_ENCODING="base64",
         JWT_ISSUER=fresh_claims()["iss"],
         JWT_AUDIENCE=fresh_claims()["aud"],
     )
-    decoded.admits(sign_hs256(fresh_claims(), RAW))
+    decoded.accepts(sign_hs256(fresh_claims(), RAW))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_a_secret_of_the_wrong_encoding_stops_the_start(secret: str, words: str)
 def test_the_user_may_be_named_by_another_claim(found: dict[str, Any], user: str) -> None:
     """``JWT_USER_CLAIM``, a dotted path too; where it is missing ``sub`` does not stand in for it."""
     name = "user.id" if "user" in found else "uid"
-    named = door(user_claim=name)
-    caller = named.admits(sign_hs256(claims(**found, sub="a-session"), SECRET))
+    named = sign_in(user_claim=name)
+    caller = named.accepts(sign_hs256(claims(**found, sub="a-session"), SECRET))
     assert caller.subject == user
     assert named.cause(sign_hs256(claims(), SECRET)) == "bad_subject"
     for wrong in (True, "", " ", 1.5, ["ada"], {"ada": 1}):
-        assert door(user_claim="uid").cause(sign_hs256(claims(uid=wrong), SECRET)) == "bad_subject"
+        assert sign_in(user_claim="uid").cause(sign_hs256(claims(uid=wrong), SECRET)) == "bad_subject"
 
 
 def test_a_claim_that_users_can_write_is_warned_about() -> None:
@@ -125,11 +125,11 @@ def test_a_request_that_does_not_use_up_a_token_leaves_it_good() -> None:
             self.seen.append(token_id)
             return self.seen.count(token_id) == 1
 
-    once = door(StaticKeys((load_secret(SECRET),)), single_use=Memory())
+    once = sign_in(StaticKeys((load_secret(SECRET),)), single_use=Memory())
     token = sign_hs256(claims(jti="a"), SECRET)
     for _ in range(2):
         once.authenticator.authenticate(f"Bearer {token}", use_up=False)
-    once.admits(token)
+    once.accepts(token)
     assert once.cause(token) == "replayed"
 
 
@@ -137,4 +137,4 @@ def test_eddsa_has_two_names() -> None:
     """RFC 9864 made ``Ed25519`` of it; a key that is published under one name verifies the other."""
     for key, used in (("EdDSA", "Ed25519"), ("Ed25519", "EdDSA")):
         keys = StaticKeys((Signer(key).verification_key,))
-        door(keys).admits(Signer(used).sign(claims()))
+        sign_in(keys).accepts(Signer(used).sign(claims()))

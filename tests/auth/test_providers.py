@@ -18,7 +18,7 @@ from service.auth.keys import PUBLIC_KEY_ALGORITHMS, StaticKeys, load_secret
 from service.auth.providers import Provider, parse_provider
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
-from tests.support.authentication import NOW, Clock, Door, door, door_to, rules
+from tests.support.authentication import NOW, Clock, SignIn, rules, sign_in, sign_in_trusting
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
 
 AUTH0 = "auth0:my-domain.auth0.com"
@@ -234,7 +234,7 @@ class Preset:
             algorithms=self.provider.algorithms,
             clock=Clock(),
         )
-        self.door: Door = door(self.keys, provider=self.provider, **self._rules(rules))
+        self.sign_in: SignIn = sign_in(self.keys, provider=self.provider, **self._rules(rules))
 
     def _rules(self, rules: dict[str, Any]) -> dict[str, Any]:
         return {"audiences": (API,), **rules} if self.provider.audience_required else rules
@@ -250,7 +250,7 @@ class Preset:
 def test_a_users_token_is_admitted(name: str, publisher: IdentityProvider) -> None:
     """One variable connects the provider; for Auth0 the audience must be said too."""
     preset = Preset(name, publisher)
-    caller = preset.door.admits(preset.token())
+    caller = preset.sign_in.accepts(preset.token())
     assert (caller.subject, caller.issuer) == (CLAIMS[name]["sub"], CLAIMS[name]["iss"])
 
 
@@ -270,7 +270,7 @@ def test_the_common_rules_hold_for_every_preset(
 ) -> None:
     """A preset adds to the rules and takes none away."""
     preset = Preset(name, publisher)
-    assert preset.door.cause(preset.token(**changes)) == cause
+    assert preset.sign_in.cause(preset.token(**changes)) == cause
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -291,7 +291,7 @@ def test_another_tenants_token_is_refused(name: str, publisher: IdentityProvider
     has_one_issuer = name in {GOOGLE, APPLE}  # for everybody; the audience tells the apps apart
     stranger = Preset(others[name], publisher)
     expected = "wrong_audience" if has_one_issuer else "wrong_issuer"
-    assert stranger.door.cause(Preset(name, publisher).token()) == expected
+    assert stranger.sign_in.cause(Preset(name, publisher).token()) == expected
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -303,14 +303,14 @@ def test_a_provider_signs_only_with_its_own_algorithms(name: str, publisher: Ide
         assert preset.provider.algorithms == PUBLIC_KEY_ALGORITHMS, "a realm may use any of them"
         return
     assert "ES384" not in preset.provider.algorithms
-    assert preset.door.cause(stray.sign(CLAIMS[name])) == "unknown_key"
+    assert preset.sign_in.cause(stray.sign(CLAIMS[name])) == "unknown_key"
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_other_kinds_of_jwt_from_the_provider_are_refused(name: str, publisher: IdentityProvider) -> None:
     """RFC 8725 §3.11."""
     preset = Preset(name, publisher)
-    assert preset.door.cause(preset.token({"typ": "logout+jwt"})) == "wrong_type"
+    assert preset.sign_in.cause(preset.token({"typ": "logout+jwt"})) == "wrong_type"
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -320,20 +320,20 @@ def test_a_provider_that_cannot_be_reached_signs_nobody_out(name: str) -> None:
         pass
     preset = Preset(name, gone)
     with pytest.raises(IdentityProviderUnavailableError):
-        preset.door.admits(preset.token())
+        preset.sign_in.accepts(preset.token())
 
 
 def test_auth0s_issuer_ends_in_a_slash(publisher: IdentityProvider) -> None:
     """And is compared with it."""
     preset = Preset(AUTH0, publisher)
     assert preset.provider.issuers[0] == "https://my-domain.auth0.com/"
-    assert preset.door.cause(preset.token(iss="https://my-domain.auth0.com")) == "wrong_issuer"
+    assert preset.sign_in.cause(preset.token(iss="https://my-domain.auth0.com")) == "wrong_issuer"
 
 
 def test_auth0s_other_token_profile_is_admitted(publisher: IdentityProvider) -> None:
     """RFC 9068 access tokens: ``at+jwt``, ``client_id`` in place of ``azp``, a ``jti``."""
     preset = Preset(AUTH0, publisher)
-    preset.door.admits(
+    preset.sign_in.accepts(
         preset.token({"typ": "at+jwt"}, azp=None, client_id="my_client_id", jti="73WakrfVbNJB")
     )
 
@@ -341,27 +341,27 @@ def test_auth0s_other_token_profile_is_admitted(publisher: IdentityProvider) -> 
 def test_auth0_always_says_the_kind_of_token(publisher: IdentityProvider) -> None:
     """Both profiles set ``typ``, so a token without one is not from either."""
     preset = Preset(AUTH0, publisher)
-    assert preset.door.cause(preset.token({"typ": None})) == "wrong_type"
+    assert preset.sign_in.cause(preset.token({"typ": None})) == "wrong_type"
 
 
 def test_auth0s_identity_tokens_are_not_for_an_api(publisher: IdentityProvider) -> None:
     """Their audience is the app, ours is the API."""
     preset = Preset(AUTH0, publisher)
-    assert preset.door.cause(preset.token(aud="my_client_id", nonce="n")) == "wrong_audience"
+    assert preset.sign_in.cause(preset.token(aud="my_client_id", nonce="n")) == "wrong_audience"
 
 
 def test_auth0s_permissions_are_scopes(publisher: IdentityProvider) -> None:
     """With role-based access control they stand in ``permissions``."""
     preset = Preset(AUTH0, publisher, required_scope="realtime:mint")
-    preset.door.admits(preset.token(permissions=["realtime:mint"]))
+    preset.sign_in.accepts(preset.token(permissions=["realtime:mint"]))
 
 
 def test_firebases_anonymous_users_are_refused_unless_welcome(publisher: IdentityProvider) -> None:
     """Anybody can become one without an account, as often as wanted."""
     anonymous = {"provider_id": "anonymous", "firebase": {"identities": {}, "sign_in_provider": "anonymous"}}
     preset = Preset(FIREBASE, publisher)
-    assert preset.door.cause(preset.token(**anonymous)) == "anonymous"
-    Preset(FIREBASE, publisher, allow_anonymous=True).door.admits(preset.token(**anonymous))
+    assert preset.sign_in.cause(preset.token(**anonymous)) == "anonymous"
+    Preset(FIREBASE, publisher, allow_anonymous=True).sign_in.accepts(preset.token(**anonymous))
 
 
 @pytest.mark.parametrize(
@@ -370,63 +370,63 @@ def test_firebases_anonymous_users_are_refused_unless_welcome(publisher: Identit
 def test_a_firebase_token_says_how_its_user_signed_in(details: Any, publisher: IdentityProvider) -> None:
     """Where it does not, anonymous cannot be ruled out."""
     preset = Preset(FIREBASE, publisher)
-    assert preset.door.cause(preset.token(firebase=details)) == "unknown_sign_in"
+    assert preset.sign_in.cause(preset.token(firebase=details)) == "unknown_sign_in"
 
 
 def test_firebases_header_may_leave_out_the_type(publisher: IdentityProvider) -> None:
     """Its documentation asks of the header only ``alg`` and ``kid``."""
     preset = Preset(FIREBASE, publisher)
-    preset.door.admits(preset.token({"typ": None}))
+    preset.sign_in.accepts(preset.token({"typ": None}))
 
 
 def test_cognitos_access_token_names_its_app_in_client_id(publisher: IdentityProvider) -> None:
     """It carries no ``aud``."""
     preset = Preset(COGNITO, publisher)
-    assert preset.door.cause(preset.token(client_id="another")) == "wrong_audience"
-    assert preset.door.cause(preset.token(client_id=None)) == "missing_claim"
-    assert preset.door.cause(preset.token(client_id=7)) == "wrong_claim_type"
+    assert preset.sign_in.cause(preset.token(client_id="another")) == "wrong_audience"
+    assert preset.sign_in.cause(preset.token(client_id=None)) == "missing_claim"
+    assert preset.sign_in.cause(preset.token(client_id=7)) == "wrong_claim_type"
 
 
 def test_cognitos_identity_token_names_its_app_in_aud(publisher: IdentityProvider) -> None:
     """And there a ``client_id`` counts for nothing."""
     preset, signer = Preset(COGNITO, publisher), SIGNERS[COGNITO]
-    preset.door.admits(signer.sign(COGNITO_ID, typ=None))
+    preset.sign_in.accepts(signer.sign(COGNITO_ID, typ=None))
     stranger = {**COGNITO_ID, "aud": "another", "client_id": "1example23456789"}
-    assert preset.door.cause(signer.sign(stranger, typ=None)) == "wrong_audience"
+    assert preset.sign_in.cause(signer.sign(stranger, typ=None)) == "wrong_audience"
     without = {name: value for name, value in stranger.items() if name != "aud"}
-    assert preset.door.cause(signer.sign(without, typ=None)) == "missing_claim"
+    assert preset.sign_in.cause(signer.sign(without, typ=None)) == "missing_claim"
 
 
 @pytest.mark.parametrize("use", [None, "refresh", "", "ACCESS", ["access"]])
 def test_cognitos_tokens_say_their_use(use: Any, publisher: IdentityProvider) -> None:
     """``access`` or ``id``, and nothing else."""
     preset = Preset(COGNITO, publisher)
-    assert preset.door.cause(preset.token(token_use=use, aud="1example23456789")) == "wrong_token_use"
+    assert preset.sign_in.cause(preset.token(token_use=use, aud="1example23456789")) == "wrong_token_use"
 
 
 def test_cognitos_resource_binding_is_honoured(publisher: IdentityProvider) -> None:
     """A bound access token names the API in ``aud``: ours where ``JWT_AUDIENCE`` says so, by our app only."""
     bound = Preset(COGNITO, publisher, audiences=(API,))
-    bound.door.admits(bound.token(aud=API))
-    assert bound.door.cause(bound.token(aud=API, client_id="another")) == "wrong_client"
-    assert bound.door.cause(bound.token()) == "wrong_audience"
-    assert Preset(COGNITO, publisher).door.cause(bound.token(aud=API)) == "wrong_audience"
+    bound.sign_in.accepts(bound.token(aud=API))
+    assert bound.sign_in.cause(bound.token(aud=API, client_id="another")) == "wrong_client"
+    assert bound.sign_in.cause(bound.token()) == "wrong_audience"
+    assert Preset(COGNITO, publisher).sign_in.cause(bound.token(aud=API)) == "wrong_audience"
 
 
 @pytest.mark.parametrize("role", ["anon", "service_role", "supabase_admin", "", None, 1])
 def test_supabases_api_keys_are_no_users(role: Any, publisher: IdentityProvider) -> None:
     """``anon`` is printed in every app, ``service_role`` bypasses every rule; both are JWTs."""
     preset = Preset(SUPABASE, publisher)
-    assert preset.door.cause(preset.token(role=role)) == "wrong_role"
+    assert preset.sign_in.cause(preset.token(role=role)) == "wrong_role"
 
 
 @pytest.mark.parametrize("flag", [True, "true", 1, 0])
 def test_supabases_anonymous_users_are_refused_unless_welcome(flag: Any, publisher: IdentityProvider) -> None:
     """Their role is ``authenticated`` too."""
     preset = Preset(SUPABASE, publisher)
-    assert preset.door.cause(preset.token(is_anonymous=flag)) == "anonymous"
-    Preset(SUPABASE, publisher, allow_anonymous=True).door.admits(preset.token(is_anonymous=flag))
-    preset.door.admits(preset.token(is_anonymous=None))
+    assert preset.sign_in.cause(preset.token(is_anonymous=flag)) == "anonymous"
+    Preset(SUPABASE, publisher, allow_anonymous=True).sign_in.accepts(preset.token(is_anonymous=flag))
+    preset.sign_in.accepts(preset.token(is_anonymous=None))
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256", "EdDSA"])
@@ -434,15 +434,15 @@ def test_supabases_signing_keys_are_of_several_kinds(algorithm: str) -> None:
     """A project chooses its key."""
     signer = Signer(algorithm)
     with identity_provider(signer) as publisher:
-        Preset(SUPABASE, publisher).door.admits(signer.sign(CLAIMS[SUPABASE]))
+        Preset(SUPABASE, publisher).sign_in.accepts(signer.sign(CLAIMS[SUPABASE]))
 
 
 def test_supabases_legacy_secret_stands_beside_its_preset(publisher: IdentityProvider) -> None:
     """``JWT_SECRET``: users' HS256 tokens are admitted, and the legacy API keys under the same secret are not."""
     secret, preset = "a-legacy-secret-of-a-supabase-project", Preset(SUPABASE, publisher)
-    both = door(StaticKeys((load_secret(secret),)), preset.keys, provider=preset.provider)
-    both.admits(preset.token())
-    both.admits(sign_hs256(CLAIMS[SUPABASE], secret))
+    both = sign_in(StaticKeys((load_secret(secret),)), preset.keys, provider=preset.provider)
+    both.accepts(preset.token())
+    both.accepts(sign_hs256(CLAIMS[SUPABASE], secret))
     assert both.cause(sign_hs256({**CLAIMS[SUPABASE], "role": "service_role"}, secret)) == "wrong_role"
     legacy = {"iss": "supabase", "ref": "abcdefghijklmnopqrst", "role": "anon", "iat": NOW, "exp": NOW + 3600}
     assert both.cause(sign_hs256(legacy, secret)) == "wrong_issuer"
@@ -452,19 +452,19 @@ def test_clerks_authorized_parties_are_origins(publisher: IdentityProvider) -> N
     """``azp`` is the origin that signed in; a native app's token has none, which ``-`` admits."""
     parties = ("https://example.com", "http://localhost:3000")
     preset = Preset(CLERK, publisher, authorized_parties=parties)
-    preset.door.admits(preset.token())
-    assert preset.door.cause(preset.token(azp=None)) == "wrong_party"
-    Preset(CLERK, publisher, authorized_parties=(*parties, "-")).door.admits(preset.token(azp=None))
-    assert preset.door.cause(preset.token(azp="https://evil.example.com")) == "wrong_party"
+    preset.sign_in.accepts(preset.token())
+    assert preset.sign_in.cause(preset.token(azp=None)) == "wrong_party"
+    Preset(CLERK, publisher, authorized_parties=(*parties, "-")).sign_in.accepts(preset.token(azp=None))
+    assert preset.sign_in.cause(preset.token(azp="https://evil.example.com")) == "wrong_party"
 
 
 def test_clerks_audience_is_checked_where_there_is_one(publisher: IdentityProvider) -> None:
     """By default there is none; a token for somebody else names that somebody (RFC 7519 §4.1.3)."""
     preset = Preset(CLERK, publisher)
-    assert preset.door.cause(preset.token(aud="billing")) == "wrong_audience"
+    assert preset.sign_in.cause(preset.token(aud="billing")) == "wrong_audience"
     with_audience = Preset(CLERK, publisher, audiences=("realtime",))
-    with_audience.door.admits(preset.token(aud="realtime"))
-    assert with_audience.door.cause(preset.token()) == "missing_claim"
+    with_audience.sign_in.accepts(preset.token(aud="realtime"))
+    assert with_audience.sign_in.cause(preset.token()) == "missing_claim"
 
 
 @pytest.mark.parametrize("status", ["pending", "", None, 1])
@@ -472,9 +472,9 @@ def test_clerks_pending_sessions_are_refused(status: Any, publisher: IdentityPro
     """Signed in, with a step left to do; tokens from before there was ``sts`` pass."""
     preset = Preset(CLERK, publisher)
     if status is None:
-        preset.door.admits(preset.token(sts=status))
+        preset.sign_in.accepts(preset.token(sts=status))
     else:
-        assert preset.door.cause(preset.token(sts=status)) == "pending_session"
+        assert preset.sign_in.cause(preset.token(sts=status)) == "pending_session"
 
 
 def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_providers(
@@ -483,7 +483,7 @@ def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_provider
     """``JWT_ALLOW_MULTIPLE``: a development token has no ``token_use``; issuer and audience still hold."""
     secret, preset = "an-admins-own-development-secret-", Preset(COGNITO, publisher)
     own_rules = rules(issuers=preset.provider.issuers, audiences=preset.provider.audiences)
-    both = door_to(
+    both = sign_in_trusting(
         TrustedIssuer(StaticKeys((load_secret(secret),)), own_rules),
         TrustedIssuer(preset.keys, rules(preset.provider)),
     )
@@ -493,7 +493,7 @@ def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_provider
         "sub": "ada",
         "exp": NOW + 60,
     }
-    both.admits(sign_hs256(own, secret))
+    both.accepts(sign_hs256(own, secret))
     assert both.cause(sign_hs256({**own, "iss": "https://issuer.test/"}, secret)) == "wrong_issuer"
     assert both.cause(SIGNERS[COGNITO].sign(own)) == "wrong_token_use"
 
@@ -501,7 +501,7 @@ def test_the_admins_own_tokens_beside_a_provider_need_not_look_like_the_provider
 def test_explicit_variables_override_a_preset(publisher: IdentityProvider) -> None:
     """``JWT_ISSUER`` for a custom domain, ``JWT_AUDIENCE`` for another app; the traps stay."""
     provider = parse_provider(SUPABASE)
-    custom = door(
+    custom = sign_in(
         Preset(SUPABASE, publisher).keys,
         provider=provider,
         issuers=("https://auth.example.com",),
@@ -509,7 +509,7 @@ def test_explicit_variables_override_a_preset(publisher: IdentityProvider) -> No
     )
     changed = {**CLAIMS[SUPABASE], "iss": "https://auth.example.com", "aud": "app"}
     signer = replace(SIGNERS[SUPABASE])
-    assert custom.admits(signer.sign(changed)).issuer == "https://auth.example.com"
+    assert custom.accepts(signer.sign(changed)).issuer == "https://auth.example.com"
     assert custom.cause(signer.sign({**changed, "role": "anon"})) == "wrong_role"
 
 
@@ -640,8 +640,8 @@ MACHINES: dict[str, dict[str, Any]] = {
 def test_a_machines_token_is_refused_unless_welcome(name: str, publisher: IdentityProvider) -> None:
     """Client credentials are no user: whoever holds them would be one user without a person behind."""
     preset = Preset(name, publisher)
-    assert preset.door.cause(preset.token(**MACHINES[name])) == "machine"
-    Preset(name, publisher, allow_machines=True).door.admits(preset.token(**MACHINES[name]))
+    assert preset.sign_in.cause(preset.token(**MACHINES[name])) == "machine"
+    Preset(name, publisher, allow_machines=True).sign_in.accepts(preset.token(**MACHINES[name]))
 
 
 def test_one_sign_of_a_machine_is_enough(publisher: IdentityProvider) -> None:
@@ -655,18 +655,18 @@ def test_one_sign_of_a_machine_is_enough(publisher: IdentityProvider) -> None:
         (GOOGLE, {"email": None, "azp": "10769150350006150715113082367"}),
     ):
         preset = Preset(name, publisher)
-        assert preset.door.cause(preset.token(**changes)) == "machine"
+        assert preset.sign_in.cause(preset.token(**changes)) == "machine"
 
 
 def test_a_third_party_apps_token_does_not_pass_for_a_clerk_session(publisher: IdentityProvider) -> None:
     """OAuth access tokens are signed with the same keys: no ``azp``, ``typ: at+jwt``."""
     preset = Preset(CLERK, publisher)
     oauth = {"azp": None, "sid": None, "sts": None, "client_id": "third-party", "scope": "profile"}
-    assert preset.door.cause(preset.token({"typ": "at+jwt"}, **oauth)) == "wrong_type"
-    assert preset.door.cause(preset.token({"typ": "at+jwt"})) == "wrong_type"
+    assert preset.sign_in.cause(preset.token({"typ": "at+jwt"}, **oauth)) == "wrong_type"
+    assert preset.sign_in.cause(preset.token({"typ": "at+jwt"})) == "wrong_type"
     with_audience = Preset(CLERK, publisher, audiences=("app",))
     assert (
-        with_audience.door.cause(preset.token({"typ": "application/at+jwt"}, **oauth, aud="app"))
+        with_audience.sign_in.cause(preset.token({"typ": "application/at+jwt"}, **oauth, aud="app"))
         == "wrong_type"
     )
 
@@ -675,14 +675,14 @@ def test_a_third_party_apps_token_does_not_pass_for_a_clerk_session(publisher: I
 def test_a_clerk_token_without_a_session_needs_an_audience(sid: Any, publisher: IdentityProvider) -> None:
     """Tokens of a JWT template have no ``sid``; they name their audience instead."""
     preset = Preset(CLERK, publisher)
-    assert preset.door.cause(preset.token(sid=sid)) == "wrong_token_use"
-    Preset(CLERK, publisher, audiences=("realtime",)).door.admits(preset.token(sid=sid, aud="realtime"))
+    assert preset.sign_in.cause(preset.token(sid=sid)) == "wrong_token_use"
+    Preset(CLERK, publisher, audiences=("realtime",)).sign_in.accepts(preset.token(sid=sid, aud="realtime"))
 
 
 def test_googles_issuer_has_two_spellings_and_one_set_of_users(publisher: IdentityProvider) -> None:
     """With ``https://`` and without: the same person has one name and one limit."""
     preset = Preset(GOOGLE, publisher)
-    callers = [preset.door.admits(preset.token(iss=iss)) for iss in preset.provider.issuers]
+    callers = [preset.sign_in.accepts(preset.token(iss=iss)) for iss in preset.provider.issuers]
     assert [caller.issuer for caller in callers] == ["https://accounts.google.com"] * 2
     assert len({caller.pseudonym for caller in callers}) == 1
 
@@ -690,23 +690,23 @@ def test_googles_issuer_has_two_spellings_and_one_set_of_users(publisher: Identi
 def test_googles_apps_each_have_a_client_id(publisher: IdentityProvider) -> None:
     """Web, Android and iOS."""
     preset = Preset(GOOGLE, publisher)
-    preset.door.admits(preset.token(aud="9876.apps.googleusercontent.com"))
+    preset.sign_in.accepts(preset.token(aud="9876.apps.googleusercontent.com"))
 
 
 def test_apples_bundle_and_services_ids_are_both_audiences(publisher: IdentityProvider) -> None:
     """The app signs in under the one, the web under the other."""
     preset = Preset(APPLE, publisher)
-    preset.door.admits(preset.token(aud="com.example.web"))
+    preset.sign_in.accepts(preset.token(aud="com.example.web"))
 
 
 def test_entras_old_and_new_tokens_are_of_one_tenant(publisher: IdentityProvider) -> None:
     """Version 1 has another issuer; its users count apart."""
     preset = Preset(ENTRA, publisher)
-    new = preset.door.admits(preset.token())
-    old = preset.door.admits(preset.token(iss=f"https://sts.windows.net/{TENANT}/", ver="1.0"))
+    new = preset.sign_in.accepts(preset.token())
+    old = preset.sign_in.accepts(preset.token(iss=f"https://sts.windows.net/{TENANT}/", ver="1.0"))
     assert new.pseudonym != old.pseudonym
     other = "https://login.microsoftonline.com/11111111-0000-cccc-1111-dddd2222eeee/v2.0"
-    assert preset.door.cause(preset.token(iss=other)) == "wrong_issuer"
+    assert preset.sign_in.cause(preset.token(iss=other)) == "wrong_issuer"
 
 
 @pytest.mark.parametrize("kind", ["Refresh", "Offline", "Logout", None, 7])
@@ -714,9 +714,9 @@ def test_keycloaks_tokens_say_their_use(kind: Any, publisher: IdentityProvider) 
     """In a claim, not in the header; identity tokens are a user's too."""
     preset = Preset(KEYCLOAK, publisher)
     if kind is None:
-        preset.door.admits(preset.token(typ="ID"))
+        preset.sign_in.accepts(preset.token(typ="ID"))
     else:
-        assert preset.door.cause(preset.token(typ=kind)) == "wrong_token_use"
+        assert preset.sign_in.cause(preset.token(typ=kind)) == "wrong_token_use"
 
 
 @pytest.mark.parametrize("algorithm", ["RS512", "PS256", "ES256", "ES512", "EdDSA"])
@@ -724,13 +724,13 @@ def test_a_keycloak_realm_chooses_its_algorithm(algorithm: str) -> None:
     """Its default is RS256."""
     signer = Signer(algorithm)
     with identity_provider(signer) as publisher:
-        Preset(KEYCLOAK, publisher).door.admits(signer.sign(CLAIMS[KEYCLOAK]))
+        Preset(KEYCLOAK, publisher).sign_in.accepts(signer.sign(CLAIMS[KEYCLOAK]))
 
 
 def test_a_cognito_pool_serves_several_apps(publisher: IdentityProvider) -> None:
     """Web and mobile are two app clients."""
     two = parse_provider(f"{COGNITO},2example23456789")
-    both = door(Preset(COGNITO, publisher).keys, provider=two)
+    both = sign_in(Preset(COGNITO, publisher).keys, provider=two)
     for client in ("1example23456789", "2example23456789"):
-        both.admits(Preset(COGNITO, publisher).token(client_id=client))
+        both.accepts(Preset(COGNITO, publisher).token(client_id=client))
     assert both.cause(Preset(COGNITO, publisher).token(client_id="3example23456789")) == "wrong_audience"

@@ -45,15 +45,15 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Door:
+class SignIn:
     """An authenticator, asked as a test asks."""
 
     authenticator: Authenticator
 
-    def admits(self, token: str) -> Caller:
+    def accepts(self, token: str) -> Caller:
         return self.authenticator.authenticate(f"Bearer {token}")
 
-    def refuses(self, token: str) -> InvalidTokenError:
+    def rejects(self, token: str) -> InvalidTokenError:
         """Expect a 401 for this token and return it, so that the log's view can be looked at."""
         with pytest.raises(InvalidTokenError) as refused:
             self.authenticator.authenticate(f"Bearer {token}")
@@ -62,7 +62,7 @@ class Door:
 
     def cause(self, token: str) -> str:
         """Say in the log's word why this token is refused."""
-        return str(self.refuses(token).seen["cause"])
+        return str(self.rejects(token).seen["cause"])
 
 
 def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
@@ -83,33 +83,33 @@ def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
     return TokenRules(**{**defaults, **changes})
 
 
-def door(
+def sign_in(
     *keys: KeySource,
     clock: Clock | None = None,
     single_use: SingleUse | None = None,
     provider: Provider | None = None,
     **changes: Any,
-) -> Door:
-    """Make a door; its keys are the shared secret's unless others are given, tried in their order."""
+) -> SignIn:
+    """Make an authenticator; its keys are the shared secret's unless others are given, tried in their order."""
     sources = keys or (StaticKeys((load_secret(SECRET),)),)
-    return door_to(
+    return sign_in_trusting(
         *(TrustedIssuer(source, rules(provider, **changes)) for source in sources),
         clock=clock,
         single_use=single_use,
     )
 
 
-def door_from(*, single_use: SingleUse | None = None, **variables: str) -> Door:
-    """Make the door that these variables describe; its clock is the real one."""
+def sign_in_from(*, single_use: SingleUse | None = None, **variables: str) -> SignIn:
+    """Make the authenticator that these variables describe; its clock is the real one."""
     settings = AuthSettings.from_environ(variables)
-    return Door(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, single_use=single_use))
+    return SignIn(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, single_use=single_use))
 
 
-def door_to(
+def sign_in_trusting(
     *trusted: TrustedIssuer, clock: Clock | None = None, single_use: SingleUse | None = None, **options: Any
-) -> Door:
-    """Make a door that trusts these issuers."""
-    return Door(
+) -> SignIn:
+    """Make an authenticator that trusts these issuers."""
+    return SignIn(
         Authenticator(
             trusted,
             pseudonym_key=PSEUDONYM_KEY,
