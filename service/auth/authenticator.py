@@ -146,7 +146,8 @@ class Authenticator:
         """Make verified claims a caller; scope and first use are checked last."""
         if rules.required_scope and not has_scope(token.claims, rules.required_scope):
             raise InsufficientScopeError(rules.required_scope)
-        issuer = rules.issuers[0] if rules.one_namespace else token.issuer or ""
+        has_one_namespace = rules.provider is not None and rules.provider.one_namespace
+        issuer = rules.issuers[0] if has_one_namespace else token.issuer or ""
         if single_use:
             self._check_first_use(token, issuer, rules, single_use)
         subject = read_subject(token.claims, rules.user_claim)

@@ -30,8 +30,7 @@ class TokenRules:
     """What the admin and the identity provider's preset demand of a token of ``issuers``.
 
     ``max_lifetime`` and ``leeway`` are in seconds. ``audiences`` is empty only for a provider whose tokens carry
-    none. An empty ``authorized_parties`` means any. ``user_claim`` names the user. Users of different issuers are
-    different users, unless ``one_namespace`` says that ``issuers`` are spellings of one.
+    none. An empty ``authorized_parties`` means any. ``user_claim`` is the claim that names the user.
     """
 
     issuers: tuple[str, ...]
@@ -44,7 +43,6 @@ class TokenRules:
     allow_machines: bool
     user_claim: str
     provider: Provider | None
-    one_namespace: bool = False
 
 
 def check_type(token: ParsedToken, rules: TokenRules, _now: float) -> None:

@@ -88,5 +88,4 @@ def _rules(settings: AuthSettings, issuers: tuple[str, ...], provider: Provider 
         allow_machines=settings.allow_machine_tokens,
         user_claim=settings.jwt_user_claim,
         provider=provider,
-        one_namespace=settings.one_namespace,
     )

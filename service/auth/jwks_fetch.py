@@ -13,6 +13,7 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from service.auth.key_set import KeySetError
+from service.auth.token import sanitize_for_log
 from service.core.deadline import DeadlineExceededError, deadline
 from service.core.environment_types import secure_url
 from service.core.json import parse_object
@@ -83,34 +84,44 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-def _discover(issuer: str, network: Network, ends: float) -> str:
-    """Read ``jwks_uri`` from the issuer's metadata.
+def read_jwks_uri(document: bytes, issuer: str) -> str:
+    """Read ``jwks_uri`` from an issuer's metadata.
 
-    The metadata must name the issuer exactly (RFC 8414 §3.3), or anybody's could be put in its place.
+    The metadata must name the issuer exactly (RFC 8414 §3.3), or anybody's could be put in its place; and the keys
+    must be published as safely as the issuer's name says.
+
+    Raises:
+        KeySetError: the document is not that.
     """
+    try:
+        metadata = parse_object(document)
+    except ValueError as error:
+        raise KeySetError(f"the issuer's metadata {error}") from None
+    named, url = metadata.get("issuer"), metadata.get("jwks_uri")
+    if named != issuer:
+        shown = sanitize_for_log(named) if isinstance(named, str) else "nobody"
+        raise KeySetError(f"the issuer's metadata is of another issuer: it names {shown}, not {issuer}")
+    if not isinstance(url, str):
+        raise KeySetError("the issuer's metadata has no jwks_uri")
+    try:
+        url = secure_url(url)
+    except ValueError as error:
+        raise KeySetError(f"the jwks_uri in the issuer's metadata {error}") from None
+    if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
+        raise KeySetError(
+            "the jwks_uri in the issuer's metadata must begin with https://, as the issuer does"
+        )
+    return url
+
+
+def _discover(issuer: str, network: Network, ends: float) -> str:
+    """Find the URL of an issuer's key set."""
     first, second = metadata_urls(issuer)
     try:
         document = _get(first, network, ends)
     except DocumentMissingError:
         document = _get(second, network, ends)
-    try:
-        metadata = parse_object(document)
-    except ValueError as error:
-        raise KeySetError(f"the issuer's metadata {error}") from None
-    if metadata.get("issuer") != issuer:
-        named = metadata.get("issuer")
-        shown = f"{named!r:.200}" if isinstance(named, str) else "no name"
-        raise KeySetError(f"the metadata at {first} is of another issuer: it says {shown}, not {issuer!r}")
-    url = metadata.get("jwks_uri")
-    try:
-        if not isinstance(url, str):
-            raise ValueError("is missing")  # noqa: TRY004, TRY301 - a wrong value like the others
-        url = secure_url(url)
-        if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
-            raise ValueError("leaves https")  # noqa: TRY301 - as above
-    except ValueError as error:
-        raise KeySetError(f"the jwks_uri in the issuer's metadata {error}") from None
-    return url
+    return read_jwks_uri(document, issuer)
 
 
 def _get(url: str, network: Network, ends: float) -> bytes:

@@ -78,19 +78,16 @@ class AuthSettings(EnvironmentModel):
         is_covered = has_configured_keys or (self.jwt_jwks_url and not self.auth_provider)
         return () if is_covered else self.other_issuers
 
-    @property
-    def one_namespace(self) -> bool:
-        """Whether all issuers are spellings of one, with the same users."""
-        return bool(self.auth_provider and self.auth_provider.one_namespace and not self.other_issuers)
-
     def user_namespace(self, issuer: str | None = None) -> str:
         """Return the issuer under which a user is counted and named, given ``iss`` of the user's tokens.
 
         Raises:
             ValueError: there are several issuers and none is given.
         """
-        if self.one_namespace and (issuer is None or issuer in self.jwt_issuer):
-            return self.jwt_issuer[0]
+        has_one_namespace = self.auth_provider is not None and self.auth_provider.one_namespace
+        is_presets = issuer in self.preset_issuers if issuer else not self.other_issuers
+        if has_one_namespace and is_presets:
+            return self.preset_issuers[0]
         if issuer is None and len(self.jwt_issuer) > 1:
             raise ValueError(
                 f"JWT_ISSUER lists several issuers, each with its own users; name one: {', '.join(self.jwt_issuer)}"

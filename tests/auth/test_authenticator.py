@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.auth.keys import StaticKeys, load_public_keys, load_secret
 from service.auth.token import MAX_TOKEN_CHARACTERS
+from service.core.claims import find_claim
 from service.core.errors import (
     InsufficientScopeError,
     InvalidTokenError,
@@ -350,3 +351,30 @@ def test_a_tampered_payload_is_refused() -> None:
     header, _, signature = token().split(".")
     forged = base64url(json.dumps(claims(sub="eve")).encode())
     assert sign_in().cause(f"{header}.{forged}.{signature}") == "bad_signature"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("https://acme.example/roles", ["a"]),
+        ("https://acme.example/app.tier", "pro"),
+        ("realm_access.roles", ["user"]),
+        ("resource_access.my.app.roles", ["admin"]),
+        ("a.b", 1),
+        ("a.b.c", None),
+        ("a.", None),
+        ("", None),
+        ("missing.path", None),
+    ],
+)
+def test_a_claim_is_found_by_name_or_by_path(name: str, value: Any) -> None:
+    """The literal name first; the members of a path may hold dots themselves, as Keycloak's clients do."""
+    found = {
+        "https://acme.example/roles": ["a"],
+        "https://acme.example/app": {"tier": "pro"},
+        "realm_access": {"roles": ["user"]},
+        "resource_access": {"my.app": {"roles": ["admin"]}},
+        "a.b": 1,
+        "a": {"b": 2},
+    }
+    assert find_claim(found, name) == value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from service.auth.jwks import MAX_WAITING, JwksKeys, Timing
-from service.auth.jwks_fetch import MAX_BYTES, KeySetLocation, metadata_urls
+from service.auth.jwks_fetch import MAX_BYTES, KeySetLocation, metadata_urls, read_jwks_uri
+from service.auth.key_set import KeySetError
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.core.errors import IdentityProviderUnavailableError
@@ -194,8 +196,8 @@ def test_metadata_of_another_issuer_is_refused(first: IdentityProvider, named: A
 @pytest.mark.parametrize(
     ("jwks_uri", "words"),
     [
-        (None, "is missing"),
-        (7, "is missing"),
+        (None, "no jwks_uri"),
+        (7, "no jwks_uri"),
         ("", "whole URL"),
         ("/keys", "whole URL"),
         ("http://issuer.test/keys", "must begin with https://"),
@@ -209,6 +211,13 @@ def test_a_jwks_uri_that_cannot_be_trusted_is_refused(
     """It comes over TLS like the rest."""
     first.describe(jwks_uri=jwks_uri)
     assert words in reason(first.issuer)
+
+
+def test_an_issuer_on_https_keeps_its_keys_there() -> None:
+    """Not on this machine's loopback, where somebody else may listen."""
+    metadata = {"issuer": "https://issuer.test", "jwks_uri": "http://127.0.0.1:9/keys"}
+    with pytest.raises(KeySetError, match="must begin with https://"):
+        read_jwks_uri(json.dumps(metadata).encode(), "https://issuer.test")
 
 
 def test_metadata_where_rfc_8414_puts_it_is_found() -> None:

@@ -78,7 +78,6 @@ def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
         "allow_machines": False,
         "user_claim": "sub",
         "provider": provider,
-        "one_namespace": provider.one_namespace if provider else False,
     }
     return TokenRules(**{**defaults, **changes})
 
