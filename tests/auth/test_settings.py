@@ -105,7 +105,7 @@ class UsedUp:
 def test_each_variable_of_sign_in_reaches_its_check() -> None:
     """From the environment to the rule; each token is good but for one thing."""
     base = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "app"}
-    token = sign_hs256(claims(aud="app", uid="ada", jti="a"), SECRET)
+    token = sign_hs256(claims(aud="app", sub="a-session", uid="ada", jti="a"), SECRET)
     sign_in_from(**base, single_use=UsedUp()).accepts(token)
     assert sign_in_from(**base, JWT_SINGLE_USE="1", single_use=UsedUp()).cause(token) == "replayed"
     assert sign_in_from(**base, JWT_USER_CLAIM="uid").accepts(token).subject == "ada"
