@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from flask import Flask
 
-from service.auth.authenticator import Authenticator
-from service.auth.claim_checks import TokenRules
-from service.auth.jwks import JwksKeys
-from service.auth.keys import (
-    PUBLIC_KEY_ALGORITHMS,
-    CombinedKeys,
-    KeySource,
-    StaticKeys,
-    public_key,
-    secret_key,
-)
-from service.auth.settings import AuthSettings
+from service.auth.factory import build as build_authenticator
 from service.exchange import Exchange
 from service.http import responses
 from service.http.probes import Watched, describe, probe_routes
@@ -27,7 +14,6 @@ from service.limits.replay import StorageReplayGuard
 from service.observe.metrics import Metrics, NullMetrics
 from service.policy import build as build_policy
 from service.settings import Settings
-from service.store import Store
 from service.store import build as build_store
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
@@ -44,11 +30,16 @@ def create_app(settings: Settings) -> Flask:
     store = build_store(settings.store)
     limits = build_limits(settings.limits, store)
     limits.init_app(app)
-    key_set = key_set_of(settings.auth, network)
+    authenticator = build_authenticator(
+        settings.auth,
+        network=network,
+        pseudonym_key=settings.pseudonym_key,
+        single_use=StorageReplayGuard(store),
+    )
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
     policy = build_policy(settings.policy, settings.vendor.vendor.layout)
     services = Services(
-        exchange=Exchange(authenticator_of(settings, key_set, store), policy, limits),
+        exchange=Exchange(authenticator, policy, limits),
         vendor=settings.vendor.vendor,
         transport=transport_of(settings, network),
         endpoint=settings.vendor.endpoint,
@@ -59,7 +50,7 @@ def create_app(settings: Settings) -> Flask:
     token, layout = settings.observe.metrics_token, services.vendor.layout
     app.register_blueprint(
         probe_routes(
-            Watched(limits, key_set, metrics),
+            Watched(limits, authenticator.key_sets, metrics),
             metrics_token=token.get_secret_value() if token else None,
             proxy_hops=settings.http.trusted_proxy_hops,
             description=describe(
@@ -81,44 +72,4 @@ def transport_of(settings: Settings, network: Network) -> Transport:
         network=network,
         timeout=settings.vendor.upstream_timeout,
         connections=settings.server.web_connections,
-    )
-
-
-def key_set_of(settings: AuthSettings, network: Network) -> JwksKeys | None:
-    """Make the identity provider's key set, where there is a provider."""
-    url, provider = settings.jwt_jwks_url, settings.auth_provider
-    algorithms = provider.algorithms if provider else PUBLIC_KEY_ALGORITHMS
-    return JwksKeys(url, http=network.session(url), algorithms=algorithms) if url else None
-
-
-def keys_of(settings: AuthSettings, key_set: JwksKeys | None) -> KeySource:
-    """Gather the keys that verify tokens, the configured ones before the published ones."""
-    configured = [secret_key(secret.get_secret_value()) for secret in settings.jwt_secret]
-    if settings.jwt_public_key:
-        configured.append(public_key(settings.jwt_public_key))
-    sources: list[KeySource] = [StaticKeys(tuple(configured))] if configured else []
-    if key_set:
-        sources.append(key_set)
-    return sources[0] if len(sources) == 1 else CombinedKeys(tuple(sources))
-
-
-def authenticator_of(settings: Settings, key_set: JwksKeys | None, store: Store) -> Authenticator:
-    """Make the part that verifies whom a token speaks of."""
-    auth = settings.auth
-    rules = TokenRules(
-        issuer=auth.jwt_issuer or "",
-        audience=auth.jwt_audience,
-        required_scope=auth.jwt_required_scope,
-        max_lifetime=auth.jwt_max_lifetime,
-        leeway=auth.jwt_leeway,
-        authorized_parties=auth.jwt_authorized_parties,
-        allow_anonymous=auth.allow_anonymous_users,
-        provider=auth.auth_provider,
-    )
-    return Authenticator(
-        keys=keys_of(auth, key_set),
-        rules=rules,
-        pseudonym_key=settings.pseudonym_key,
-        clock=time.time,
-        replay_guard=StorageReplayGuard(store) if auth.jwt_single_use else None,
     )

@@ -102,6 +102,7 @@ class Settings:
             found.append(
                 "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
             )
+        found += self.auth.auth_warnings()
         found += self.limits.limit_rules.warnings()
         decided = build_policy(policy, self.vendor.vendor.layout)
         found += [f"SESSION_POLICY: {warning}" for warning in policy_warnings(decided)]

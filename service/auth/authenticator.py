@@ -1,4 +1,4 @@
-"""Who are you: the recipe from an ``Authorization`` header to a ``Caller``.
+"""Authenticate a request: from its ``Authorization`` header to a ``Caller``.
 
 Hardened by RFC 8725 (JSON Web Token Best Current Practices). Whatever is wrong with a token, its sender
 is told the same; the log is told what it was.
@@ -6,42 +6,41 @@ is told the same; the log is told what it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWTError
-from jwt.algorithms import get_default_algorithms
+from jwt.algorithms import OKPAlgorithm
+from jwt.api_jws import PyJWS
 
-from service.auth.claim_checks import (
-    TokenRules,
-    check_anonymity,
-    check_audience,
-    check_authorized_party,
-    check_issuer,
-    check_times,
-    check_type,
-    subject_of,
+from service.auth.claim_checks import CLAIM_CHECKS, TokenRules, read_subject
+from service.auth.jwks import JwksKeys
+from service.auth.keys import PUBLIC_KEY_ALGORITHMS, KeySource, VerificationKey
+from service.auth.token import (
+    ParsedToken,
+    TokenRejectedError,
+    bearer_token,
+    parse_token,
+    sanitize_for_log,
 )
-from service.auth.keys import KeySource, VerificationKey
-from service.auth.refusal import Refusal, shown
-from service.auth.token import UnverifiedToken, bearer_token, parse_token
-from service.core.claims import Claims, has_scope
+from service.core.claims import has_scope
 from service.core.errors import InsufficientScopeError, InvalidTokenError
-from service.core.json import parse_object
 from service.core.model import Caller, pseudonym
 
 VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm)
 """What PyJWT and the cryptography below it raise for a signature or key that is not right."""
 
-_ALGORITHMS = get_default_algorithms()
+# An own instance: PyJWT's module-level one is shared with whoever registers or removes algorithms there.
+_VERIFIER = PyJWS(algorithms=["HS256", *PUBLIC_KEY_ALGORITHMS])
+_VERIFIER.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864 §2.2: EdDSA, fully specified
 
 
-class ReplayGuard(Protocol):
-    """Remembers which tokens were used, for all workers together."""
+class SingleUse(Protocol):
+    """Remembers which tokens were used, for all processes together."""
 
     def first_use(self, token_id: str, expires_at: int) -> bool:
         """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
@@ -50,129 +49,160 @@ class ReplayGuard(Protocol):
         same time exactly one is first.
 
         Raises:
-            RateLimitStorageUnavailableError: where that cannot be known.
+            RateLimitStorageUnavailableError: that cannot be known now.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """Keys, and the rules for tokens that they sign: they vouch for ``rules.issuers`` and for nobody else."""
+
+    keys: KeySource
+    rules: TokenRules
 
 
 class Authenticator:
     """Turns a bearer token into a ``Caller``.
 
-    ``clock`` gives seconds since the epoch; ``pseudonym_key`` keys the callers' pseudonyms.
+    ``trusted`` is tried in order, so static keys come first: a token that one of them verifies never waits for an
+    identity provider. ``clock`` gives seconds since the epoch; ``pseudonym_key`` keys the callers' pseudonyms.
+    ``misread_keys`` admit nothing: a signature that is one of theirs is explained in the log.
     """
 
     def __init__(
         self,
+        trusted: Sequence[TrustedIssuer],
         *,
-        keys: KeySource,
-        rules: TokenRules,
         pseudonym_key: bytes,
         clock: Callable[[], float],
-        replay_guard: ReplayGuard | None = None,
+        single_use: SingleUse | None = None,
+        misread_keys: Sequence[VerificationKey] = (),
     ) -> None:
-        self._keys = keys
-        self._rules = rules
-        self._own_rules = replace(rules, provider=None)
+        self.trusted = tuple(trusted)
+        self._issuers = tuple(dict.fromkeys(name for each in trusted for name in each.rules.issuers))
         self._pseudonym_key = pseudonym_key
         self._clock = clock
-        self._replay_guard = replay_guard
+        self._single_use = single_use
+        self._misread_keys = tuple(misread_keys)
 
-    def authenticate(self, authorization: str | None) -> Caller:
+    @property
+    def key_sets(self) -> tuple[JwksKeys, ...]:
+        """The key sets that are fetched, for probes."""
+        return tuple(each.keys for each in self.trusted if isinstance(each.keys, JwksKeys))
+
+    def authenticate(self, authorization: str | None, *, use_up: bool = True) -> Caller:
         """Tell who sent this ``Authorization`` header.
+
+        ``use_up`` is false for requests that do not use up a token under ``JWT_SINGLE_USE``.
 
         Raises:
             MissingTokenError: there is no bearer token.
-            InvalidTokenError: there is one, and it does not hold.
-            InsufficientScopeError: it holds, and lacks ``JWT_REQUIRED_SCOPE``.
-            IdentityProviderUnavailableError: no key set could be had yet to tell.
+            RequestHeaderFieldsTooLargeError: it is too long.
+            InvalidTokenError: it is not accepted.
+            InsufficientScopeError: it is good, and lacks ``JWT_REQUIRED_SCOPE``.
+            IdentityProviderUnavailableError: no key set has been fetched yet.
             RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is away.
         """
         text = bearer_token(authorization)
-        unverified_token = None
+        token = None
         try:
-            unverified_token = parse_token(text)
-            key, payload = self._verify_signature(unverified_token)
-            claims = self._verify_claims(unverified_token.header, payload, self._rules_for(key))
-            return self._admit(claims)
-        except Refusal as refusal:
-            raise self._invalid_token(refusal, unverified_token) from None
+            token = parse_token(text)
+            rules = self.verify_signature(token).rules
+            for check in CLAIM_CHECKS.values():
+                check(token, rules, self._clock())
+            return self._admit(token, rules, self._single_use if use_up else None)
+        except TokenRejectedError as error:
+            raise self._invalid_token(error, token) from None
 
-    def _verify_signature(self, unverified_token: UnverifiedToken) -> tuple[VerificationKey, bytes]:
-        """Find the key that verifies the signature; return it with the payload it vouches for."""
+    def verify_signature(self, token: ParsedToken) -> TrustedIssuer:
+        """Return the trusted issuer one of whose keys verifies the signature.
+
+        Only keys that vouch for the ``iss`` that the token claims are tried (RFC 8725 §3.8).
+
+        Raises:
+            TokenRejectedError: there is none.
+        """
+        if token.issuer not in self._issuers:
+            raise TokenRejectedError("wrong_issuer", "iss is not the issuer we expect")
         tried = False
-        for key in self._keys.candidates(unverified_token.header):
-            tried = True
-            if verifies(key, unverified_token):
-                return key, unverified_token.payload
+        for trusted in self.trusted:
+            if token.issuer not in trusted.rules.issuers:
+                continue
+            for key in trusted.keys.candidates(token.header):
+                tried = True
+                if verifies(key, token):
+                    return trusted
+        if any(verifies(key, token) for key in self._misread_keys):
+            raise TokenRejectedError(
+                "bad_signature",
+                "no key of ours verifies the signature, but JWT_SECRET would if read in the other way: "
+                "change JWT_SECRET_ENCODING (text: as it stands; base64: decoded)",
+            )
         if tried:
-            raise Refusal("bad_signature", "no key of ours verifies the signature")
-        raise Refusal("unknown_key", "no key of ours fits the token's kid and alg")
+            raise TokenRejectedError("bad_signature", "no key of ours verifies the signature")
+        raise TokenRejectedError("unknown_key", "no key of ours fits the token's kid and alg")
 
-    def _rules_for(self, key: VerificationKey) -> TokenRules:
-        """Apply a provider's own rules to what it signs, and not to the admin's own tokens beside it."""
-        provider = self._rules.provider
-        is_providers = key.published or (provider is not None and provider.shares_secret)
-        return self._rules if is_providers else self._own_rules
-
-    def _verify_claims(self, header: Mapping[str, Any], payload: bytes, rules: TokenRules) -> Claims:
-        try:
-            claims = parse_object(payload)
-        except ValueError as error:
-            raise Refusal("malformed", f"the token's payload {error}") from None
-        check_type(header, rules)
-        check_issuer(claims, rules)
-        check_times(claims, rules, self._clock())
-        check_audience(claims, rules)
-        check_authorized_party(claims, rules)
-        if rules.provider:
-            rules.provider.check(claims)
-        check_anonymity(claims, rules)
-        return claims
-
-    def _admit(self, claims: Claims) -> Caller:
-        """Make verified claims a caller; what is left to ask is scope and first use."""
-        issuer, subject = self._rules.issuer, subject_of(claims)
-        if self._rules.required_scope and not has_scope(claims, self._rules.required_scope):
-            raise InsufficientScopeError(self._rules.required_scope)
-        if self._replay_guard:
-            self._check_first_use(claims, self._replay_guard)
+    def _admit(self, token: ParsedToken, rules: TokenRules, single_use: SingleUse | None) -> Caller:
+        """Make verified claims a caller; scope and first use are checked last."""
+        if rules.required_scope and not has_scope(token.claims, rules.required_scope):
+            raise InsufficientScopeError(rules.required_scope)
+        has_one_namespace = rules.provider is not None and rules.provider.one_namespace
+        issuer = rules.issuers[0] if has_one_namespace else token.issuer or ""
+        if single_use:
+            self._check_first_use(token, issuer, rules, single_use)
+        subject = read_subject(token.claims, rules.user_claim)
         return Caller(
             issuer=issuer,
             subject=subject,
-            claims=MappingProxyType(claims),
+            claims=MappingProxyType(token.claims),
             pseudonym=pseudonym(self._pseudonym_key, issuer, subject),
         )
 
-    def _check_first_use(self, claims: Claims, guard: ReplayGuard) -> None:
+    def _check_first_use(
+        self, token: ParsedToken, issuer: str, rules: TokenRules, single_use: SingleUse
+    ) -> None:
         """Refuse a ``jti`` that was used before (RFC 7519 §4.1.7: unique within its issuer)."""
-        token_id = claims.get("jti")
+        token_id = token.claims.get("jti")
         if not isinstance(token_id, str) or not token_id:
-            raise Refusal("missing_claim", "jti is missing, which JWT_SINGLE_USE needs")
+            raise TokenRejectedError("missing_claim", "jti is missing, which JWT_SINGLE_USE needs")
         # Known by its keyed hash: of bounded length, and the storage learns nothing of the token.
-        name = pseudonym(self._pseudonym_key, self._rules.issuer, token_id)
-        # Within the leeway an expired token still passes, so it is remembered for as long.
-        if not guard.first_use(name, ceil(claims["exp"]) + self._rules.leeway):
-            raise Refusal("replayed", "the token was used before and JWT_SINGLE_USE is on")
+        name = pseudonym(self._pseudonym_key, issuer, token_id)
+        # Within the leeway an expired token is still accepted, so it is remembered for as long.
+        if not single_use.first_use(name, ceil(token.claims["exp"]) + rules.leeway):
+            raise TokenRejectedError("replayed", "the token was used before and JWT_SINGLE_USE is on")
 
-    def _invalid_token(self, refusal: Refusal, unverified_token: UnverifiedToken | None) -> InvalidTokenError:
+    def _invalid_token(self, error: TokenRejectedError, token: ParsedToken | None) -> InvalidTokenError:
         """Tell the log which check failed and which token it was, without the token."""
-        seen = {"cause": refusal.cause, **refusal.seen, "expected_issuer": self._rules.issuer}
-        if unverified_token:
-            for name, value in unverified_token.identification.items():
-                seen[name] = shown(value)
-        return InvalidTokenError(refusal.reason, **seen)
+        seen = {
+            "cause": error.cause,
+            **error.seen,
+            "expected_issuer": sanitize_for_log(" ".join(self._issuers)),
+        }
+        if token:
+            seen |= token.identification
+        return InvalidTokenError(error.reason, **seen)
 
 
-def verifies(key: VerificationKey, token: UnverifiedToken) -> bool:
+def verifies(key: VerificationKey, token: ParsedToken) -> bool:
     """Tell whether the token's signature is this key's.
 
-    PyJWT's algorithms verify. Its reading of the whole token is left out, since ``parse_token`` has taken it
-    apart already and is stricter. The key decides which algorithms it is used with and never the token
-    (RFC 8725 §3.1); that it is long enough was checked when it was loaded (RFC 7518 §3.2, §3.3).
+    The key decides which algorithms it is used with and never the token (RFC 8725 §3.1).
     """
-    name = token.header["alg"]
-    if name not in key.algorithms:
-        return False
     try:
-        return _ALGORITHMS[name].verify(token.signing_input, key.key, token.signature)
+        _VERIFIER.decode_complete(
+            token.text,
+            key=key.key,
+            # Never empty, or PyJWT would raise; never taken from the header, or an attacker would choose.
+            algorithms=key.algorithms,
+            options={
+                # Without it PyJWT only decodes.
+                "verify_signature": True,
+                # PyJWT's default is a warning (RFC 7518 §3.2, §3.3). Keys are checked when they are loaded, too.
+                "enforce_minimum_key_length": True,
+            },
+            # The payload is the token's own: ``b64`` and ``crit`` were refused before (RFC 7797).
+            detached_payload=None,
+        )
     except VERIFICATION_FAILURES:
         return False
+    return True

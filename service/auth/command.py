@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from typing import cast
 
 import click
 
+from service.auth.claim_checks import NO_PARTY
 from service.auth.development import sign
+from service.auth.keys import load_secret
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.limits.settings import LimitSettings
 
 
 @click.command("issue-jwt")
-@click.option("--sub", required=True, metavar="USER", help="Whom the token is for.")
+@click.option("--sub", required=True, metavar="USER", help="The user that the token is for.")
 @click.option("--tier", metavar="T", help="Sets the claim that RATE_LIMIT_TIER_CLAIM names.")
 @click.option("--scope", metavar="S", help="Sets 'scope'; default: JWT_REQUIRED_SCOPE, if there is one.")
 @click.option(
@@ -41,16 +44,24 @@ def issue_jwt(sub: str, tier: str | None, scope: str | None, expires_in: int) ->
             f"JWT_MAX_LIFETIME refuses more than {settings.jwt_max_lifetime} seconds.",
             param_hint="--expires-in",
         )
-    scope = scope or settings.jwt_required_scope
-    claims = {name: value for name, value in ((tier_claim, tier), ("scope", scope)) if value}
+    secret = load_secret(settings.jwt_secret[0].get_secret_value(), settings.jwt_secret_encoding).key
+    claims = {tier_claim: tier, "scope": scope or settings.jwt_required_scope, "azp": _choose_party(settings)}
+    if settings.jwt_user_claim != "sub":
+        claims[settings.jwt_user_claim] = sub
     click.echo(
         sign(
-            settings.jwt_secret[0].get_secret_value(),
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
+            cast("bytes", secret),
+            issuer=settings.secret_issuers[0],
+            audience=settings.jwt_audience[0],
             subject=sub,
             now=time.time(),
             lifetime=expires_in,
-            **claims,
+            **{name: value for name, value in claims.items() if value},
         )
     )
+
+
+def _choose_party(settings: AuthSettings) -> str | None:
+    """Return an ``azp`` that is accepted, where tokens without one are not."""
+    parties = settings.jwt_authorized_parties
+    return None if NO_PARTY in parties else next(iter(parties), None)

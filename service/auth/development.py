@@ -1,4 +1,7 @@
-"""Development JWTs: what an identity provider would sign, signed with a shared secret."""
+"""Sign development JWTs as an identity provider would, with a shared secret.
+
+Apart from the command that prints them, since the demo signs some too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import jwt
 
 
 def sign(
-    secret: str,
+    secret: str | bytes,
     *,
     issuer: str,
     audience: str,

@@ -1,74 +1,141 @@
-"""Whose tokens are accepted."""
+"""Settings of sign-in: whose tokens are accepted."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from service.auth.keys import public_key, secret_key
+from service.auth.keys import load_public_keys, load_secret
 from service.auth.providers import Provider, parse_provider
+from service.core.claims import is_user_editable
 from service.core.environment import EnvironmentModel
-from service.core.environment_types import CommaSeparated, Flag, comma_separated, parsed_by, scope, secure_url
+from service.core.environment_types import (
+    CommaSeparated,
+    Flag,
+    comma_separated,
+    parsed_by,
+    scope,
+    secure_base_url,
+    secure_url,
+)
 
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
 
 
 class AuthSettings(EnvironmentModel):
-    """JWT verification. At least one source of keys is required, and more than one must be meant."""
+    """JWT verification. More than one source of keys must be meant; without any, the issuer's own is found."""
 
     auth_provider: Annotated[Provider, BeforeValidator(parsed_by(parse_provider))] | None = None
+    jwt_secret_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - the name of an encoding
     jwt_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(comma_separated)] = ()
     jwt_public_key: str | None = None
     jwt_jwks_url: Annotated[str, AfterValidator(secure_url)] | None = None
     jwt_allow_multiple: Flag = False
-    jwt_issuer: str | None = None
-    jwt_audience: str | None = None
+    jwt_issuer: CommaSeparated = ()
+    jwt_audience: CommaSeparated = ()
     jwt_authorized_parties: CommaSeparated = ()
+    jwt_user_claim: Annotated[str, AfterValidator(str.strip)] = "sub"
     allow_anonymous_users: Flag = False
+    allow_machine_tokens: Flag = False
     jwt_single_use: Flag = False
     jwt_required_scope: Annotated[str, AfterValidator(scope)] | None = None
     jwt_max_lifetime: Annotated[int, Field(ge=1)] = 86_400
     jwt_leeway: Annotated[int, Field(ge=0, le=300)] = 10
 
+    @property
+    def preset_issuers(self) -> tuple[str, ...]:
+        """The issuers that the preset's key set vouches for; none without a preset."""
+        return _preset_issuers(self.auth_provider, self.jwt_issuer)
+
+    @property
+    def other_issuers(self) -> tuple[str, ...]:
+        """The issuers that ``JWT_ISSUER`` lists beside the preset's."""
+        return tuple(issuer for issuer in self.jwt_issuer if issuer not in self.preset_issuers)
+
+    @property
+    def key_set_issuers(self) -> tuple[str, ...]:
+        """The issuers that the key set at ``JWT_JWKS_URL`` (or the preset's) vouches for."""
+        return self.preset_issuers or self.other_issuers
+
+    @property
+    def public_key_issuers(self) -> tuple[str, ...]:
+        """The issuers that ``JWT_PUBLIC_KEY`` vouches for."""
+        return self.other_issuers or self.preset_issuers
+
+    @property
+    def secret_issuers(self) -> tuple[str, ...]:
+        """The issuers that ``JWT_SECRET`` vouches for; some presets' secret is the provider's own."""
+        is_providers = self.auth_provider and self.auth_provider.shares_secret
+        return self.preset_issuers if is_providers else self.public_key_issuers
+
+    @property
+    def discovered_issuers(self) -> tuple[str, ...]:
+        """The issuers without a source of keys, whose key sets are found by discovery."""
+        has_configured_keys = bool(self.jwt_secret or self.jwt_public_key)
+        is_covered = has_configured_keys or (self.jwt_jwks_url and not self.auth_provider)
+        return () if is_covered else self.other_issuers
+
+    def user_namespace(self, issuer: str | None = None) -> str:
+        """Return the issuer under which a user is counted and named, given ``iss`` of the user's tokens.
+
+        Raises:
+            ValueError: there are several issuers and none is given.
+        """
+        has_one_namespace = self.auth_provider is not None and self.auth_provider.one_namespace
+        is_presets = issuer in self.preset_issuers if issuer else not self.other_issuers
+        if has_one_namespace and is_presets:
+            return self.preset_issuers[0]
+        if issuer is None and len(self.jwt_issuer) > 1:
+            raise ValueError(
+                f"JWT_ISSUER lists several issuers, each with its own users; name one: {', '.join(self.jwt_issuer)}"
+            )
+        return issuer or self.jwt_issuer[0]
+
+    def auth_warnings(self) -> tuple[str, ...]:
+        """List what the admin should look at, though tokens can be verified."""
+        warnings = []
+        if is_user_editable(self.jwt_user_claim):
+            warnings.append(
+                f"JWT_USER_CLAIM: users may be able to write {self.jwt_user_claim} themselves, and so to take "
+                "another user's name and limits"
+            )
+        return tuple(warnings)
+
     @field_validator("jwt_secret")
     @classmethod
-    def _secrets_are_long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for secret in value:
-            secret_key(secret.get_secret_value())
+    def _secrets_are_long_enough(
+        cls, value: tuple[SecretStr, ...], info: ValidationInfo
+    ) -> tuple[SecretStr, ...]:
+        if "jwt_secret_encoding" in info.data:
+            for secret in value:
+                load_secret(secret.get_secret_value(), info.data["jwt_secret_encoding"])
         return value
 
     @field_validator("jwt_public_key")
     @classmethod
-    def _public_key_is_strong_enough(cls, value: str | None) -> str | None:
+    def _public_keys_are_strong_enough(cls, value: str | None) -> str | None:
         if value is not None:
-            public_key(value)
+            load_public_keys(value)
         return value
 
     @field_validator("jwt_jwks_url")
     @classmethod
-    def _some_source_of_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
-        provider = info.data.get("auth_provider")
-        value = value or (provider.jwks_url if provider else None)
-        others = ("auth_provider", "jwt_secret", "jwt_public_key")
-        if value is None and all(field in info.data and not info.data[field] for field in others):
-            raise ValueError(
-                "no source of keys is set; set one of AUTH_PROVIDER, JWT_JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET"
-            )
-        return value
+    def _preset_knows_the_key_set(cls, value: str | None, info: ValidationInfo) -> str | None:
+        provider: Provider | None = info.data.get("auth_provider")
+        return value or (provider.jwks_url if provider else None)
 
     @field_validator("jwt_allow_multiple")
     @classmethod
     def _one_source_of_keys(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's call
         if not {"auth_provider", *_SOURCES} <= info.data.keys():
             return value
-        provider = info.data["auth_provider"]
+        provider: Provider | None = info.data["auth_provider"]
         given = [name for field, name in _SOURCES.items() if info.data[field]]
-        supabase_legacy = (
-            provider and provider.name == "supabase" and set(given) == {"JWT_SECRET", "JWT_JWKS_URL"}
-        )
-        if len(given) > 1 and not value and not supabase_legacy:
+        own_secret = provider and provider.shares_secret and set(given) == {"JWT_SECRET", "JWT_JWKS_URL"}
+        if len(given) > 1 and not value and not own_secret:
             raise ValueError(
                 f"{' and '.join(given)} are both sources of keys, and tokens of either would be let in; "
                 "unset one, or set JWT_ALLOW_MULTIPLE=1 if that is meant"
@@ -77,18 +144,56 @@ class AuthSettings(EnvironmentModel):
 
     @field_validator("jwt_issuer")
     @classmethod
-    def _issuer_is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        provider = info.data.get("auth_provider")
-        if value or provider or "auth_provider" not in info.data:
-            return value or (provider.issuer if provider else None)
-        raise ValueError("is required: the exact 'iss' of your tokens (an AUTH_PROVIDER would know it)")
+    def _issuers_are_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "auth_provider" not in info.data:
+            return value
+        provider: Provider | None = info.data["auth_provider"]
+        if not value and provider is None:
+            raise ValueError(
+                "is required: the exact 'iss' of your tokens (an AUTH_PROVIDER would know it); with no other source "
+                "of keys (JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_SECRET) its key set is found by OpenID discovery"
+            )
+        issuers = tuple(dict.fromkeys(value or (provider.issuers if provider else ())))
+        if set(_SOURCES) <= info.data.keys():
+            has_keys = bool(info.data["jwt_secret"] or info.data["jwt_public_key"])
+            if not has_keys and (provider or not info.data["jwt_jwks_url"]):
+                preset = _preset_issuers(provider, issuers)
+                _check_discoverable([issuer for issuer in issuers if issuer not in preset])
+        return issuers
 
     @field_validator("jwt_audience")
     @classmethod
-    def _audience_is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        provider: Provider | None = info.data.get("auth_provider")
+    def _audience_is_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if value or "auth_provider" not in info.data:
             return value
-        if provider and not provider.audience_required:
-            return provider.audience
+        provider: Provider | None = info.data["auth_provider"]
+        issuers = info.data.get("jwt_issuer", ())
+        covers_all = set(issuers) <= set(_preset_issuers(provider, issuers))
+        if provider and not provider.audience_required and covers_all:
+            return provider.audiences
         raise ValueError("is required: the exact 'aud' that your tokens carry for this service")
+
+    @field_validator("jwt_user_claim")
+    @classmethod
+    def _user_claim_is_a_name(cls, value: str) -> str:
+        if not value:
+            raise ValueError("must be the name of a claim, such as sub or uid")
+        return value
+
+
+def _preset_issuers(provider: Provider | None, issuers: tuple[str, ...]) -> tuple[str, ...]:
+    if provider is None:
+        return ()
+    return tuple(issuer for issuer in issuers if issuer in provider.issuers) or issuers
+
+
+def _check_discoverable(issuers: Sequence[str]) -> None:
+    """Require a URL of each issuer whose key set has to be found by discovery."""
+    for issuer in issuers:
+        try:
+            secure_base_url(issuer)
+        except ValueError as error:
+            raise ValueError(
+                f"no source of keys is set, and none can be found by OpenID discovery, since an issuer {error}; "
+                "set one of AUTH_PROVIDER, JWT_JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET"
+            ) from None

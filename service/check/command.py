@@ -8,15 +8,17 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import click
 
-from service.app import key_set_of
+from service.auth.factory import build as build_authenticator
+from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
-from service.check.finding import Finding, run
+from service.auth.token_check import check_token
+from service.check.finding import Finding, problem, run
 from service.check.host import check_proxies, check_workers, find_host
-from service.check.parts import check_key_set, check_storage, check_variables
+from service.check.parts import check_key_sets, check_storage, check_variables
 from service.check.vendor import check_vendor
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
 from service.http.settings import HttpSettings
@@ -32,14 +34,20 @@ Check = Callable[[], list[Finding]]
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
-def check(*, as_json: bool) -> None:
+@click.option(
+    "--token",
+    type=click.File("r"),
+    metavar="FILE",
+    help="Check one user's JWT (- reads standard input) as the service would, and nothing else.",
+)
+def check(*, as_json: bool, token: TextIO | None) -> None:
     """Say whether this environment is fit to serve, and how to fix what is not.
 
     Reads the variables, asks the vendor whether the key and the models are good (which costs nothing),
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.
     """
-    findings = run(checks(os.environ))
+    findings = check_one_token(token.read(), os.environ) if token else run(checks(os.environ))
     ok = all(finding.ok for finding in findings)
     if as_json:
         click.echo(json.dumps({"ok": ok, "findings": [finding.members for finding in findings]}, indent=2))
@@ -66,7 +74,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
             network, vendor=vendor, models=policy.allowed_models, clock=time.time
         )
     if auth:
-        planned["JWKS"] = lambda: [check_key_set(key_set_of(auth, network))]
+        planned["JWKS"] = lambda: check_key_sets(build_key_sets(auth, network))
     if store:
         planned["limit storage"] = lambda: [check_storage(store)]
     if http:
@@ -74,6 +82,21 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     if store and server:
         planned["workers"] = lambda: [_workers(store, server)]
     return planned
+
+
+def check_one_token(text: str, environ: Mapping[str, str]) -> list[Finding]:
+    """Take one user's token through every check of the service. No finding holds the token."""
+    try:
+        settings = AuthSettings.from_environ(environ)
+    except ConfigurationError as error:
+        return [problem(found.variable, "cannot be used", found.message) for found in error.problems]
+    vendor = _group(VendorSettings, environ)
+    network = vendor.network if vendor else Network()
+    authenticator = build_authenticator(settings, network=network, pseudonym_key=b"unused", single_use=None)
+    return [
+        Finding(result.name, result.passed, f"{result.found} (expected: {result.expected})", result.reason)
+        for result in check_token(text, authenticator, now=time.time())
+    ]
 
 
 def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:

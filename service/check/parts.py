@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from time import perf_counter
 
@@ -30,19 +30,22 @@ def check_variables(
     return findings or [ok("variables", "all valid")]
 
 
-def check_key_set(key_set: JwksKeys | None) -> Finding:
-    """Fetch the identity provider's keys."""
-    if key_set is None:
-        return ok("JWKS", "none is configured; tokens are verified with the configured keys")
+def check_key_sets(key_sets: Sequence[JwksKeys]) -> list[Finding]:
+    """Fetch the identity providers' keys."""
+    if not key_sets:
+        return [ok("JWKS", "none is configured; tokens are verified with the configured keys")]
+    return [_check_key_set(key_set) for key_set in key_sets]
+
+
+def _check_key_set(key_set: JwksKeys) -> Finding:
     state = key_set.load()
     if not state.loaded:
         return problem(
             "JWKS",
             f"{state.url}: {state.error or 'no answer'}",
-            "see that JWT_JWKS_URL or AUTH_PROVIDER is right and that this host may connect to it",
+            "see that JWT_JWKS_URL, AUTH_PROVIDER or else JWT_ISSUER is right, and that this host may connect to it",
         )
-    keys = ", ".join(f"{key_id or 'unnamed'} ({'/'.join(algorithms)})" for key_id, algorithms in state.keys)
-    return ok("JWKS", f"{state.url} holds {keys}")
+    return ok("JWKS", f"{state.url} holds {', '.join(key_set.describe_keys())}")
 
 
 _WRITE = Script("check", "return redis.call('SET', KEYS[1], '1', 'PX', 1000)")

@@ -17,6 +17,7 @@
     ├── RequestTimeoutError        408
     ├── RequestTooLargeError       413
     ├── UnsupportedMediaTypeError  415
+    ├── RequestHeaderFieldsTooLargeError  431  the access token is over 16 KB
     ├── RateLimitedError           429
     ├── UpstreamError              502  the vendor answered something unusable
     │   └── RejectedCredentialsError     502  the vendor refused our key
@@ -237,6 +238,14 @@ class UnsupportedMediaTypeError(ServiceError):
     code = "unsupported_media_type"
 
 
+class RequestHeaderFieldsTooLargeError(ServiceError):
+    """The access token is longer than 16,384 characters (RFC 6585 §5)."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "request_header_fields_too_large"
+
+
 class RateLimitedError(ServiceError):
     """A limit is used up: ``limit`` says whose, ``user``, ``address`` or ``global``.
 
@@ -314,7 +323,7 @@ class StorageBusyError(RateLimitStorageUnavailableError):
 
 
 class IdentityProviderUnavailableError(UnavailableError):
-    """No key set could be had yet, so nobody can be told apart from anybody."""
+    """No JWKS has been fetched yet, so no token can be verified."""
 
     code = "identity_provider_unavailable"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
@@ -12,9 +13,10 @@ from pydantic_core import from_json
 def parse_object(data: bytes, *, unique_members: bool = True) -> dict[str, Any]:
     """Read one JSON object in UTF-8.
 
-    ``NaN`` and ``Infinity`` (RFC 8259 §6) and encodings other than UTF-8 (RFC 8725 §2.6, §3.7), which ``json.loads``
-    takes, are refused. So are duplicate members (RFC 7515 §4, RFC 7519 §4), unless ``unique_members`` is false: then
-    the last one counts, and the faster parser reads, which refuses lone surrogates and more than 200 levels, too.
+    ``NaN`` and ``Infinity``, spelled ``1e999`` too (RFC 8259 §6), and encodings other than UTF-8 (RFC 8725 §2.6, §3.7),
+    which ``json.loads`` takes, are refused. So are duplicate members (RFC 7515 §4, RFC 7519 §4), unless
+    ``unique_members`` is false: then the last one counts, and the faster parser reads, which refuses lone surrogates
+    and more than 200 levels, too.
 
     Raises:
         ValueError: saying what is wrong, as the end of a sentence that names the document.
@@ -61,6 +63,15 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("holds NaN or Infinity")
 
 
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("holds a number beyond what a double can hold, which reads as Infinity")
+    return number
+
+
 # json.loads and json.dumps would make one for every document, at half the cost of reading it.
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_constant=_refuse_constant, parse_float=_parse_finite
+)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))

@@ -24,8 +24,8 @@ def demo_routes(settings: Settings) -> Blueprint:
     def demo() -> Response:
         jwt = sign(
             settings.auth.jwt_secret[0].get_secret_value(),
-            issuer=settings.auth.jwt_issuer or "",
-            audience=settings.auth.jwt_audience or "",
+            issuer=settings.auth.jwt_issuer[0],
+            audience=settings.auth.jwt_audience[0],
             # One's own at every load: who tries out the rate limit locks out nobody else.
             subject=f"demo-{secrets.token_hex(3)}",
             now=time.time(),

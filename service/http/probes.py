@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -28,10 +28,10 @@ from service.observe.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the probes look at; ``key_set`` is the identity provider's, where there is one."""
+    """What the probes look at; ``key_sets`` are the identity providers', where there are any."""
 
     limits: RateLimits
-    key_set: JwksKeys | None
+    key_sets: Sequence[JwksKeys]
     metrics: Metrics
 
 
@@ -50,7 +50,7 @@ def probe_routes(
     def readyz() -> Response:
         """Secrets can be minted, as far as that can be told without minting one."""
         storage = watched.limits.probe()
-        keys = "ok" if watched.key_set is None or has_keys(watched.key_set) else "unavailable"
+        keys = "ok" if not watched.key_sets or any(map(has_keys, watched.key_sets)) else "unavailable"
         status = "unavailable" if "unavailable" in {storage, keys} else storage
         code = HTTPStatus.SERVICE_UNAVAILABLE if status == "unavailable" else HTTPStatus.OK
         return json_response({"status": status, "limit_storage": storage, "key_set": keys}, code)

@@ -41,6 +41,7 @@ def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
     if name is None:
         return
     click.echo()
+    _print_table([("in the log", name)])
     if storage.is_memory:
         if reset:
             raise click.ClickException(_PRIVATE_MEMORY)
@@ -58,7 +59,11 @@ def _pseudonym(user: str, issuer: str | None) -> str:
     if not user.strip():
         raise click.BadParameter("must not be blank.", param_hint="--user")
     settings = Settings.from_environ(os.environ)
-    return pseudonym(settings.pseudonym_key, issuer or settings.auth.jwt_issuer or "", user)
+    try:
+        namespace = settings.auth.user_namespace(issuer)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--issuer") from None
+    return pseudonym(settings.pseudonym_key, namespace, user)
 
 
 def _read_settings() -> tuple[LimitSettings, StoreSettings]:

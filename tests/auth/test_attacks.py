@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.auth.key_set import KeySet, parse_key_set
-from service.auth.keys import CombinedKeys, KeySource, StaticKeys, VerificationKey, secret_key
-from tests.support.authentication import SECRET, Door, claims, door
+from service.auth.keys import KeySource, StaticKeys, VerificationKey, load_secret
+from tests.support.authentication import SECRET, SignIn, claims, sign_in
 from tests.support.identity_provider import KINDS, Signer, base64url, private_key, sign_hs256
 
 ALGORITHMS = ["HS256", *KINDS]
@@ -34,10 +34,10 @@ def good_token(algorithm: str) -> str:
     return Signer(algorithm).sign(claims())
 
 
-def door_for(algorithm: str) -> Door:
+def sign_in_for(algorithm: str) -> SignIn:
     """Open to just this algorithm's key."""
-    key = secret_key(SECRET) if algorithm == "HS256" else Signer(algorithm).verification_key
-    return door(StaticKeys((key,)))
+    key = load_secret(SECRET) if algorithm == "HS256" else Signer(algorithm).verification_key
+    return sign_in(StaticKeys((key,)))
 
 
 class PublishedKeys:
@@ -47,7 +47,7 @@ class PublishedKeys:
         self.key_set: KeySet = parse_key_set(json.dumps({"keys": keys}).encode(), tuple(KINDS))
 
     def candidates(self, header: Any) -> Any:
-        return self.key_set.candidates(header)
+        return [*self.key_set.named(header), *self.key_set.unnamed(header)]
 
 
 def flip_first(text: str) -> str:
@@ -93,13 +93,13 @@ MUTATIONS: dict[str, Callable[[str, str, str], str]] = {
 def test_a_mutated_token_is_refused(algorithm: str, mutation: str) -> None:
     """Project Wycheproof's list, for each algorithm."""
     header, payload, signature = good_token(algorithm).split(".")
-    door_for(algorithm).refuses(MUTATIONS[mutation](header, payload, signature))
+    sign_in_for(algorithm).rejects(MUTATIONS[mutation](header, payload, signature))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_unmutated_token_is_admitted(algorithm: str) -> None:
     """Or the table above would prove nothing."""
-    door_for(algorithm).admits(good_token(algorithm))
+    sign_in_for(algorithm).accepts(good_token(algorithm))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -110,9 +110,9 @@ def test_a_second_encoding_of_the_same_signature_is_refused(algorithm: str) -> N
     unused_bits = {2: 4, 3: 2}.get(len(token.rpartition(".")[2]) % 4)
     if unused_bits:
         other = alphabet[alphabet.index(token[-1]) + 1]
-        door_for(algorithm).refuses(token[:-1] + other)
+        sign_in_for(algorithm).rejects(token[:-1] + other)
     else:
-        assert algorithm == "ES384", "only a signature of 96 bytes leaves no bit unused"
+        assert algorithm in {"ES384", "ES512"}, "only signatures of 96 and 132 bytes leave no bit unused"
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", " none", "null"])
@@ -123,7 +123,7 @@ def test_alg_none_is_refused_in_every_spelling(name: str) -> None:
             f"{base64url(json.dumps({'alg': name}).encode())}.{base64url(json.dumps(claims()).encode())}"
         )
         for signature in ("", "AA"):
-            door_for(algorithm).refuses(f"{unsigned}.{signature}")
+            sign_in_for(algorithm).rejects(f"{unsigned}.{signature}")
 
 
 @pytest.mark.parametrize("name", [None, True, 0, ["RS256"], {"RS256": 1}])
@@ -131,7 +131,7 @@ def test_alg_of_another_type_is_refused(name: Any) -> None:
     """A header is whatever its sender wrote."""
     header = json.dumps({"alg": name} if name is not None else {}).encode()
     for algorithm in KINDS:
-        door_for(algorithm).refuses(Signer(algorithm).sign_parts(header, claims()))
+        sign_in_for(algorithm).rejects(Signer(algorithm).sign_parts(header, claims()))
 
 
 @pytest.mark.parametrize("algorithm", KINDS)
@@ -145,29 +145,33 @@ def test_a_public_key_is_no_hmac_secret(algorithm: str) -> None:
     spellings += [public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)]
     for keys in (StaticKeys((Signer(algorithm).verification_key,)), PublishedKeys(Signer(algorithm).jwk())):
         for secret in spellings:
-            door(keys).refuses(sign_hs256(claims(), secret, kid="key-1"))
+            sign_in(keys).rejects(sign_hs256(claims(), secret, kid="key-1"))
 
 
 def test_a_published_shared_secret_verifies_nothing() -> None:
     """CVE-2022-29217's kin: an ``oct`` entry in a key set would be a secret that everybody knows."""
     published = base64url(SECRET.encode())
     keys = PublishedKeys(Signer().jwk(), {"kty": "oct", "k": published, "kid": "shared", "alg": "HS256"})
-    door(keys).refuses(sign_hs256(claims(), SECRET, kid="shared"))
-    door(keys).admits(Signer().sign(claims()))
+    sign_in(keys).rejects(sign_hs256(claims(), SECRET, kid="shared"))
+    sign_in(keys).accepts(Signer().sign(claims()))
 
 
-NAMED = (*ALGORITHMS, "HS384", "HS512", "RS384", "RS512", "PS512", "ES512", "ES256K", "Ed25519")
+NAMED = (*ALGORITHMS, "HS384", "HS512", "ES521", "ES256K", "Ed448")
+
+
+EDDSA = {"EdDSA", "Ed25519"}
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "claimed"), [(key, name) for key in KINDS for name in NAMED if name != key]
+    ("algorithm", "claimed"),
+    [(key, name) for key in KINDS for name in NAMED if name != key and {key, name} != EDDSA],
 )
 def test_a_key_verifies_only_what_it_is_for(algorithm: str, claimed: str) -> None:
     """Wycheproof's WrongPrimitive: the header names another algorithm than the one that signed."""
     header = {"alg": claimed, "kid": "key-1", "typ": "JWT"}
     forged = Signer(algorithm).sign_parts(header, claims())
-    door_for(algorithm).refuses(forged)
-    door(PublishedKeys(Signer(algorithm).jwk())).refuses(forged)
+    sign_in_for(algorithm).rejects(forged)
+    sign_in(PublishedKeys(Signer(algorithm).jwk())).rejects(forged)
 
 
 def test_a_careless_source_of_keys_cannot_widen_a_keys_algorithms() -> None:
@@ -177,15 +181,15 @@ def test_a_careless_source_of_keys_cannot_widen_a_keys_algorithms() -> None:
         def candidates(self, _header: Any) -> list[VerificationKey]:
             return [VerificationKey(private_key("RSA").public_key(), ("RS256",))]
 
-    door(Careless()).admits(good_token("RS256"))
-    assert door(Careless()).cause(good_token("PS256")) == "bad_signature"
+    sign_in(Careless()).accepts(good_token("RS256"))
+    assert sign_in(Careless()).cause(good_token("PS256")) == "bad_signature"
 
 
 def test_a_jwk_is_bound_to_the_algorithm_it_names() -> None:
     """RFC 8725 §3.1: one key, one algorithm; an RS256 key of the set does not verify PS256."""
     rs256_only = PublishedKeys(Signer("RS256").jwk())
-    door(rs256_only).admits(Signer("RS256").sign(claims()))
-    door(rs256_only).refuses(Signer("PS256").sign(claims()))
+    sign_in(rs256_only).accepts(Signer("RS256").sign(claims()))
+    sign_in(rs256_only).rejects(Signer("PS256").sign(claims()))
 
 
 def test_keys_that_the_token_brings_along_are_ignored() -> None:
@@ -200,7 +204,7 @@ def test_keys_that_the_token_brings_along_are_ignored() -> None:
     ]
     for keys in (StaticKeys((Signer("RS256").verification_key,)), PublishedKeys(Signer("RS256").jwk())):
         for header in brought:
-            assert door(keys).cause(eve.sign(claims(), **header)) == "bad_signature"
+            assert sign_in(keys).cause(eve.sign(claims(), **header)) == "bad_signature"
 
 
 @pytest.mark.parametrize(
@@ -222,16 +226,16 @@ def test_keys_that_the_token_brings_along_are_ignored() -> None:
 def test_a_key_id_is_only_compared(key_id: str) -> None:
     """RFC 8725 §3.10: paths, SQL and URLs in ``kid`` find nothing, an HMAC with an empty file's key included."""
     keys = PublishedKeys(Signer().jwk())
-    assert door(keys).cause(Signer().sign(claims(), kid=key_id)) == "unknown_key"
+    assert sign_in(keys).cause(Signer().sign(claims(), kid=key_id)) == "unknown_key"
     for secret in (b"", b"\x00"):
-        door(keys).refuses(sign_hs256(claims(), secret, kid=key_id))
+        sign_in(keys).rejects(sign_hs256(claims(), secret, kid=key_id))
 
 
 @pytest.mark.parametrize("key_id", [1, True, None, ["key-1"], {"key-1": 1}, "k" * 257])
 def test_a_key_id_of_another_type_is_refused(key_id: Any) -> None:
     """``kid`` is a string (RFC 7515 §4.1.4)."""
     header = {"alg": "RS256", "typ": "JWT", "kid": key_id}
-    assert door(PublishedKeys(Signer().jwk())).cause(Signer().sign_parts(header, claims())) == "malformed"
+    assert sign_in(PublishedKeys(Signer().jwk())).cause(Signer().sign_parts(header, claims())) == "malformed"
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384"])
@@ -245,7 +249,7 @@ def test_psychic_signatures_are_refused(algorithm: str) -> None:
     header, payload, _ = good_token(algorithm).split(".")
     for r, s in [(0, 0), (0, 1), (1, 0), (1, 1), (order, order), (order, 1), (2 ** (8 * size) - 1, 1)]:
         signature = r.to_bytes(size, "big") + s.to_bytes(size, "big")
-        assert door_for(algorithm).cause(f"{header}.{payload}.{base64url(signature)}") == "bad_signature"
+        assert sign_in_for(algorithm).cause(f"{header}.{payload}.{base64url(signature)}") == "bad_signature"
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384"])
@@ -261,9 +265,9 @@ def test_ecdsa_signatures_have_one_form(algorithm: str) -> None:
         der,
         *(n(r) + n(s) for n in [lambda x, w=w: x.to_bytes(w, "big") for w in (size + 1, size + 16)]),
     ):
-        door_for(algorithm).refuses(f"{header}.{payload}.{base64url(signature)}")
+        sign_in_for(algorithm).rejects(f"{header}.{payload}.{base64url(signature)}")
     right = r.to_bytes(size, "big") + s.to_bytes(size, "big")
-    door_for(algorithm).admits(f"{header}.{payload}.{base64url(right)}")
+    sign_in_for(algorithm).accepts(f"{header}.{payload}.{base64url(right)}")
 
 
 def test_rsa_signatures_have_one_padding() -> None:
@@ -277,16 +281,16 @@ def test_rsa_signatures_have_one_padding() -> None:
         private.sign(signed, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()),
     ]
     right = private.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-    door_for("RS256").admits(f"{header}.{payload}.{base64url(right)}")
+    sign_in_for("RS256").accepts(f"{header}.{payload}.{base64url(right)}")
     for signature in others:
-        assert door_for("RS256").cause(f"{header}.{payload}.{base64url(signature)}") == "bad_signature"
+        assert sign_in_for("RS256").cause(f"{header}.{payload}.{base64url(signature)}") == "bad_signature"
 
 
 def test_an_eddsa_signature_with_a_small_order_point_is_refused() -> None:
     """A = R = the neutral element verifies any message for verifiers that do not check."""
     header, payload, _ = good_token("EdDSA").split(".")
     neutral = (1).to_bytes(32, "little") + (0).to_bytes(32, "little")
-    assert door_for("EdDSA").cause(f"{header}.{payload}.{base64url(neutral)}") == "bad_signature"
+    assert sign_in_for("EdDSA").cause(f"{header}.{payload}.{base64url(neutral)}") == "bad_signature"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +309,7 @@ def test_an_eddsa_signature_with_a_small_order_point_is_refused() -> None:
 def test_critical_extensions_are_refused(extension: dict[str, Any]) -> None:
     """RFC 7515 §4.1.11 and CVE-2025-59420: what must be understood and is not; RFC 7797's ``b64`` among it."""
     header = {"alg": "RS256", "typ": "JWT", **extension}
-    assert door_for("RS256").cause(Signer().sign_parts(header, claims())) == "critical_extension"
+    assert sign_in_for("RS256").cause(Signer().sign_parts(header, claims())) == "critical_extension"
 
 
 def test_an_unencoded_payload_is_refused() -> None:
@@ -314,7 +318,7 @@ def test_an_unencoded_payload_is_refused() -> None:
     payload = json.dumps(claims())
     for body in (payload, base64url(payload.encode()), ""):
         signature = hmac.digest(SECRET.encode(), f"{header}.{payload}".encode(), hashlib.sha256)
-        door().refuses(f"{header}.{body}.{base64url(signature)}")
+        sign_in().rejects(f"{header}.{body}.{base64url(signature)}")
 
 
 @pytest.mark.parametrize(
@@ -329,35 +333,35 @@ def test_an_unencoded_payload_is_refused() -> None:
 )
 def test_duplicate_members_are_refused(payload: bytes) -> None:
     """RFC 7519 §4: two readers of one token must not see two users; escaped spellings count."""
-    assert door().cause(sign_hs256(payload, SECRET)) == "malformed"
+    assert sign_in().cause(sign_hs256(payload, SECRET)) == "malformed"
 
 
 def test_a_duplicate_alg_is_refused() -> None:
     """The header is read before anything is verified, so it too has one reading."""
     header = b'{"alg":"none","alg":"RS256","typ":"JWT"}'
-    assert door_for("RS256").cause(Signer().sign_parts(header, claims())) == "malformed"
+    assert sign_in_for("RS256").cause(Signer().sign_parts(header, claims())) == "malformed"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
 def test_only_utf_8_is_read(encoding: str) -> None:
     """RFC 8725 §2.6 and §3.7; ``json.loads`` would guess the encoding of bytes."""
     payload = json.dumps(claims()).encode(encoding)
-    assert door().cause(sign_hs256(payload, SECRET)) == "malformed"
+    assert sign_in().cause(sign_hs256(payload, SECRET)) == "malformed"
     header = json.dumps({"alg": "RS256"}).encode(encoding)
-    door_for("RS256").refuses(Signer().sign_parts(header, claims()))
+    sign_in_for("RS256").rejects(Signer().sign_parts(header, claims()))
 
 
 @pytest.mark.parametrize("part", [b"[" * 5000, b'{"a":' * 900, b"{" + b'"' * 3000])
 def test_deep_nesting_ends_in_a_refusal(part: bytes) -> None:
     """CVE-2025-53864 (Nimbus): a token nobody verified must not exhaust the stack."""
-    assert door().cause(sign_hs256(part, SECRET)) == "malformed"
-    door_for("RS256").refuses(Signer().sign_parts(part, claims()))
+    assert sign_in().cause(sign_hs256(part, SECRET)) == "malformed"
+    sign_in_for("RS256").rejects(Signer().sign_parts(part, claims()))
 
 
 def test_a_jwt_inside_a_jwt_is_refused() -> None:
     """RFC 8725 §3.3 asks to validate every layer; we take one."""
     inner = sign_hs256(claims(), SECRET)
-    assert door().cause(sign_hs256(inner.encode(), SECRET, cty="JWT")) == "malformed"
+    assert sign_in().cause(sign_hs256(inner.encode(), SECRET, cty="JWT")) == "malformed"
 
 
 def test_a_compressed_payload_is_refused() -> None:
@@ -365,7 +369,7 @@ def test_a_compressed_payload_is_refused() -> None:
     import zlib  # noqa: PLC0415 - only this attack compresses
 
     assert (
-        door().cause(sign_hs256(zlib.compress(json.dumps(claims()).encode()), SECRET, zip="DEF"))
+        sign_in().cause(sign_hs256(zlib.compress(json.dumps(claims()).encode()), SECRET, zip="DEF"))
         == "malformed"
     )
 
@@ -392,24 +396,24 @@ def test_a_key_is_not_paired_with_an_algorithm_of_another_kind(algorithm: str) -
 
 def test_a_token_of_another_service_is_refused() -> None:
     """RFC 8725 §2.7 and §2.8: cross-service and cross-JWT confusion meet ``aud``, ``iss`` and ``typ``."""
-    assert door().cause(sign_hs256(claims(aud="billing"), SECRET)) == "wrong_audience"
-    assert door().cause(sign_hs256(claims(iss="https://issuer.test/other"), SECRET)) == "wrong_issuer"
-    assert door().cause(sign_hs256(claims(), SECRET, typ="secevent+jwt")) == "wrong_type"
+    assert sign_in().cause(sign_hs256(claims(aud="billing"), SECRET)) == "wrong_audience"
+    assert sign_in().cause(sign_hs256(claims(iss="https://issuer.test/other"), SECRET)) == "wrong_issuer"
+    assert sign_in().cause(sign_hs256(claims(), SECRET, typ="secevent+jwt")) == "wrong_type"
 
 
 def test_a_partial_match_of_the_issuer_is_no_match() -> None:
     """CVE-2024-53861: PyJWT 2.10.0 compared ``iss`` by containment."""
     for issuer in ("https://issuer.test", "h", "", "https://issuer.test/ "):
-        assert door().cause(sign_hs256(claims(iss=issuer), SECRET)) == "wrong_issuer"
+        assert sign_in().cause(sign_hs256(claims(iss=issuer), SECRET)) == "wrong_issuer"
 
 
 def test_every_source_of_keys_holds_to_its_own_algorithms() -> None:
     """With several sources at once, none lends its key to another's algorithm."""
     signer = Signer("RS256")
-    sources: tuple[KeySource, ...] = (StaticKeys((secret_key(SECRET),)), PublishedKeys(signer.jwk()))
-    both = door(CombinedKeys(sources))
-    both.admits(signer.sign(claims()))
-    both.admits(sign_hs256(claims(), SECRET, kid="key-1"))
+    sources: tuple[KeySource, ...] = (StaticKeys((load_secret(SECRET),)), PublishedKeys(signer.jwk()))
+    both = sign_in(*sources)
+    both.accepts(signer.sign(claims()))
+    both.accepts(sign_hs256(claims(), SECRET, kid="key-1"))
     pem = signer.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    both.refuses(sign_hs256(claims(), pem, kid="key-1"))
-    both.refuses(jwt.encode(claims(), "eve-" * 8, algorithm="HS256", headers={"kid": "key-1"}))
+    both.rejects(sign_hs256(claims(), pem, kid="key-1"))
+    both.rejects(jwt.encode(claims(), "eve-" * 8, algorithm="HS256", headers={"kid": "key-1"}))

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.auth.key_set import parse_key_set
-from service.auth.keys import CombinedKeys, StaticKeys, secret_key
+from service.auth.keys import StaticKeys, load_secret
 from service.auth.providers import Provider, parse_provider
 from service.core.errors import InvalidTokenError, MissingTokenError
-from tests.support.authentication import SECRET, claims, door
+from tests.support.authentication import SECRET, claims, sign_in
 from tests.support.identity_provider import KINDS, Signer, base64url, sign_hs256
 
 EXAMPLES = 4_200 if "CI" in os.environ else 250
@@ -39,10 +39,10 @@ class Published:
     )
 
     def candidates(self, header: Any) -> Any:
-        return self.key_set.candidates(header)
+        return [*self.key_set.named(header), *self.key_set.unnamed(header)]
 
 
-DOOR = door(CombinedKeys((StaticKeys((secret_key(SECRET),)), Published())))
+SIGN_IN = sign_in(StaticKeys((load_secret(SECRET),)), Published())
 GOOD = [sign_hs256(claims(), SECRET), *(Signer(name, key_id=name).sign(claims()) for name in KINDS)]
 
 json_values = st.recursive(
@@ -64,14 +64,14 @@ algorithms = st.sampled_from(["HS256", *KINDS])
 def refused(authorization: str) -> None:
     """Expect a 401, and a reason for the log that is fit for it."""
     with pytest.raises((InvalidTokenError, MissingTokenError)) as error:
-        DOOR.authenticator.authenticate(authorization)
+        SIGN_IN.authenticator.authenticate(authorization)
     assert all(len(str(value)) <= 400 for value in getattr(error.value, "seen", {}).values())
 
 
 def test_the_tokens_that_are_mutated_are_good() -> None:
     """Or their mutations would prove nothing."""
     for token in GOOD:
-        DOOR.admits(token)
+        SIGN_IN.accepts(token)
 
 
 @fuzz
@@ -128,10 +128,40 @@ def test_a_rightly_signed_token_with_any_claims(required: str, value: Any, membe
 
 PRESETS = [
     parse_provider(text)
-    for text in ("auth0:a.example", "firebase:f", "cognito:r/p/c", "supabase:s", "clerk:c.example")
+    for text in (
+        "auth0:a.example",
+        "firebase:f",
+        "cognito:r/p/c",
+        "supabase:s",
+        "clerk:c.example",
+        "okta:o.example/default",
+        "entra:8eaef023-2b34-4da1-9baa-8bc8c9d6a490",
+        "google:g",
+        "apple:a",
+        "keycloak:k.example/r",
+    )
 ]
 provider_claims = st.sampled_from(
-    ["token_use", "client_id", "firebase", "role", "is_anonymous", "sts", "azp", "aud"]
+    [
+        "token_use",
+        "client_id",
+        "firebase",
+        "role",
+        "is_anonymous",
+        "sts",
+        "azp",
+        "aud",
+        "sid",
+        "gty",
+        "username",
+        "idtyp",
+        "oid",
+        "email",
+        "typ",
+        "preferred_username",
+        "cid",
+        "uid",
+    ]
 )
 
 
@@ -139,10 +169,10 @@ provider_claims = st.sampled_from(
 @given(st.sampled_from(PRESETS), st.dictionaries(provider_claims, json_values, min_size=1))
 def test_a_providers_token_with_any_claims(provider: Provider, members: dict[str, Any]) -> None:
     """The providers' own claims may hold anything too; refused or, where nothing is wrong, admitted."""
-    good = claims(iss=provider.issuer, aud=provider.audience or "app")
-    guarded = door(Published(), provider=provider, audience="app", authorized_parties=("app",))
+    good = claims(iss=provider.issuers[0], aud=next(iter(provider.audiences), "app"))
+    guarded = sign_in(Published(), provider=provider, audiences=("app",), authorized_parties=("app",))
     with contextlib.suppress(InvalidTokenError):
-        guarded.admits(Signer("RS256", key_id="RS256").sign({**good, **members}))
+        guarded.accepts(Signer("RS256", key_id="RS256").sign({**good, **members}))
 
 
 def test_the_fuzz_is_of_real_tokens() -> None:

@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.auth.jwks import MAX_WAITING, JwksKeys, Timing
-from service.auth.jwks_fetch import MAX_BYTES
+from service.auth.jwks_fetch import MAX_BYTES, KeySetLocation
+from service.auth.keys import PUBLIC_KEY_ALGORITHMS, VerificationKey
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
-from tests.support.authentication import Clock, claims, door
+from tests.support.authentication import Clock, claims, sign_in
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
 from tests.support.processes import wait_until
 
@@ -34,8 +36,14 @@ def provider() -> Iterator[IdentityProvider]:
 
 def key_set(provider: IdentityProvider, clock: Clock | None = None, **timing: float) -> JwksKeys:
     """Take keys from a provider; time stands still unless the clock is moved."""
-    http = Network().session(provider.url)
-    return JwksKeys(provider.url, http=http, clock=clock or Clock(), timing=Timing(**timing))
+    location = KeySetLocation(url=provider.url)
+    timed = replace(Timing(), **timing)
+    return JwksKeys(location, network=Network(), clock=clock or Clock(), timing=timed)
+
+
+def found(keys: JwksKeys, header: dict[str, str]) -> list[VerificationKey]:
+    """Ask for every key that a token with this header may be tried against."""
+    return list(keys.candidates(header))
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
@@ -45,15 +53,15 @@ def seconds_of(call: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def landed(keys: JwksKeys) -> None:
+def wait_for_refresh(keys: JwksKeys) -> None:
     """Wait until no fetch is under way."""
-    wait_until(lambda: keys._flight is None, seconds=10, what="the end of the fetch")
+    wait_until(lambda: not keys.describe().refreshing, seconds=10, what="the end of the fetch")
 
 
 def failing(provider: IdentityProvider, clock: Clock | None = None, **timing: float) -> str:
     """Ask for a key of a provider whose set cannot be had; return what the log learns."""
     with pytest.raises(IdentityProviderUnavailableError) as refused:
-        key_set(provider, clock, **timing).candidates(KNOWN)
+        found(key_set(provider, clock, **timing), KNOWN)
     assert refused.value.status == 503
     return str(refused.value.reason)
 
@@ -62,13 +70,13 @@ def test_nothing_is_fetched_before_the_first_token(provider: IdentityProvider) -
     """No socket is open when gunicorn forks."""
     keys = key_set(provider)
     assert (provider.fetches, keys.describe().loaded) == (0, False)
-    door(keys).admits(OLD.sign(claims()))
+    sign_in(keys).accepts(OLD.sign(claims()))
     assert (provider.fetches, keys.describe().loaded) == (1, True)
 
 
 def test_the_fetch_says_who_we_are(provider: IdentityProvider) -> None:
     """Some CDNs answer the default user agents of HTTP libraries with 403."""
-    key_set(provider).candidates(KNOWN)
+    found(key_set(provider), KNOWN)
     assert provider.requests[0]["User-Agent"] == "realtime-token-service"
 
 
@@ -76,7 +84,7 @@ def test_a_loaded_set_answers_without_fetching(provider: IdentityProvider) -> No
     """A thousand tokens, one fetch."""
     keys = key_set(provider)
     for _ in range(1000):
-        assert keys.candidates(KNOWN)
+        assert found(keys, KNOWN)
     assert provider.fetches == 1
 
 
@@ -86,7 +94,7 @@ def test_the_first_requests_share_one_fetch(provider: IdentityProvider) -> None:
     published, provider.answer = provider.answer, lambda request: release.wait(10) and published(request)
     keys = key_set(provider)
     with ThreadPoolExecutor(20) as pool:
-        answers = [pool.submit(keys.candidates, KNOWN) for _ in range(20)]
+        answers = [pool.submit(found, keys, KNOWN) for _ in range(20)]
         wait_until(lambda: provider.fetches == 1, seconds=5, what="the fetch")
         release.set()
         assert all(answer.result() for answer in answers)
@@ -95,11 +103,11 @@ def test_the_first_requests_share_one_fetch(provider: IdentityProvider) -> None:
 
 def test_a_rotated_key_is_found_at_once(provider: IdentityProvider) -> None:
     """A token under a new key makes us look again, and is admitted; the old key's tokens stay good meanwhile."""
-    guarded = door(key_set(provider))
-    guarded.admits(OLD.sign(claims()))
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(OLD.sign(claims()))
     provider.publish(OLD, NEW)
-    guarded.admits(NEW.sign(claims()))
-    guarded.admits(OLD.sign(claims()))
+    guarded.accepts(NEW.sign(claims()))
+    guarded.accepts(OLD.sign(claims()))
     assert provider.fetches == 2
 
 
@@ -107,36 +115,56 @@ def test_a_withdrawn_key_is_dropped_with_the_next_set(provider: IdentityProvider
     """Whoever stole it has until then."""
     clock = Clock()
     keys = key_set(provider, clock)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.publish(NEW)
     clock.advance(300)
-    assert keys.candidates(KNOWN)
-    landed(keys)
-    assert not keys.candidates(KNOWN)
+    assert found(keys, KNOWN)
+    wait_for_refresh(keys)
+    assert not found(keys, KNOWN)
 
 
-def test_a_storm_of_unknown_kids_causes_one_fetch(provider: IdentityProvider) -> None:
-    """And another only after the cooldown."""
+def test_a_storm_of_unknown_kids_stays_within_a_budget(provider: IdentityProvider) -> None:
+    """Each new ``kid`` may cause one fetch, all of them together a few in half a minute."""
     clock = Clock()
     keys = key_set(provider, clock)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     for number in range(500):
-        assert not keys.candidates({"alg": "RS256", "kid": f"unknown-{number}"})
-    assert provider.fetches == 2
-    clock.advance(10)
-    keys.candidates(UNKNOWN)
-    assert provider.fetches == 3
+        assert not found(keys, {"alg": "RS256", "kid": f"unknown-{number}"})
+    assert provider.fetches == 1 + 5
+    clock.advance(30)
+    found(keys, UNKNOWN)
+    assert provider.fetches == 1 + 5 + 1
+
+
+def test_a_strange_kid_does_not_hide_a_key_that_was_just_rotated(provider: IdentityProvider) -> None:
+    """Somebody's token of another system must not make everybody's fresh tokens a 401 for seconds."""
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(OLD.sign(claims()))
+    for _ in range(3):
+        assert guarded.cause(NEW.sign(claims(), kid="strange")) == "unknown_key"
+    assert provider.fetches == 2, "one kid is searched for once"
+    provider.publish(OLD, NEW)
+    guarded.accepts(NEW.sign(claims()))
+
+
+def test_a_key_published_without_kid_verifies_tokens_that_have_one(provider: IdentityProvider) -> None:
+    """And no search for that ``kid`` is needed."""
+    provider.publish(OLD, NEW.jwk(kid=None))
+    guarded = sign_in(key_set(provider))
+    guarded.accepts(NEW.sign(claims(), kid="whatever"))
+    assert provider.fetches == 1
+    assert guarded.cause(NEW.sign(claims(), kid="old")) == "bad_signature"
 
 
 def test_a_known_key_never_waits_for_an_unknown_one(provider: IdentityProvider) -> None:
     """The fetch for an unknown kid hangs; tokens under the known key pass as fast as ever."""
     keys, release = key_set(provider), threading.Event()
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.hang(release)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(keys.candidates, UNKNOWN)
+        waiting = pool.submit(found, keys, UNKNOWN)
         wait_until(lambda: provider.fetches == 2, seconds=5, what="the fetch")
-        assert max(seconds_of(lambda: keys.candidates(KNOWN)) for _ in range(100)) < 0.05
+        assert max(seconds_of(lambda: found(keys, KNOWN)) for _ in range(100)) < 0.05
         assert not waiting.done()
         release.set()
         assert not waiting.result()
@@ -145,12 +173,12 @@ def test_a_known_key_never_waits_for_an_unknown_one(provider: IdentityProvider) 
 def test_only_so_many_requests_wait_for_a_fetch(provider: IdentityProvider) -> None:
     """A storm beside a provider that hangs cannot take every place a worker has."""
     keys, release = key_set(provider), threading.Event()
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.hang(release)
     with ThreadPoolExecutor(MAX_WAITING) as pool:
-        waiting = [pool.submit(keys.candidates, UNKNOWN) for _ in range(MAX_WAITING)]
-        wait_until(lambda: keys._places._value == 0, seconds=5, what="a full waiting room")  # type: ignore[attr-defined]
-        assert seconds_of(lambda: keys.candidates(UNKNOWN)) < 0.5
+        waiting = [pool.submit(found, keys, UNKNOWN) for _ in range(MAX_WAITING)]
+        wait_until(lambda: keys.describe().waiting == MAX_WAITING, seconds=5, what="a full waiting room")
+        assert seconds_of(lambda: found(keys, UNKNOWN)) < 0.5
         release.set()
         assert not any(request.result() for request in waiting)
 
@@ -159,14 +187,14 @@ def test_keys_are_refreshed_behind_a_requests_back(provider: IdentityProvider) -
     """The request that finds the set due is answered from it, and the fetch goes on beside it."""
     clock, release = Clock(), threading.Event()
     keys = key_set(provider, clock)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.publish(OLD, NEW)
     published, provider.answer = provider.answer, lambda request: release.wait(10) and published(request)
     clock.advance(300)
-    assert seconds_of(lambda: keys.candidates(KNOWN)) < 0.05
+    assert seconds_of(lambda: found(keys, KNOWN)) < 0.05
     wait_until(lambda: provider.fetches == 2, seconds=5, what="the refresh")
     release.set()
-    landed(keys)
+    wait_for_refresh(keys)
     assert {key_id for key_id, _ in keys.describe().keys} == {"old", "new"}
 
 
@@ -174,19 +202,19 @@ def test_an_outage_is_ridden_out_for_a_bounded_time(provider: IdentityProvider) 
     """The last good set serves while the provider is down, without delay; and not for ever."""
     clock = Clock()
     keys = key_set(provider, clock, max_age=3600)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.serve(b"down", status=503)
     for _ in range(3599 // 300):
         clock.advance(300)
-        assert seconds_of(lambda: keys.candidates(KNOWN)) < 0.05
-        landed(keys)
+        assert seconds_of(lambda: found(keys, KNOWN)) < 0.05
+        wait_for_refresh(keys)
     assert keys.describe().error == "answered 503"
     clock.advance(300)
     with pytest.raises(IdentityProviderUnavailableError):
-        keys.candidates(KNOWN)
+        found(keys, KNOWN)
     provider.publish(OLD)
     clock.advance(5)
-    assert keys.candidates(KNOWN)
+    assert found(keys, KNOWN)
     assert keys.describe().error is None
 
 
@@ -197,38 +225,36 @@ def test_a_failing_provider_is_left_alone_for_a_while(provider: IdentityProvider
     provider.serve(b"no", status=500)
     for _ in range(100):
         with pytest.raises(IdentityProviderUnavailableError) as refused:
-            keys.candidates(KNOWN)
+            found(keys, KNOWN)
         assert refused.value.headers["Retry-After"] == "5"
     assert provider.fetches == 1
     clock.advance(5)
     provider.publish(OLD)
-    assert keys.candidates(KNOWN)
+    assert found(keys, KNOWN)
 
 
 def test_an_unknown_kid_beside_a_loaded_set_is_a_401_even_in_an_outage(provider: IdentityProvider) -> None:
     """Contract §1: ``identity_provider_unavailable`` is only for when no set could be had."""
     keys = key_set(provider)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.serve(b"down", status=500)
-    assert door(keys).cause(NEW.sign(claims())) == "unknown_key"
+    assert sign_in(keys).cause(NEW.sign(claims())) == "unknown_key"
 
 
 def test_a_token_of_another_algorithm_fetches_nothing(provider: IdentityProvider) -> None:
     """An HS256 token cannot be a provider's, whatever its kid."""
-    assert not key_set(provider).candidates({"alg": "HS256", "kid": "old"})
+    assert not found(key_set(provider), {"alg": "HS256", "kid": "old"})
     assert provider.fetches == 0
 
 
-def test_a_token_without_kid_needs_a_set_of_one_key(provider: IdentityProvider) -> None:
-    """With two it would be a guess; and it never causes a second fetch."""
-    without_kid = Signer(key_id=None)
-    guarded = door(key_set(provider))
-    guarded.admits(without_kid.sign(claims()))
+def test_a_token_without_kid_is_tried_against_every_key(provider: IdentityProvider) -> None:
+    """Several providers leave it out; it never causes a second fetch."""
     provider.publish(OLD, NEW)
-    two = door(key_set(provider))
-    for _ in range(3):
-        assert two.cause(without_kid.sign(claims())) == "unknown_key"
-    assert provider.fetches == 2
+    guarded = sign_in(key_set(provider))
+    for signer in (OLD, NEW):
+        guarded.accepts(signer.sign(claims(), kid=None))
+    assert guarded.cause(Signer(name="third").sign(claims(), kid=None)) == "bad_signature"
+    assert provider.fetches == 1
 
 
 def test_a_dripping_set_meets_the_total_deadline(provider: IdentityProvider) -> None:
@@ -289,13 +315,13 @@ def test_a_broken_set_does_not_replace_a_good_one(provider: IdentityProvider) ->
     """A provider's bad deployment is an outage like another."""
     clock = Clock()
     keys = key_set(provider, clock)
-    keys.candidates(KNOWN)
+    found(keys, KNOWN)
     provider.serve({"keys": []})
     clock.advance(300)
-    keys.candidates(KNOWN)
-    landed(keys)
-    assert keys.candidates(KNOWN)
-    assert keys.describe().error == "none of its 0 keys is usable with RS256, PS256, ES256, ES384, EdDSA"
+    found(keys, KNOWN)
+    wait_for_refresh(keys)
+    assert found(keys, KNOWN)
+    assert keys.describe().error == f"none of its 0 keys is usable with {', '.join(PUBLIC_KEY_ALGORITHMS)}"
 
 
 def test_nobody_there_is_a_503() -> None:
@@ -308,13 +334,14 @@ def test_nobody_there_is_a_503() -> None:
 def test_an_unforeseen_failure_is_a_failure_like_another(caplog: pytest.LogCaptureFixture) -> None:
     """Those who wait are let go at once, the next fetch cools down, and the log has the traceback."""
 
-    class BrokenSession:
-        def get(self, *_: Any, **__: Any) -> Any:
+    class BrokenNetwork:
+        def session(self, _url: str) -> Any:
             raise RuntimeError("unforeseen")
 
-    keys = JwksKeys("https://issuer.test/keys", http=BrokenSession(), clock=Clock())  # type: ignore[arg-type]
+    location = KeySetLocation(url="https://issuer.test/keys")
+    keys = JwksKeys(location, network=BrokenNetwork(), clock=Clock())
     with pytest.raises(IdentityProviderUnavailableError) as refused:
-        keys.candidates(KNOWN)
+        found(keys, KNOWN)
     assert str(refused.value.reason).endswith("RuntimeError")
     assert refused.value.headers["Retry-After"] == "5"
     assert any(record.exc_info for record in caplog.records)
@@ -335,7 +362,7 @@ def test_a_set_can_be_loaded_and_described_ahead(provider: IdentityProvider) -> 
     provider.publish(OLD, Signer("ES256", key_id="ec"), Signer("EdDSA", key_id=None))
     keys = key_set(provider, clock)
     state = keys.load()
-    assert state.keys == (("old", ("RS256",)), ("ec", ("ES256",)), (None, ("EdDSA",)))
+    assert state.keys == (("old", ("RS256",)), ("ec", ("ES256",)), (None, ("EdDSA", "Ed25519")))
     assert (state.url, state.age, state.error) == (provider.url, 0, None)
     clock.advance(7)
     assert keys.describe().age == 7

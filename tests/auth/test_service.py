@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
-from tests.support.processes import wait_until
-from tests.support.service import Sandbox, TokenService, running_service
-from tests.support.tokens import claims
+from tests.support.processes import run_command, wait_until
+from tests.support.service import Sandbox, TokenService, running_service, service_environ
+from tests.support.tokens import claims, sign
 
 KNOWN = Signer(key_id="known")
 ROTATED = Signer(key_id="rotated", name="second")
@@ -153,3 +153,40 @@ def test_a_preset_is_wired_whole(sandbox: Sandbox, provider: IdentityProvider) -
         assert status(sign_hs256({**user, "jti": "4", "role": "anon"}, secret)) == 401
         assert status(KNOWN.sign({**user, "jti": "5", "is_anonymous": True})) == 401
         assert status(strange.sign({**user, "jti": "6"})) == 401, "Supabase does not sign PS256"
+
+
+def test_a_token_that_is_too_large_is_told_so_and_not_to_sign_in_again(sandbox: Sandbox) -> None:
+    """In the contract's shape, with CORS headers so that a browser's page may read it."""
+    origin = "https://app.example.com"
+    # The server's own limit on a header is its configuration's; here it leaves room.
+    options = ("--limit-request-field_size", "32000")
+    with running_service(sandbox.base_url, *options, ALLOWED_ORIGINS=origin) as service:
+        assert service.token(jwt=sign(groups="g" * 11_000)).status_code == 200
+        large = service.token(jwt=sign(groups="g" * 13_000), headers={"Origin": origin})
+    assert (large.status_code, code_of(large)) == (431, "request_header_fields_too_large")
+    assert "too large" in large.json()["error"]["message"]
+    assert large.headers["Access-Control-Allow-Origin"] == origin
+
+
+def test_issuers_that_are_only_named_sign_their_users_in(
+    sandbox: Sandbox, provider: IdentityProvider
+) -> None:
+    """Two issuers by discovery; the log's name of a user is the one that ``limits --user`` prints."""
+    with identity_provider(ROTATED) as other:
+        provider.describe()
+        other.describe()
+        variables = {"JWT_SECRET": "", "JWT_ISSUER": f"{provider.issuer},{other.issuer}"}
+        with running_service(sandbox.base_url, **variables) as service:
+            for signer, issuer in ((KNOWN, provider.issuer), (ROTATED, other.issuer)):
+                assert service.token(jwt=signer.sign(claims(iss=issuer))).status_code == 200
+            assert service.token(jwt=ROTATED.sign(claims(iss=provider.issuer))).status_code == 401
+            ready = service.get("/readyz").json()
+            environ = service_environ(sandbox.base_url, **variables)
+            told = run_command("limits", "--user", "ada", "--issuer", other.issuer, environ=environ)
+            name = told.stdout.split("in the log")[1].split()[0]
+            wait_until(lambda: name in service.run.output, seconds=5, what="the user's name in the log")
+            unsaid = run_command("limits", "--user", "ada", environ=environ)
+    assert ready["key_set"] == "ok"
+    assert len(name) == 64
+    assert unsaid.returncode == 2
+    assert other.issuer in unsaid.stderr

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
+from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.settings import Settings
-from tests.support.authentication import SECRET
+from tests.support.authentication import SECRET, sign_in_from
+from tests.support.identity_provider import Signer, identity_provider, sign_hs256
+from tests.support.processes import bare_environ, run_command
+from tests.support.tokens import claims
 
 KEY = {"OPENAI_API_KEY": "sk-test"}
 
@@ -41,9 +47,9 @@ def test_a_key_set_comes_over_tls(url: str) -> None:
 def test_one_variable_connects_a_provider() -> None:
     """The preset fills in what the environment leaves open, and explicit variables win."""
     settings = Settings.from_environ({**KEY, "AUTH_PROVIDER": "cognito:us-east-1/pool/client"})
-    assert settings.auth.jwt_issuer == "https://cognito-idp.us-east-1.amazonaws.com/pool"
-    assert settings.auth.jwt_jwks_url == f"{settings.auth.jwt_issuer}/.well-known/jwks.json"
-    assert settings.auth.jwt_audience == "client"
+    assert settings.auth.jwt_issuer == ("https://cognito-idp.us-east-1.amazonaws.com/pool",)
+    assert settings.auth.jwt_jwks_url == f"{settings.auth.jwt_issuer[0]}/.well-known/jwks.json"
+    assert settings.auth.jwt_audience == ("client",)
     explicit = Settings.from_environ(
         {
             **KEY,
@@ -53,7 +59,10 @@ def test_one_variable_connects_a_provider() -> None:
             "JWT_JWKS_URL": "https://auth.example.com/keys",
         }
     )
-    assert (explicit.auth.jwt_issuer, explicit.auth.jwt_audience) == ("https://auth.example.com", "another")
+    assert (explicit.auth.jwt_issuer, explicit.auth.jwt_audience) == (
+        ("https://auth.example.com",),
+        ("another",),
+    )
     assert explicit.auth.jwt_jwks_url == "https://auth.example.com/keys"
 
 
@@ -72,3 +81,84 @@ def test_a_forgotten_secret_beside_a_provider_is_refused() -> None:
             {**KEY, "AUTH_PROVIDER": provider, "JWT_SECRET": SECRET, "JWT_ALLOW_MULTIPLE": "1"}
         )
     Settings.from_environ({**KEY, "AUTH_PROVIDER": "supabase:ref", "JWT_SECRET": SECRET})
+
+
+def test_googles_spellings_stay_one_issuer_beside_another() -> None:
+    """Users of the other one have a namespace of their own."""
+    settings = AuthSettings.from_environ(
+        {
+            "AUTH_PROVIDER": "google:app",
+            "JWT_ISSUER": "https://accounts.google.com,accounts.google.com,https://issuer.test",
+            "JWT_AUDIENCE": "app",
+        }
+    )
+    assert settings.user_namespace("accounts.google.com") == "https://accounts.google.com"
+    assert settings.user_namespace("https://issuer.test") == "https://issuer.test"
+    with pytest.raises(ValueError, match="name one"):
+        settings.user_namespace()
+
+
+class UsedUp:
+    """Remembers nothing, and says that every token was used before."""
+
+    def first_use(self, _token_id: str, _expires_at: int) -> bool:
+        return False
+
+
+def test_each_variable_of_sign_in_reaches_its_check() -> None:
+    """From the environment to the rule; each token is good but for one thing."""
+    base = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "app"}
+    token = sign_hs256(claims(aud="app", sub="a-session", uid="ada", jti="a"), SECRET)
+    sign_in_from(**base, single_use=UsedUp()).accepts(token)
+    assert sign_in_from(**base, JWT_SINGLE_USE="1", single_use=UsedUp()).cause(token) == "replayed"
+    assert sign_in_from(**base, JWT_USER_CLAIM="uid").accepts(token).subject == "ada"
+    assert sign_in_from(**base, JWT_MAX_LIFETIME="60").cause(token) == "lives_too_long"
+    assert sign_in_from(**base, JWT_AUTHORIZED_PARTIES="x").cause(token) == "wrong_party"
+    sign_in_from(**base, JWT_AUTHORIZED_PARTIES="x,-").accepts(token)
+
+
+def test_a_presets_own_secret_is_held_to_its_checks() -> None:
+    """Supabase's legacy secret: machine-made keys of the project are no users; anonymous users only if welcome."""
+    base = {"AUTH_PROVIDER": "supabase:ref", "JWT_SECRET": SECRET}
+    user = claims(iss="https://ref.supabase.co/auth/v1", aud="authenticated", role="authenticated")
+    sign_in_from(**base).accepts(sign_hs256(user, SECRET))
+    assert sign_in_from(**base).cause(sign_hs256({**user, "role": "anon"}, SECRET)) == "wrong_role"
+    anonymous = sign_hs256({**user, "is_anonymous": True}, SECRET)
+    assert sign_in_from(**base).cause(anonymous) == "anonymous"
+    sign_in_from(**base, ALLOW_ANONYMOUS_USERS="1").accepts(anonymous)
+
+
+def test_a_presets_key_set_is_used_with_its_algorithms_and_machines_are_welcome_if_said() -> None:
+    """Through the whole factory, over real sockets."""
+    rsa, ec = Signer("RS256", key_id="rsa"), Signer("ES384", key_id="ec")
+    machine = claims(iss="https://acme.auth0.com/", aud="app", gty="client-credentials")
+    with identity_provider(rsa, ec) as provider:
+        base = {"AUTH_PROVIDER": "auth0:acme.auth0.com", "JWT_AUDIENCE": "app", "JWT_JWKS_URL": provider.url}
+        assert sign_in_from(**base).cause(rsa.sign(machine)) == "machine"
+        welcoming = sign_in_from(**base, ALLOW_MACHINE_TOKENS="1")
+        welcoming.accepts(rsa.sign(machine))
+        assert welcoming.cause(ec.sign(machine)) == "unknown_key"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"JWT_AUTHORIZED_PARTIES": "https://app.test,https://web.test"},
+        {"JWT_USER_CLAIM": "uid"},
+        {"JWT_ISSUER": "first,second", "JWT_AUDIENCE": "web,mobile"},
+        {"JWT_SECRET": b64encode(bytes(range(40))).decode(), "JWT_SECRET_ENCODING": "base64"},
+        {
+            "AUTH_PROVIDER": "firebase:app",
+            "JWT_ALLOW_MULTIPLE": "1",
+            "JWT_ISSUER": "https://securetoken.google.com/app,https://dev.test",
+        },
+    ],
+)
+def test_a_development_token_is_accepted_by_the_environment_that_issued_it(variables: dict[str, str]) -> None:
+    """``issue-jwt`` signs what this very service accepts, whatever it demands."""
+    base = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "app"}
+    environ = {**base, **variables}
+    issued = run_command("issue-jwt", "--sub", "ada", environ=bare_environ(**environ))
+    assert issued.returncode == 0, issued.stderr
+    assert sign_in_from(**environ).accepts(issued.stdout.strip()).subject == "ada"

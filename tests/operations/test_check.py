@@ -127,7 +127,7 @@ def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
     with identity_provider(key) as provider:
         result = check(service_environ(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=provider.url))
     assert "✓ JWKS: " in result.stdout
-    assert "key-2026 (EdDSA)" in result.stdout
+    assert "key-2026 (EdDSA/Ed25519)" in result.stdout
 
 
 def test_a_key_set_without_a_usable_key_is_a_problem(sandbox: Sandbox) -> None:

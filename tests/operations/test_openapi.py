@@ -122,6 +122,7 @@ def test_every_error_a_mint_may_end_with_is_described(described: TokenService) -
         "408",
         "413",
         "415",
+        "431",
         "429",
         "500",
         "502",

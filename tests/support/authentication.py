@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
-from service.auth.authenticator import Authenticator, ReplayGuard
+from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
 from service.auth.claim_checks import TokenRules
-from service.auth.keys import KeySource, StaticKeys, secret_key
+from service.auth.factory import build
+from service.auth.keys import KeySource, StaticKeys, load_secret
 from service.auth.providers import Provider
+from service.auth.settings import AuthSettings
 from service.core.errors import InvalidTokenError
 from service.core.model import Caller
+from service.vendors.outbound import Network
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.test/"
@@ -42,15 +45,15 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Door:
+class SignIn:
     """An authenticator, asked as a test asks."""
 
     authenticator: Authenticator
 
-    def admits(self, token: str) -> Caller:
+    def accepts(self, token: str) -> Caller:
         return self.authenticator.authenticate(f"Bearer {token}")
 
-    def refuses(self, token: str) -> InvalidTokenError:
+    def rejects(self, token: str) -> InvalidTokenError:
         """Expect a 401 for this token and return it, so that the log's view can be looked at."""
         with pytest.raises(InvalidTokenError) as refused:
             self.authenticator.authenticate(f"Bearer {token}")
@@ -59,39 +62,58 @@ class Door:
 
     def cause(self, token: str) -> str:
         """Say in the log's word why this token is refused."""
-        return str(self.refuses(token).seen["cause"])
+        return str(self.rejects(token).seen["cause"])
 
 
 def rules(provider: Provider | None = None, **changes: Any) -> TokenRules:
     """Give the rules that the settings make of their defaults, or of a provider's preset."""
     defaults: Mapping[str, Any] = {
-        "issuer": provider.issuer if provider else ISSUER,
-        "audience": provider.audience if provider else AUDIENCE,
+        "issuers": provider.issuers if provider else (ISSUER,),
+        "audiences": provider.audiences if provider else (AUDIENCE,),
         "required_scope": None,
         "max_lifetime": 86_400,
         "leeway": 10,
         "authorized_parties": (),
         "allow_anonymous": False,
+        "allow_machines": False,
+        "user_claim": "sub",
         "provider": provider,
     }
     return TokenRules(**{**defaults, **changes})
 
 
-def door(
-    keys: KeySource | None = None,
-    *,
+def sign_in(
+    *keys: KeySource,
     clock: Clock | None = None,
-    replay_guard: ReplayGuard | None = None,
+    single_use: SingleUse | None = None,
     provider: Provider | None = None,
     **changes: Any,
-) -> Door:
-    """Make a door; its keys are the shared secret's unless others are given."""
-    return Door(
+) -> SignIn:
+    """Make an authenticator; its keys are the shared secret's unless others are given, tried in their order."""
+    sources = keys or (StaticKeys((load_secret(SECRET),)),)
+    return sign_in_trusting(
+        *(TrustedIssuer(source, rules(provider, **changes)) for source in sources),
+        clock=clock,
+        single_use=single_use,
+    )
+
+
+def sign_in_from(*, single_use: SingleUse | None = None, **variables: str) -> SignIn:
+    """Make the authenticator that these variables describe; its clock is the real one."""
+    settings = AuthSettings.from_environ(variables)
+    return SignIn(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, single_use=single_use))
+
+
+def sign_in_trusting(
+    *trusted: TrustedIssuer, clock: Clock | None = None, single_use: SingleUse | None = None, **options: Any
+) -> SignIn:
+    """Make an authenticator that trusts these issuers."""
+    return SignIn(
         Authenticator(
-            keys=keys or StaticKeys((secret_key(SECRET),)),
-            rules=rules(provider, **changes),
+            trusted,
             pseudonym_key=PSEUDONYM_KEY,
             clock=clock or Clock(),
-            replay_guard=replay_guard,
+            single_use=single_use,
+            **options,
         )
     )

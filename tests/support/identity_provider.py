@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from service.auth.keys import VerificationKey, algorithms_of
+from service.auth.keys import VerificationKey, supported_algorithms
 from tests.support.http_server import Quiet, serving
 
 
@@ -32,7 +32,7 @@ def as_bytes(part: Mapping[str, Any] | bytes) -> bytes:
 
 
 def private_key(kind: str, name: str = "first") -> Any:
-    """Give a key of this kind: ``RSA``, ``RSA-1024``, ``P-256``, ``P-384``, ``P-521`` or ``Ed25519``.
+    """Give a key of this kind: ``RSA``, ``RSA-1024``, ``Ed25519``, ``secp256k1`` or a curve such as ``P-256``.
 
     The same for the same name, since generating one takes its time.
     """
@@ -41,7 +41,12 @@ def private_key(kind: str, name: str = "first") -> Any:
 
 @cache
 def _generated(kind: str, _name: str) -> Any:
-    curves = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+    curves = {
+        "P-256": ec.SECP256R1(),
+        "P-384": ec.SECP384R1(),
+        "P-521": ec.SECP521R1(),
+        "secp256k1": ec.SECP256K1(),
+    }
     if kind in curves:
         return ec.generate_private_key(curves[kind])
     if kind == "Ed25519":
@@ -50,7 +55,16 @@ def _generated(kind: str, _name: str) -> Any:
     return rsa.generate_private_key(public_exponent=65537, key_size=int(bits or 2048))
 
 
-KINDS = {"RS256": "RSA", "PS256": "RSA", "ES256": "P-256", "ES384": "P-384", "EdDSA": "Ed25519"}
+ALGORITHMS = {**get_default_algorithms(), "Ed25519": get_default_algorithms()["EdDSA"]}
+"""PyJWT's, and the fully specified name of RFC 9864, which it does not know by itself."""
+
+KINDS = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    "ES256": "P-256",
+    "ES384": "P-384",
+    "ES512": "P-521",
+    **dict.fromkeys(("EdDSA", "Ed25519"), "Ed25519"),
+}
 """The algorithms we verify with public keys, and the kind of key that each needs."""
 
 
@@ -69,11 +83,11 @@ class Signer:
     @property
     def verification_key(self) -> VerificationKey:
         public = self.private.public_key()
-        return VerificationKey(public, algorithms_of(public))
+        return VerificationKey(public, supported_algorithms(public))
 
     def jwk(self, **changes: Any) -> dict[str, Any]:
         """Publish the key as providers do; ``None`` takes a member out."""
-        algorithm = get_default_algorithms()[self.algorithm]
+        algorithm = ALGORITHMS[self.algorithm]
         published = {
             **json.loads(algorithm.to_jwk(self.private.public_key())),
             "kid": self.key_id,
@@ -93,7 +107,7 @@ class Signer:
     def sign_parts(self, header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes) -> str:
         """Sign exactly this header and payload, whatever they say."""
         signed = f"{base64url(as_bytes(header))}.{base64url(as_bytes(claims))}"
-        signature = get_default_algorithms()[self.algorithm].sign(signed.encode(), self.private)
+        signature = ALGORITHMS[self.algorithm].sign(signed.encode(), self.private)
         return f"{signed}.{base64url(signature)}"
 
 
@@ -108,11 +122,29 @@ def sign_hs256(claims: Mapping[str, Any] | bytes, secret: str | bytes, **header:
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+def page(document: Any, *, status: int = 200, **headers: str) -> Answer:
+    """Answer with this document, as JSON unless it is bytes."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
 @dataclass
 class IdentityProvider:
-    """A running provider. ``answer`` is how it treats the next request for its keys."""
+    """A running provider. ``answer`` is how it treats the next request for its keys, at any path but ``pages``."""
 
     url: str = ""
+    issuer: str = ""
+    pages: dict[str, Answer] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
     answer: Answer = field(default=lambda _: None)
     requests: list[dict[str, str]] = field(default_factory=list)
 
@@ -125,19 +157,20 @@ class IdentityProvider:
         """Serve these keys from now on."""
         self.serve({"keys": [key.jwk() if isinstance(key, Signer) else key for key in keys]})
 
+    def describe(self, path: str = "/.well-known/openid-configuration", **changes: Any) -> None:
+        """Serve the metadata of OpenID discovery; ``None`` takes a member out."""
+        metadata = {
+            "issuer": self.issuer,
+            "jwks_uri": self.url,
+            "response_types_supported": ["code"],
+            **changes,
+        }
+        document = {name: value for name, value in metadata.items() if value is not None}
+        self.pages[path] = page(document)
+
     def serve(self, document: Any, *, status: int = 200, **headers: str) -> None:
         """Serve this document from now on."""
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.send_response(status)
-            for name, value in headers.items():
-                request.send_header(name.replace("_", "-"), value)
-            request.send_header("Content-Length", str(len(body)))
-            request.end_headers()
-            request.wfile.write(body)
-
-        self.answer = answer
+        self.answer = page(document, status=status, **headers)
 
     def drip(self, seconds: float, *, headers_too: bool = False) -> None:
         """Send a byte every 50 ms for so many seconds, each well within any timeout per read."""
@@ -166,9 +199,11 @@ def identity_provider(*keys: Signer | Mapping[str, Any]) -> Iterator[IdentityPro
     class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.requests.append(dict(self.headers))
-            provider.answer(self)
+            provider.paths.append(self.path)
+            provider.pages.get(self.path, provider.answer)(self)
 
     provider.publish(*keys)
     with serving(Handler) as address:
+        provider.issuer = address
         provider.url = f"{address}/.well-known/jwks.json"
         yield provider
