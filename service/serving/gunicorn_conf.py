@@ -23,6 +23,7 @@ from typing import Any
 from service.core.environment import ConfigurationError
 from service.core.environment_types import authority
 from service.observe import logs
+from service.serving.refusal import MAX_FIELD_BYTES, MAX_LINE_BYTES
 from service.settings import process_settings
 
 try:
@@ -49,8 +50,10 @@ graceful_timeout = 22
 timeout = 30
 worker_tmp_dir = _memory
 
-# A JWT may be 8 KB long: let it reach the app, which refuses it in the contract's own words.
-limit_request_field_size = 16_384
+limit_request_line = MAX_LINE_BYTES
+limit_request_field_size = MAX_FIELD_BYTES
+# Files are sent as all other answers are, since only those have a bound on the client that does not read.
+sendfile = False
 # SCRIPT_NAME and PATH_INFO from a client would be believed otherwise, and end in a 500.
 forwarder_headers = ""
 # The scheme is not read anywhere and addresses are counted by TRUSTED_PROXY_HOPS: trust no header here.
