@@ -2,6 +2,7 @@
 
 gevent's ``recv`` does not switch to another greenlet while bytes are waiting, so a client that sends fast enough
 keeps the loop to itself: no other request runs and no timer fires, the deadline of its own request included.
+``gevent.sleep(0)`` is no remedy: the loop runs fifty such callbacks before it looks at any socket.
 """
 
 from __future__ import annotations
@@ -17,31 +18,42 @@ from time import monotonic
 from typing import Any, Final
 
 import gevent
+from gevent.socket import wait_read, wait_write
 from gunicorn.http.errors import LimitRequestHeaders
 
 from service.serving.refusal import HEAD_BYTES
 
 SEND_SECONDS: Final = 10.0
 """How long a client may take to accept an answer, all its parts together."""
+SEND_BUFFER_BYTES: Final = 65_536
+"""How much of its answers is sent ahead of a client."""
 DRAIN_SECONDS: Final = 5.0
 """How long what a client still sends is taken in after an answer that does not wait for it."""
 DRAIN_BYTES: Final = 16 * 1024 * 1024
 """How much of it, counted as it comes from the socket."""
 
 _PIECE_BYTES: Final = 65_536
+_CHUNKED_PIECE_BYTES: Final = 1024
+"""The same for a chunked body: its parser may find a chunk in each six bytes, and takes all of them in one turn."""
+_END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 class Connection:
     """A socket as gunicorn uses it; what is not bounded here is the socket's own.
 
-    While it waits for its client another greenlet may end the wait (``end_wait``), to have its place.
+    It hands over one head at a time, and each after a turn of the loop, so that busy clients take turns. While it
+    waits for its client another greenlet may end the wait (``end_wait``), to have its place.
     """
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        # The kernel would buffer megabytes for a client that asks on and reads nothing.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._greenlet = gevent.getcurrent()
         self._ended_by: BaseException | None = None
-        self._last_bytes = b""
+        self._is_unwanted = False
+        self._received = b""  # and not handed over yet
+        self._handed_over = b""  # the last bytes of a chunked body, with which the next head may have begun
         self.request: Any = None
         self.expect_head()
 
@@ -54,53 +66,72 @@ class Connection:
         self._reads_head = True
         self._send_seconds = SEND_SECONDS
 
-    def expect_body(self, request: Any, *, max_bytes: int) -> None:
-        """Take what comes next for the body of ``request``: at most ``max_bytes``, its chunks' framing included."""
+    def expect_body(self, request: Any, *, chunked: bool, max_bytes: int) -> None:
+        """Take what comes next for the body of ``request``: ``max_bytes``, or up to that with the framing of chunks."""
         self.request = request
         self.body_failed = False
         self._reads_head = False
+        self._chunked = chunked
         self._body_bytes = max_bytes
 
     def recv(self, size: int, *_flags: int) -> bytes:
-        """Receive bytes; of a head all that there is of it, since the parser scans the whole again for each piece.
+        """Receive bytes: some of a body, or a whole head, since the parser would scan all of it again for each piece.
 
         Raises:
             LimitRequestHeaders: when a head is longer than ``HEAD_BYTES``.
-            ConnectionAbortedError: when a body is longer than it may be.
+            ConnectionAbortedError: when a chunked body is longer than it may be.
             TimeoutError: when another request needed the place.
         """
-        piece = self._receive_head(size) if self._reads_head else self._receive_body(size)
-        self._last_bytes = piece[-3:]
-        return piece
+        return self._receive_head(size) if self._reads_head else self._receive_body(size)
 
     def _receive_head(self, size: int) -> bytes:
         if len(self.head) >= HEAD_BYTES:
             raise LimitRequestHeaders("limit request header fields, all together")
-        received = bytearray()
-        before = self._last_bytes  # in which the empty line that ends a head may have begun
-        while piece := self._sock.recv(size):
-            received += piece
-            recent = before + piece
-            if b"\r\n\r\n" in recent or _has_bare_line_feed(recent, len(before)):
+        if self._received:
+            wait_write(self._sock.fileno())
+        start = checked = len(self._handed_over)
+        data = bytearray(self._handed_over + self._received)
+        while (end := data.find(_END_OF_HEAD, max(0, checked - 3))) < 0:
+            if (
+                _has_bare_line_feed(data, checked)
+                or len(data) >= HEAD_BYTES
+                or not (piece := self._receive(size))
+            ):
+                end = len(data)
                 break
-            if len(self.head) + len(received) >= HEAD_BYTES:
-                break
-            before = recent[-3:]
-            gevent.sleep(0)
-        self.head += received
-        return bytes(received)
+            checked = len(data)
+            data += piece
+        else:
+            end += len(_END_OF_HEAD)
+        head, self._received, self._handed_over = bytes(data[start:end]), bytes(data[end:]), b""
+        self.head += head
+        return head
 
     def _receive_body(self, size: int) -> bytes:
-        self.body_failed = True  # until it is known to be otherwise: a deadline may end the wait
-        gevent.sleep(0)
-        with self._ending_by(self._ended_by or TimeoutError("the place was needed for another request")):
-            piece: bytes = self._sock.recv(min(size, _PIECE_BYTES))
-        self.body_failed = False
+        size = min(size, _CHUNKED_PIECE_BYTES if self._chunked else min(self._body_bytes, _PIECE_BYTES))
+        self.body_failed = True  # unless what follows succeeds: a deadline may end it
+        if self._received:
+            piece, self._received = self._received[:size], self._received[size:]
+        else:
+            with self._ending_by(self._ended_by or TimeoutError("the place was needed for another request")):
+                piece = self._receive(size)
         self._body_bytes -= len(piece)
         if self._body_bytes < 0:
             raise ConnectionAbortedError(
                 errno.ECONNABORTED, "the body is too long, or its chunks are too small"
             )
+        self.body_failed = False
+        if self._chunked:
+            self._handed_over = (self._handed_over + piece)[-3:]
+        return piece
+
+    def _receive(self, size: int) -> bytes:
+        """Receive bytes in the next turn of the loop, after all other sockets that are ready."""
+        if getattr(self._sock, "pending", int)():  # decrypted already, and no longer in the socket
+            wait_write(self._sock.fileno())
+        else:
+            wait_read(self._sock.fileno())
+        piece: bytes = self._sock.recv(size)
         return piece
 
     def sendall(self, data: bytes, *_flags: int) -> None:
@@ -111,7 +142,7 @@ class Connection:
         """
         gone = BrokenPipeError(errno.EPIPE, "the client does not read its answer")
         began = monotonic()
-        self._sock.settimeout(self._send_seconds)
+        self._sock.settimeout(0 if self._is_unwanted else self._send_seconds)
         try:
             with self._ending_by(gone):
                 self._sock.sendall(data)
@@ -131,12 +162,12 @@ class Connection:
 
         To close while bytes arrive would reset the connection, and the client would not see its answer.
         """
-        left = DRAIN_BYTES
+        left = 0 if self._is_unwanted else DRAIN_BYTES
+        self._received = b""
         with suppress(OSError), self.idle(DRAIN_SECONDS):
             self._sock.shutdown(socket.SHUT_WR)
-            while left > 0 and (piece := self._sock.recv(_PIECE_BYTES)):
+            while left > 0 and (piece := self._receive(_PIECE_BYTES)):
                 left -= len(piece)
-                gevent.sleep(0)
 
     @contextmanager
     def idle(self, seconds: float) -> Iterator[None]:
@@ -163,8 +194,12 @@ class Connection:
         return self._ended_by is not None
 
     def end_wait(self) -> None:
-        """End its wait for the client, if it waits. Runs in gevent's hub, so that nothing can come in between."""
+        """Close it as soon as possible, if it waits for its client.
+
+        Runs in gevent's hub, so that nothing can come in between.
+        """
         if self._ended_by is not None:
+            self._is_unwanted = True
             self._greenlet.throw(self._ended_by)
 
     def _has_bytes(self) -> bool:
@@ -173,6 +208,6 @@ class Connection:
         return False
 
 
-def _has_bare_line_feed(data: bytes, start: int) -> bool:
+def _has_bare_line_feed(data: bytearray, start: int) -> bool:
     """Tell whether a line feed at ``start`` or later follows no carriage return: no such head ever ends."""
     return data.count(b"\n", start) != data.count(b"\r\n", max(0, start - 1))

@@ -24,7 +24,11 @@ DRAIN_GRACE: Final = 2.0
 KEPT_BODY_BYTES: Final = 65_536
 """The longest unread body that is read after its answer, so that its connection can be kept."""
 
+_FRAMING_BYTES: Final = 16_384
 _ACCEPT_SECONDS: Final = 0.1
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_ROOM: Final = 16
+"""One place in so many is made free at once, or a crowd of newcomers would wait for each other."""
 
 
 class Server(StreamServer):  # type: ignore[misc]  # gevent is not typed
@@ -43,10 +47,14 @@ class Server(StreamServer):  # type: ignore[misc]  # gevent is not typed
             self.max_accept = 1  # leave some for the other workers
 
     def _is_full(self) -> bool:
-        if not self.pool.full():
-            return False
-        self._worker.end_longest_wait()
-        return True
+        self._make_room()
+        return bool(self.pool.full())
+
+    def _make_room(self) -> None:
+        """With all places taken, end some waits; and look again soon, since a busy connection may become idle."""
+        if self.started and self.pool.full():
+            self._worker.end_longest_waits(1 + self.pool.size // _ROOM)
+            gevent.spawn_later(_LOOK_AGAIN_SECONDS, self._make_room)
 
     def close(self) -> None:
         """Accept what waits in the accept queue, which would be reset otherwise; then stop to listen."""
@@ -74,7 +82,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         settings = process_settings()
         self._allowed_origins = frozenset(settings.allowed_origins)
         # A chunked body may take a quarter more than its content: chunks of some twenty bytes.
-        self._max_body_bytes = settings.max_body_bytes * 5 // 4 + KEPT_BODY_BYTES
+        self._max_body_bytes = settings.max_body_bytes * 5 // 4 + _FRAMING_BYTES
         # In the order in which each began to wait for a request, or to answer one.
         self._connections: dict[gevent.Greenlet, Connection] = {}
 
@@ -95,9 +103,6 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Bound a connection's wait for its next request, and note that it waits."""
-        # gevent reads on without a pause where the next request is there already: a busy client would be served
-        # again and again, and the others not at all. So each takes its turn.
-        gevent.sleep(0)
         logs.REQUEST_ID.set(None)  # what is logged from here on is of no request, or of the next
         connection = self._move_to_end()
         connection.expect_head()
@@ -118,7 +123,11 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
             StopIteration: where the connection is to be closed, as gunicorn's own method does.
         """
         connection = self._move_to_end()
-        connection.expect_body(req, max_bytes=self._max_body_bytes)
+        length = _unread_bytes(req)
+        chunked = length == inf
+        connection.expect_body(
+            req, chunked=chunked, max_bytes=self._max_body_bytes if chunked else int(length)
+        )
         try:
             super().handle_request(listener_name, req, connection, addr)
         except StopIteration:
@@ -131,13 +140,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         if _unread_bytes(req):
             raise StopIteration
 
-    def end_longest_wait(self) -> None:
-        """Close the connection that has been idle longest; without any, the one longest kept by its client."""
+    def end_longest_waits(self, count: int) -> None:
+        """Close the connections that have been idle longest; without any, those longest kept by their clients."""
         connections = tuple(self._connections.values())
-        idle = (connection for connection in connections if connection.is_idle)
-        waiting = (connection for connection in connections if connection.is_waiting)
-        if longest := next(idle, None) or next(waiting, None):
-            self._expire_wait(longest)
+        idle = [connection for connection in connections if connection.is_idle]
+        waiting = idle or [connection for connection in connections if connection.is_waiting]
+        for connection in waiting[:count]:
+            self._expire_wait(connection)
 
     def _expire_wait(self, connection: Connection) -> None:
         gevent.get_hub().loop.run_callback(connection.end_wait)
