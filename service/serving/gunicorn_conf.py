@@ -20,11 +20,33 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import structlog
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
 from service.core.environment import ConfigurationError
 from service.core.environment_types import authority
 from service.observe import logs
 from service.serving.refusal import MAX_FIELD_BYTES, MAX_LINE_BYTES
+from service.serving.summary import summary
 from service.settings import process_settings
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn carries no types
+    """Sends gunicorn's lines to the root logger, and writes no access log.
+
+    It stands here since gunicorn reads ``WEB_CONCURRENCY`` when it is imported, and ends where that is no number:
+    no command may import it.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Take the place of gunicorn's own handlers."""
+        self.cfg = cfg
+        self.error_log.propagate = True
+
+    def access(self, *_: Any) -> None:
+        """Write nothing: each request has its own line already."""
+
 
 try:
     settings = process_settings()
@@ -62,7 +84,7 @@ secure_scheme_headers: dict[str, str] = {}
 # The control socket fails on read-only homes, and nothing uses it.
 control_socket_disable = True
 
-logger_class = "service.observe.logs.GunicornLogger"
+logger_class = GunicornLogger
 accesslog = None  # the service writes its own line a request, without query strings
 
 # A request in flight holds two connections, and many hosts start processes with 1,024 files.
@@ -86,9 +108,10 @@ if settings.metrics_token:
 
 
 def on_starting(server: Any) -> None:
-    """Say once what the admin should look at."""
+    """Log once what is in force, and what the admin should look at."""
     from service.app import warnings_of  # noqa: PLC0415 - reads the variable above
 
+    structlog.get_logger().info("settings in force", **summary(settings))
     for warning in warnings_of(settings):
         server.log.warning(warning)
     _keep_from_the_collector()

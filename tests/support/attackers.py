@@ -20,6 +20,8 @@ from tests.support.tokens import sign
 
 LONGEST = 30.0
 CONNECTIONS = 3
+PAUSE = 0.2
+"""Seconds after which a crowd looks who of it was closed, and comes again."""
 POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 KNOWN = POST + f"Authorization: Bearer {sign()}\r\n".encode()
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -82,9 +84,10 @@ def crowd(beginning: bytes, *, count: int = 100) -> Callable[[int], None]:
                 client.settimeout(0)
                 with suppress(BlockingIOError):
                     client.sendall(beginning)
-            for client in select.select(clients, [], [], 0.05)[0]:
+            for client in select.select(clients, [], [], 0)[0]:
                 clients.remove(client)
                 client.close()
+            time.sleep(PAUSE)
 
     return attack
 
@@ -102,7 +105,7 @@ def unread(request: bytes, *, count: int = 100) -> Callable[[int], None]:
                 client.connect(("127.0.0.1", port))
                 client.settimeout(0)
                 clients.append(client)
-            for client in select.select([], clients, [], 0.05)[1]:
+            for client in select.select([], clients, [], 0)[1]:
                 try:
                     client.send(request)
                 except BlockingIOError:
@@ -110,7 +113,7 @@ def unread(request: bytes, *, count: int = 100) -> Callable[[int], None]:
                 except OSError:
                     clients.remove(client)
                     client.close()
-            time.sleep(0.01)
+            time.sleep(PAUSE)
 
     return attack
 
