@@ -25,8 +25,8 @@ from service.serving.refusal import HEAD_BYTES
 
 SEND_SECONDS: Final = 10.0
 """How long a client may take to accept an answer, all its parts together."""
-SEND_BUFFER_BYTES: Final = 65_536
-"""How much of its answers is sent ahead of a client."""
+SEND_BUFFER_BYTES: Final = 32_768
+"""How much of its answers is sent ahead of a client; Linux takes it twice."""
 DRAIN_SECONDS: Final = 5.0
 """How long what a client still sends is taken in after an answer that does not wait for it."""
 DRAIN_BYTES: Final = 16 * 1024 * 1024

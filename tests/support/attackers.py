@@ -6,7 +6,6 @@ They run on loopback until they are ended, or for ``LONGEST`` seconds.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from tests.support.processes import PYTHON, ROOT
 from tests.support.tokens import sign
 
 LONGEST = 30.0
+FULL_SWING = 0.7
 CONNECTIONS = 3
-PAUSE = 0.2
-"""Seconds after which a crowd looks who of it was closed, and comes again."""
+CROWD = 100
 POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 KNOWN = POST + f"Authorization: Bearer {sign()}\r\n".encode()
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -72,50 +71,43 @@ def repeat(request: bytes) -> Callable[[int], None]:
     return attack
 
 
-def crowd(beginning: bytes, *, count: int = 100) -> Callable[[int], None]:
-    """Open connections, send each the same, and keep them: who is closed comes again."""
+def crowd(beginning: bytes, *, reads: bool = True, newcomers: int = 300) -> Callable[[int], None]:
+    """Open a hundred connections, send each the same, and keep them; so many come again each second."""
 
     def attack(port: int) -> None:
-        clients: list[socket.socket] = []
+        clients = [begin(port, beginning, reads=reads) for _ in range(CROWD // CONNECTIONS)]
         while True:
-            while len(clients) < count // CONNECTIONS:
-                client = connect(port)
-                clients.append(client)
-                client.settimeout(0)
-                with suppress(BlockingIOError):
-                    client.sendall(beginning)
-            for client in select.select(clients, [], [], 0)[0]:
+            time.sleep(CONNECTIONS / newcomers)
+            closed = [client for client in clients if is_closed(client)] if reads else clients[:1]
+            for client in closed[:1]:
                 clients.remove(client)
                 client.close()
-            time.sleep(PAUSE)
+                clients.append(begin(port, beginning, reads=reads))
 
     return attack
 
 
-def unread(request: bytes, *, count: int = 100) -> Callable[[int], None]:
-    """Ask again and again on many connections, and read no answer."""
+def begin(port: int, beginning: bytes, *, reads: bool) -> socket.socket:
+    """Open a connection, and send as much as is taken at once."""
+    client = socket.socket()
+    if not reads:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(5)
+    client.connect(("127.0.0.1", port))
+    client.settimeout(0)
+    with suppress(OSError):
+        client.sendall(beginning)
+    return client
 
-    def attack(port: int) -> None:
-        clients: list[socket.socket] = []
-        while True:
-            while len(clients) < count // CONNECTIONS:
-                client = socket.socket()
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                client.settimeout(5)
-                client.connect(("127.0.0.1", port))
-                client.settimeout(0)
-                clients.append(client)
-            for client in select.select([], clients, [], 0)[1]:
-                try:
-                    client.send(request)
-                except BlockingIOError:
-                    continue
-                except OSError:
-                    clients.remove(client)
-                    client.close()
-            time.sleep(PAUSE)
 
-    return attack
+def is_closed(client: socket.socket) -> bool:
+    """Tell whether the other side has closed a connection."""
+    try:
+        return not client.recv(65_536)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 ATTACKS: dict[str, Callable[[int], None]] = {
@@ -138,7 +130,9 @@ ATTACKS: dict[str, Callable[[int], None]] = {
     "connections that asked once": crowd(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
     "heads that do not end": crowd(b"GET /healthz HTTP/1.1\r\nX-Slow: "),
     "bodies that do not come": crowd(KNOWN + b"Content-Length: 100\r\n\r\n{"),
-    "answers that nobody reads": unread(b"GET /static/realtime.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20),
+    "answers that nobody reads": crowd(
+        b"GET /static/realtime.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20, reads=False, newcomers=20
+    ),
 }
 
 
@@ -153,19 +147,24 @@ def run(name: str, port: int) -> None:
 
     for _ in range(CONNECTIONS):
         threading.Thread(target=client, daemon=True).start()
+    time.sleep(FULL_SWING)
+    print("begun", flush=True)  # noqa: T201 - for the test that started it
     time.sleep(LONGEST)
 
 
 @contextmanager
 def attacking(name: str, port: int) -> Iterator[None]:
-    """Run an attack until the block ends."""
+    """Run an attack until the block ends, which is entered once it is in full swing."""
     command = (PYTHON, "-m", "tests.support.attackers", name, str(port))
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE)
     try:
+        assert process.stdout
+        assert process.stdout.readline(), "the attackers did not start"
         yield
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 if __name__ == "__main__":
