@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "demo": "service.demo.command:demo",
     "sandbox": "service.sandbox.command:sandbox",
+    "serve": "service.serving.command:serve",
     "check": "service.check.command:check",
     "limits": "service.limits.command:limits",
     "policy": "service.policy.command:policy",

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 UNKNOWN: Final = "unknown"
 """The one bucket of all whose address cannot be read."""
 
+_NAT64: Final = ip_network("64:ff9b::/96")
+_IPV4_BITS: Final = 0xFFFF_FFFF
 
-def client_address(remote_addr: str | None, forwarded_for: str | None, hops: int) -> str:
-    """Name the client that ``hops`` trusted proxies speak for: an IPv4 address or an IPv6 /64.
+
+def client_address(
+    remote_addr: str | None, forwarded_for: str | None, hops: int, *, named: str | None = None
+) -> str:
+    """Name the client that trusted proxies speak for: an IPv4 address or an IPv6 /64.
 
     Each proxy appends the address it was called from to ``X-Forwarded-For``, so of its entries only the last
     ``hops`` are to be believed and the first of those is the client; whatever the client itself wrote stands
-    further left. Fewer entries than hops mean that an outer proxy was passed by. An entry that holds no address,
-    or none where one should be, leaves the peer's own: a whole proxy in one bucket is strict, and no way around.
+    further left. Empty entries count as none (RFC 9110 §5.6.1.2). Fewer entries than hops mean that an outer proxy
+    was passed by.
 
-    IPv6 clients are told apart by /64, since each usually has one to itself (RFC 6177).
+    ``named`` is the content of the header of ``CLIENT_ADDRESS_HEADER``, ``""`` where the request has none: a host
+    that sets one is believed instead of counting hops. It is None where the admin names no header.
+
+    Where no address can be read the peer's own is taken: a whole proxy in one bucket is strict, and no way around.
+    IPv6 clients are told apart by /64, since each usually has one to itself (RFC 6177), and IPv4 clients that reach
+    an IPv6 host through NAT64 by the IPv4 address in theirs (RFC 6052 §2.1).
     """
-    entries = [entry.strip() for entry in (forwarded_for or "").split(",")] if hops > 0 else []
-    believed = entries[-hops:] if entries else []
-    claimed = _network(believed[0]) if believed else None
-    return claimed or _network(remote_addr or "") or UNKNOWN
+    claimed = named if named is not None else _believed(forwarded_for or "", hops)
+    return _network(claimed) or _network(remote_addr or "") or UNKNOWN
+
+
+def _believed(forwarded_for: str, hops: int) -> str:
+    entries = [entry for entry in forwarded_for.split(",") if entry.strip(' \t"')] if hops > 0 else []
+    return entries[-hops:][0] if entries else ""
 
 
 def _network(text: str) -> str | None:
-    """Read ``1.2.3.4``, ``1.2.3.4:5555``, ``2001:db8::1`` or ``[2001:db8::1]:443``."""
+    """Read ``1.2.3.4``, ``1.2.3.4:5555``, ``2001:db8::1`` or ``[2001:db8::1]:443``, quoted or not."""
+    text = text.strip(' \t"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -37,6 +51,8 @@ def _network(text: str) -> str | None:
         return None
     if not isinstance(address, IPv6Address):
         return str(address)
+    if address in _NAT64:
+        return str(IPv4Address(int(address) & _IPV4_BITS))
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(ip_network((address, 64), strict=False))

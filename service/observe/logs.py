@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import structlog
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.core.model import Record
@@ -139,19 +137,3 @@ class RequestLog:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
-
-
-class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn carries no types
-    """gunicorn's ``logger_class``: its lines go to the root logger, and there is no access log.
-
-    The default access log prints query strings; ``RequestLog`` is ours.
-    """
-
-    def setup(self, cfg: Config) -> None:
-        """Take the place of gunicorn's own handlers."""
-        self.cfg = cfg
-        self._access_log_enabled = False
-        self.error_log.propagate = True
-
-    def access(self, *_: Any) -> None:
-        """Write nothing: each request has its own line already."""

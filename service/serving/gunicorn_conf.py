@@ -20,10 +20,33 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import structlog
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
 from service.core.environment import ConfigurationError
 from service.core.environment_types import authority
 from service.observe import logs
+from service.serving.refusal import MAX_FIELD_BYTES, MAX_LINE_BYTES
+from service.serving.summary import summary
 from service.settings import process_settings
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn carries no types
+    """Sends gunicorn's lines to the root logger, and writes no access log.
+
+    It stands here since gunicorn reads ``WEB_CONCURRENCY`` when it is imported, and ends where that is no number:
+    no command may import it.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Take the place of gunicorn's own handlers."""
+        self.cfg = cfg
+        self.error_log.propagate = True
+
+    def access(self, *_: Any) -> None:
+        """Write nothing: each request has its own line already."""
+
 
 try:
     settings = process_settings()
@@ -49,8 +72,10 @@ graceful_timeout = 22
 timeout = 30
 worker_tmp_dir = _memory
 
-# A JWT may be 8 KB long: let it reach the app, which refuses it in the contract's own words.
-limit_request_field_size = 16_384
+limit_request_line = MAX_LINE_BYTES
+limit_request_field_size = MAX_FIELD_BYTES
+# Files are sent as all other answers are, since only those have a bound on the client that does not read.
+sendfile = False
 # SCRIPT_NAME and PATH_INFO from a client would be believed otherwise, and end in a 500.
 forwarder_headers = ""
 # The scheme is not read anywhere and addresses are counted by TRUSTED_PROXY_HOPS: trust no header here.
@@ -59,7 +84,7 @@ secure_scheme_headers: dict[str, str] = {}
 # The control socket fails on read-only homes, and nothing uses it.
 control_socket_disable = True
 
-logger_class = "service.observe.logs.GunicornLogger"
+logger_class = GunicornLogger
 accesslog = None  # the service writes its own line a request, without query strings
 
 # A request in flight holds two connections, and many hosts start processes with 1,024 files.
@@ -83,7 +108,8 @@ if settings.observe.metrics_token:
 
 
 def on_starting(server: Any) -> None:
-    """Say once what the admin should look at."""
+    """Log once what is in force, and what the admin should look at."""
+    structlog.get_logger().info("settings in force", **summary(settings))
     for warning in settings.warnings():
         server.log.warning(warning)
     _keep_from_the_collector()

@@ -1,99 +1,205 @@
-"""gunicorn's gevent worker, with better manners: it refuses in the contract's shape, and it ends in seconds."""
+"""gunicorn's gevent worker, with bounds on what a client can take of it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 import gevent
-from gunicorn import util
-from gunicorn.http.errors import (
-    InvalidResponseHeader,
-    InvalidResponseHeaderName,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
+from gevent.server import StreamServer
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.workers.ggevent import GeventWorker
 
-from service.core.errors import code_of, error_body
 from service.observe import logs
+from service.serving.connection import DRAIN_SECONDS, Connection
+from service.serving.refusal import refuse
+from service.settings import process_settings
 
-_STATUSES = {
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
-}
-
-
-_LINGER = 2.0
+DRAIN_GRACE: Final = 2.0
 """Seconds in which an idle connection may still bring a request, once the worker is told to end."""
+KEPT_BODY_BYTES: Final = 65_536
+"""The longest unread body that is read after its answer, so that its connection can be kept."""
+
+_FRAMING_BYTES: Final = 16_384
+_ACCEPT_SECONDS: Final = 0.1
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_ROOM: Final = 16
+"""One place in so many is made free at once, or a crowd of newcomers would wait for each other."""
+
+
+class Server(StreamServer):  # type: ignore[misc]  # gevent is not typed
+    """Accepts connections: with all places taken, it closes the connection that has been idle longest."""
+
+    def __init__(
+        self, listener: Any, *, handler_class: Worker, spawn: Any, environ: Any, **options: Any
+    ) -> None:
+        for unused in ("application", "log"):
+            options.pop(unused, None)
+        super().__init__(listener, handle=partial(handler_class.handle, listener), spawn=spawn, **options)
+        self._worker = handler_class
+        # gevent has just set this to the pool's own.
+        self.full = self._is_full
+        if environ["wsgi.multiprocess"]:
+            self.max_accept = 1  # leave some for the other workers
+
+    def _is_full(self) -> bool:
+        self._make_room()
+        return bool(self.pool.full())
+
+    def _make_room(self) -> None:
+        """With all places taken, end some waits; and look again soon, since a busy connection may become idle."""
+        if self.started and self.pool.full():
+            self._worker.end_longest_waits(1 + self.pool.size // _ROOM)
+            gevent.spawn_later(_LOOK_AGAIN_SECONDS, self._make_room)
+
+    def close(self) -> None:
+        """Accept what waits in the accept queue, which would be reset otherwise; then stop to listen."""
+        with suppress(OSError):
+            while self.started and self._has_place() and (accepted := self.do_read()):
+                self.do_handle(*accepted)
+        super().close()
+
+    def _has_place(self) -> bool:
+        return not self.full() or self.pool.wait_available(timeout=_ACCEPT_SECONDS)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
-    """Refuses malformed HTTP with JSON, where gunicorn would send a page of HTML.
+    """Serves requests; a connection that waits for its client holds no place that a request needs.
 
-    And at its end it waits for requests only: a router's idle connections, which live for minutes, would
-    hold up every deployment for all of ``graceful_timeout``.
+    At its end it waits for requests only: a router's idle connections, which live for minutes, would hold up every
+    deployment for all of ``graceful_timeout``.
     """
+
+    server_class = Server
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._waiting: dict[gevent.Timeout, gevent.Greenlet] = {}
+        self.wsgi_handler = self  # gunicorn hands it to the server as ``handler_class``
+        settings = process_settings()
+        self._allowed_origins = frozenset(settings.http.allowed_origins)
+        # A chunked body may take a quarter more than its content: chunks of some twenty bytes.
+        self._max_body_bytes = settings.http.max_body_bytes * 5 // 4 + _FRAMING_BYTES
+        # In the order in which each began to wait for a request, or to answer one.
+        self._connections: dict[gevent.Greenlet, Connection] = {}
+
+    def load_wsgi(self) -> None:
+        """Load the app, and have each answer say whether its connection closes."""
+        super().load_wsgi()
+        self.wsgi: Callable[..., Iterable[bytes]] = _closing_unread(self.wsgi)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection."""
+        greenlet = gevent.getcurrent()
+        self._connections[greenlet] = Connection(client)
+        try:
+            super().handle(listener, self._connections[greenlet], addr)
+        finally:
+            del self._connections[greenlet]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
         """Bound a connection's wait for its next request, and note that it waits."""
-        # gevent reads on without a pause where the next request is there already: a busy client would be served
-        # again and again, and the others not at all. So each takes its turn.
-        gevent.sleep(0)
         logs.REQUEST_ID.set(None)  # what is logged from here on is of no request, or of the next
-        with gevent.Timeout(self.cfg.keepalive, exception=False) as patience:
-            self._waiting[patience] = gevent.getcurrent()
-            try:
-                yield
-            finally:
-                del self._waiting[patience]
+        connection = self._move_to_end()
+        connection.expect_head()
+        with connection.idle(self.cfg.keepalive if self.alive else DRAIN_GRACE):
+            yield
+
+    def _move_to_end(self) -> Connection:
+        greenlet = gevent.getcurrent()
+        self._connections[greenlet] = connection = self._connections.pop(greenlet)
+        return connection
+
+    def handle_request(self, listener_name: Any, req: Any, _sock: Any, addr: Any) -> None:
+        """Answer one request, and leave the connection where the next one starts.
+
+        gunicorn would read an unread body to its end, however long, before the next request.
+
+        Raises:
+            StopIteration: where the connection is to be closed, as gunicorn's own method does.
+        """
+        connection = self._move_to_end()
+        length = _unread_bytes(req)
+        chunked = length == inf
+        connection.expect_body(
+            req, chunked=chunked, max_bytes=self._max_body_bytes if chunked else int(length)
+        )
+        try:
+            super().handle_request(listener_name, req, connection, addr)
+        except StopIteration:
+            if _unread_bytes(req):
+                connection.drain()
+            raise
+        if _unread_bytes(req):
+            with connection.idle(DRAIN_SECONDS):
+                req.body.read()
+        if _unread_bytes(req):
+            raise StopIteration
+
+    def end_longest_waits(self, count: int) -> None:
+        """Close the connections that have been idle longest; without any, those longest kept by their clients."""
+        connections = tuple(self._connections.values())
+        idle = [connection for connection in connections if connection.is_idle]
+        waiting = idle or [connection for connection in connections if connection.is_waiting]
+        for connection in waiting[:count]:
+            self._expire_wait(connection)
+
+    def _expire_wait(self, connection: Connection) -> None:
+        gevent.get_hub().loop.run_callback(connection.end_wait)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End gracefully (SIGTERM): answer what was asked, then close what is idle."""
         super().handle_exit(sig, frame)
-        gevent.spawn_later(_LINGER, self._close_idle_connections)
+        gevent.spawn_later(DRAIN_GRACE, self._close_idle_connections)
 
     def _close_idle_connections(self) -> None:
-        for patience in tuple(self._waiting):
-            gevent.get_hub().loop.run_callback(self._lose, patience)
+        for connection in tuple(self._connections.values()):
+            if connection.is_idle:
+                self._expire_wait(connection)
 
-    def _lose(self, patience: gevent.Timeout) -> None:
-        """Let a wait time out. Runs in the hub, so that no request can come between the look and the throw."""
-        if waiting := self._waiting.get(patience):
-            waiting.throw(patience)
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer a request that never reached the app; its words stay out of the log, which may be a secret's."""
-        ours = isinstance(exc, InvalidResponseHeader | InvalidResponseHeaderName)
-        if ours or not isinstance(exc, ParseException):
-            super().handle_error(req, client, addr, exc)
-            return
-        self.log.warning("Refused a malformed request: %s", type(exc).__name__)
+    def handle_error(self, req: Any, client: Connection, addr: Any, exc: BaseException) -> None:
+        """Answer a request that the app did not; its words stay out of the log, since they may be a secret's."""
+        del req, addr
+        answer = refuse(exc, client.head, allowed_origins=self._allowed_origins)
+        logs.REQUEST_ID.set(answer.request_id)
+        if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("A request was not answered by the app", exc_info=exc)
+        else:
+            self.log.warning("Refused a malformed request: %s", type(exc).__name__)
         try:
-            util.write_nonblock(client, refusal(exc))
+            client.sendall(answer.bytes)
         except OSError:
             self.log.debug("The client of a malformed request had gone.")
+        else:
+            client.drain()
 
 
-def refusal(error: ParseException) -> bytes:
-    """Spell the whole HTTP answer to a request that cannot be parsed."""
-    status = _STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    code = code_of(status)
-    message = f"The request is not HTTP that this server accepts: {status.phrase}."
-    body = json.dumps(error_body(message, type="invalid_request_error", code=code)).encode()
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+def _closing_unread(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Wrap a WSGI app, so that an answer to a body that stays unread says ``Connection: close``."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        connection: Connection = environ["gunicorn.socket"]
+
+        def start(*answer: Any) -> Any:
+            if connection.body_failed or _unread_bytes(connection.request) > KEPT_BODY_BYTES:
+                connection.request.force_close()
+            return start_response(*answer)
+
+        return app(environ, start)
+
+    return wrapped
+
+
+def _unread_bytes(request: Any) -> float:
+    """Count what is still to be read of a request's body; infinity where its chunks have not ended.
+
+    gunicorn has no public way to ask. This reads two attributes of its readers, and a test fails when they change.
+    """
+    reader = request.body.reader
+    if isinstance(reader, LengthReader):
+        return float(reader.length)
+    return 0 if isinstance(reader, ChunkedReader) and reader.parser is None else inf

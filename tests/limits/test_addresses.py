@@ -22,7 +22,16 @@ ROUTER = "10.0.0.1"
         ("203.0.113.7", 2, "203.0.113.7"),
         (None, 1, ROUTER),
         ("", 1, ROUTER),
-        ("6.6.6.6, ", 1, ROUTER),
+        ("", 2, ROUTER),
+        (" , ", 1, ROUTER),
+        ("203.0.113.7, ", 1, "203.0.113.7"),
+        ("6.6.6.6, 203.0.113.7, , 198.51.100.2", 2, "203.0.113.7"),
+        ('"203.0.113.7"', 1, "203.0.113.7"),
+        ('"[2001:db8:1:2:3::4]:443"', 1, "2001:db8:1:2::/64"),
+        ('6.6.6.6, ""', 1, "6.6.6.6"),
+        ("64:ff9b::203.0.113.7", 1, "203.0.113.7"),
+        ("64:ff9b::cb00:7107", 1, "203.0.113.7"),
+        ("64:ff9b:1::cb00:7107", 1, "64:ff9b:1::/64"),
         ("6.6.6.6, not-an-ip", 1, ROUTER),
         ("unknown", 1, ROUTER),
         ("203.0.113.7:5555", 1, "203.0.113.7"),
@@ -38,6 +47,22 @@ def test_the_client_is_what_the_outermost_trusted_proxy_saw(
 ) -> None:
     """Ports go, IPv6 counts by /64, and what is no address leaves the peer's own."""
     assert client_address(ROUTER, forwarded_for, hops) == client
+
+
+@pytest.mark.parametrize(
+    ("named", "client"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        (' "2001:db8:1:2:3::4" ', "2001:db8:1:2::/64"),
+        ("", ROUTER),
+        ("not-an-ip", ROUTER),
+        ("203.0.113.7, 6.6.6.6", ROUTER),
+        (None, "198.51.100.2"),
+    ],
+)
+def test_a_host_may_name_the_client_in_a_header_of_its_own(named: str | None, client: str) -> None:
+    """Then no hops are counted; a request without that header came past the host."""
+    assert client_address(ROUTER, "6.6.6.6, 198.51.100.2", 1, named=named) == client
 
 
 @pytest.mark.parametrize("remote_addr", [None, "", "/run/socket"])

@@ -1,0 +1,171 @@
+"""Clients that want to hold a service up, in a process of their own: ``python -m tests.support.attackers NAME PORT``.
+
+They run on loopback until they are ended, or for ``LONGEST`` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tests.support.processes import PYTHON, ROOT
+from tests.support.tokens import sign
+
+LONGEST = 30.0
+FULL_SWING = 0.7
+CONNECTIONS = 3
+CROWD = 100
+POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+KNOWN = POST + f"Authorization: Bearer {sign()}\r\n".encode()
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+ONE_BYTE_CHUNKS = b"1\r\nx\r\n" * 10_000
+FIELD = b"X-Field: " + b"x" * 8_000 + b"\r\n"
+
+
+def connect(port: int) -> socket.socket:
+    """Open a connection on which each byte is sent by itself."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=5)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def flood(head: bytes, block: bytes) -> Callable[[int], None]:
+    """Send a head, and one block after the other as fast as they are taken."""
+
+    def attack(port: int) -> None:
+        with connect(port) as client:
+            client.sendall(head)
+            while True:
+                client.sendall(block)
+
+    return attack
+
+
+def byte_by_byte(head: bytes, byte: bytes) -> Callable[[int], None]:
+    """Send a long beginning of a head, and then the rest in single bytes."""
+
+    def attack(port: int) -> None:
+        with connect(port) as client:
+            client.sendall(head)
+            while True:
+                client.sendall(byte)
+
+    return attack
+
+
+def repeat(request: bytes) -> Callable[[int], None]:
+    """Send a request on a connection of its own, read its answer, and again."""
+
+    def attack(port: int) -> None:
+        with connect(port) as client:
+            client.sendall(request)
+            while client.recv(65_536):
+                pass
+
+    return attack
+
+
+def crowd(beginning: bytes, *, reads: bool = True, newcomers: int = 300) -> Callable[[int], None]:
+    """Open a hundred connections, send each the same, and keep them; so many come again each second."""
+
+    def attack(port: int) -> None:
+        clients = [begin(port, beginning, reads=reads) for _ in range(CROWD // CONNECTIONS)]
+        while True:
+            time.sleep(CONNECTIONS / newcomers)
+            closed = [client for client in clients if is_closed(client)] if reads else clients[:1]
+            for client in closed[:1]:
+                clients.remove(client)
+                client.close()
+                clients.append(begin(port, beginning, reads=reads))
+
+    return attack
+
+
+def begin(port: int, beginning: bytes, *, reads: bool) -> socket.socket:
+    """Open a connection, and send as much as is taken at once."""
+    client = socket.socket()
+    if not reads:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(5)
+    client.connect(("127.0.0.1", port))
+    client.settimeout(0)
+    with suppress(OSError):
+        client.sendall(beginning)
+    return client
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Tell whether the other side has closed a connection."""
+    try:
+        return not client.recv(65_536)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+ATTACKS: dict[str, Callable[[int], None]] = {
+    "one-byte chunks of a stranger": flood(POST + CHUNKED, ONE_BYTE_CHUNKS),
+    "one-byte chunks of a user": flood(KNOWN + CHUNKED, ONE_BYTE_CHUNKS),
+    "trailers without end": flood(KNOWN + CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: x\r\n" * 1_000),
+    "a chunk size without end": flood(KNOWN + CHUNKED, b"0" * 8_000),
+    "a huge body that nobody reads": flood(POST + b"Content-Length: 99999999999\r\n\r\n", b"x" * 65_536),
+    "a huge body of a GET": flood(
+        b"GET /healthz HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 65_536
+    ),
+    "a body after the answer": flood(POST + b"Content-Length: 65000\r\n\r\n", b"x"),
+    "a giant head, then single bytes": byte_by_byte(b"GET / HTTP/1.1\r\n" + FIELD * 199, b"x"),
+    "a long head, then single bytes": byte_by_byte(b"GET / HTTP/1.1\r\n" + FIELD * 7 + b"X-Long: ", b"x"),
+    "a head in single bytes": byte_by_byte(b"GET / HTTP/1.1\r\nX-Long: ", b"x"),
+    "heads without end": flood(b"GET / HTTP/1.1\r\n", FIELD),
+    "requests sent without a pause": flood(b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 200),
+    "requests that are not HTTP": repeat(b"\x16\x03\x01 hello\r\n\r\n"),
+    "connections that ask nothing": crowd(b""),
+    "connections that asked once": crowd(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "heads that do not end": crowd(b"GET /healthz HTTP/1.1\r\nX-Slow: "),
+    "bodies that do not come": crowd(KNOWN + b"Content-Length: 100\r\n\r\n{"),
+    "answers that nobody reads": crowd(
+        b"GET /static/realtime.js HTTP/1.1\r\nHost: x\r\n\r\n" * 20, reads=False, newcomers=20
+    ),
+}
+
+
+def run(name: str, port: int) -> None:
+    """Attack on a few connections at once; what is closed is opened again."""
+
+    def client() -> None:
+        while True:
+            with suppress(OSError):
+                ATTACKS[name](port)
+            time.sleep(0.001)
+
+    for _ in range(CONNECTIONS):
+        threading.Thread(target=client, daemon=True).start()
+    time.sleep(FULL_SWING)
+    print("begun", flush=True)  # noqa: T201 - for the test that started it
+    time.sleep(LONGEST)
+
+
+@contextmanager
+def attacking(name: str, port: int) -> Iterator[None]:
+    """Run an attack until the block ends, which is entered once it is in full swing."""
+    command = (PYTHON, "-m", "tests.support.attackers", name, str(port))
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        assert process.stdout.readline(), "the attackers did not start"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]))
