@@ -14,8 +14,11 @@ from service.sandbox.errors import ApiError, invalid_value, missing_parameter
 from service.sandbox.http.routes import BASE_PATH, require_key
 from service.sandbox.http.state import current
 from service.sandbox.ids import new_id
+from service.sandbox.models import Use
+from service.sandbox.opening import call_configuration
 from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
+from service.sandbox.sessions.configuration import Config
 from service.vendors import wire
 
 calls = Blueprint("calls", __name__, url_prefix=BASE_PATH)
@@ -39,7 +42,11 @@ def create_translation_call() -> Response:
 def _answer_offer(path: str, session_types: set[str]) -> Response:
     """Answer the offer; a secret is used up only by an offer that can be answered."""
     secret = _secret(session_types)
-    offer = request.get_data(as_text=True) if request.mimetype == _SDP else _form_offer()
+    session, offer = None, request.get_data(as_text=True)
+    if request.mimetype != _SDP:
+        session, offer = _read_form()
+    use: Use = "translation" if "translation" in session_types else "realtime"
+    call_configuration(session, request.args.get("model"), secret, use, session_id=new_id("sess"))
     try:
         answer = sdp.answer(offer)
     except sdp.InvalidOfferError as error:
@@ -47,7 +54,9 @@ def _answer_offer(path: str, session_types: set[str]) -> Response:
     if secret:
         current().secrets.use(secret)
     location = f"{BASE_PATH}{path}/{new_id('rtc')}"
-    return Response(answer, status=201, content_type=_SDP, headers={"Location": location})
+    return Response(
+        answer, status=201, content_type="text/plain; charset=utf-8", headers={"Location": location}
+    )
 
 
 def _secret(session_types: set[str]) -> Secret | None:
@@ -63,9 +72,10 @@ def _secret(session_types: set[str]) -> Secret | None:
     return secret
 
 
-def _form_offer() -> str:
-    """Read the offer from the multipart form that servers send, and check the session beside it."""
+def _read_form() -> tuple[Config | None, str]:
+    """Read the multipart form that servers send: a session, which is checked, and the offer."""
     parts = {**request.form, **{name: upload.read().decode() for name, upload in request.files.items()}}
+    session = None
     if "session" in parts:
         try:
             session = json.loads(parts["session"])
@@ -75,4 +85,4 @@ def _form_offer() -> str:
         check(_SESSION, session, root="session")
     if "sdp" not in parts:
         raise missing_parameter("sdp")
-    return str(parts["sdp"])
+    return session, str(parts["sdp"])
