@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from flask import Flask
@@ -25,6 +26,7 @@ def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
+    app.logger.setLevel(logging.INFO)  # the application's own logger, for a line at each session
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
     attach(app, State(SecretStore(time.time), beta, ping_seconds))
     app.before_request(routes.before_request)

@@ -60,6 +60,16 @@ def test_nothing_unasked_follows_a_handshake(secure: tuple[str, Path]) -> None:
         assert connection.session is None or not connection.session.has_ticket
 
 
+def test_its_log_says_at_each_session_that_no_model_answers() -> None:
+    """Nobody should take what it says for the model's words."""
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        url = run.output.split()[1]
+        for number in (1, 2):
+            with line(url, **bearing("sk-test")) as client:
+                client.until("session.created")
+            assert run.output.count("/v1/realtime opens. No model is behind this session") == number
+
+
 def test_it_serves_ipv6() -> None:
     """The address is printed as a URL wants it."""
     with running((*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:

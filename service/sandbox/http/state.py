@@ -10,6 +10,9 @@ from flask import Flask, current_app
 from service.sandbox.credentials import SecretStore
 from service.sandbox.recorder import Recorder
 
+NOTICE = "No model is behind this session: its answers are canned and its voices synthetic."
+"""What the log says of each session."""
+
 _NAME = "sandbox"
 
 

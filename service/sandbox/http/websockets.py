@@ -8,14 +8,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 
 from service.sandbox.errors import ApiError
 from service.sandbox.http.routes import BASE_PATH
-from service.sandbox.http.state import current, state_of
+from service.sandbox.http.state import NOTICE, current, state_of
 from service.sandbox.ids import new_id
 from service.sandbox.opening import Admission, ConnectRequest, close_code
 from service.sandbox.sessions.base import Session
@@ -87,6 +87,7 @@ def _serve(ws: Server, *, translation: bool) -> None:
         _send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
         _close(ws, close_code(error), error.close_reason)
         return
+    current_app.logger.info("%s opens. %s", request.path, NOTICE)
     state.sockets.add(ws)
     try:
         _pump(ws, session, state.ping_seconds)
