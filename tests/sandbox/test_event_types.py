@@ -1,4 +1,4 @@
-"""Every server event the sandbox can send, held against the vendor's published types in strict mode."""
+"""All events of the sandbox, validated against the vendor's published types in strict mode."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def _translation() -> list[Event]:
 
 
 def _unknown_members(value: Any, path: str = "") -> Iterator[str]:
-    """Everything in a validated model that the vendor's types do not know, by its dotted path."""
+    """Yield the dotted paths of all members that the vendor's types do not know."""
     if isinstance(value, BaseModel):
         for name in value.model_extra or {}:
             yield f"{path}.{name}".lstrip(".")
@@ -246,7 +246,7 @@ def test_translations_send_only_what_the_vendor_publishes() -> None:
 
 @pytest.mark.parametrize("modalities", [["text"], ["audio", "text"]])
 def test_the_beta_sends_only_what_the_vendor_published_then(modalities: list[str]) -> None:
-    """The coat over today's events gives the beta's, by the types that the SDK still carries."""
+    """Today's events, converted to the beta's, are valid by the types that the SDK still has."""
     for event in _beta(modalities):
         extras = _BETA_SESSION_EXTRAS if event["type"].startswith("session.") else set()
         _hold(_BETA, event, extras=extras)
@@ -270,11 +270,11 @@ def _beta(modalities: list[str]) -> list[Event]:
 
 
 def test_the_walk_meets_every_event_that_can_be_built() -> None:
-    """What no walk meets could be wrong unseen; what is not registered cannot be built at all."""
-    told = {event["type"] for walk in _CONVERSATIONS for event in walk()}
-    assert told == CONVERSATION_EVENTS
+    """An event that no walk meets would go unchecked; one that is not registered cannot be built."""
+    sent = {event["type"] for walk in _CONVERSATIONS for event in walk()}
+    assert sent == CONVERSATION_EVENTS
     assert {event["type"] for event in _translation()} == TRANSLATION_EVENTS
-    assert {event["type"] for told in (["text"], ["audio", "text"]) for event in _beta(told)} == BETA_EVENTS
+    assert {event["type"] for given in (["text"], ["audio", "text"]) for event in _beta(given)} == BETA_EVENTS
     with pytest.raises(LookupError, match="not an event of this session"):
         EventFactory(CONVERSATION_EVENTS, new_id)("session.closed")
 
