@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
 import click
 
 from service.sandbox.server import serve
+
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def require_packages() -> None:
+    """Check that the packages which only the sandbox needs are installed.
+
+    Raises:
+        ClickException: if one is missing; the message is the command that installs them.
+    """
+    for name in re.findall(r"^([A-Za-z0-9._-]+)==", _REQUIREMENTS.read_text(), re.MULTILINE):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            install = f"{sys.executable} -m pip install -r {_REQUIREMENTS}"
+            raise click.ClickException(
+                f"The sandbox needs {name}, which is not installed. Run: {install}"
+            ) from None
+
+
+def _print_event_types(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if wanted:
+        from service.sandbox.event_types import listing  # noqa: PLC0415 - only here, as it imports all sessions
+
+        click.echo("\n".join(listing()))
+        context.exit()
 
 
 @click.command()
@@ -14,6 +45,19 @@ from service.sandbox.server import serve
 )
 @click.option("--tls", is_flag=True, help="Serve https and wss with a certificate made for this machine.")
 @click.option("--beta", is_flag=True, help="Speak the retired beta as well.")
+@click.option(
+    "--events",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_event_types,
+    help="List all event types that it takes and sends, and end.",
+)
 def sandbox(host: str, port: int, *, tls: bool, beta: bool) -> None:
-    """Run the offline stand-in for the vendor's Realtime API: no network, no cost."""
+    """Run the offline stand-in for the vendor's Realtime API: no network, no cost.
+
+    It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
+    only how long somebody spoke.
+    """
+    require_packages()
     serve(host, port, tls=tls, beta=beta)

