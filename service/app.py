@@ -10,7 +10,6 @@ from service.http import responses
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
 from service.limits import build as build_limits
-from service.limits.replay import StorageReplayGuard
 from service.observe.metrics import Metrics, NullMetrics
 from service.policy import build as build_policy
 from service.settings import Settings
@@ -34,7 +33,7 @@ def create_app(settings: Settings) -> Flask:
         settings.auth,
         network=network,
         pseudonym_key=settings.pseudonym_key,
-        single_use=StorageReplayGuard(store),
+        store=store,
     )
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
     policy = build_policy(settings.policy, settings.vendor.vendor.layout)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import running_chromium, write_speech
+from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
 
 if TYPE_CHECKING:
@@ -33,6 +34,30 @@ def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis for all tests that do not stop it."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop and kill."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """Name a storage: the process's memory, then Redis, empty."""
+    if request.param == "memory":
+        return "memory://"
+    server: RedisServer = request.getfixturevalue("redis")
+    server.client.flushall()
+    return server.url
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWTError
@@ -20,6 +19,7 @@ from jwt.api_jws import PyJWS
 from service.auth.claim_checks import CLAIM_CHECKS, TokenRules, read_subject
 from service.auth.jwks import JwksKeys
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, KeySource, VerificationKey
+from service.auth.single_use import SingleUse
 from service.auth.token import (
     ParsedToken,
     TokenRejectedError,
@@ -37,20 +37,6 @@ VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm
 # An own instance: PyJWT's module-level one is shared with whoever registers or removes algorithms there.
 _VERIFIER = PyJWS(algorithms=["HS256", *PUBLIC_KEY_ALGORITHMS])
 _VERIFIER.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864 §2.2: EdDSA, fully specified
-
-
-class SingleUse(Protocol):
-    """Remembers which tokens were used, for all processes together."""
-
-    def first_use(self, token_id: str, expires_at: int) -> bool:
-        """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
-
-        ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step: of two requests at the
-        same time exactly one is first.
-
-        Raises:
-            RateLimitStorageUnavailableError: that cannot be known now.
-        """
 
 
 @dataclass(frozen=True, slots=True)
