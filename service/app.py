@@ -1,4 +1,4 @@
-"""The one place where the parts meet."""
+"""Build the Flask app: the one module that knows every part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.vendors.transport import Transport
 
 
 def create_app(settings: Settings) -> Flask:
-    """Put the service together. Nothing outside the app is touched, and no socket is opened before the first request.
+    """Build the app. Nothing outside the app is touched, and no socket is opened before the first request.
 
     Logs are configured by whoever runs the process: ``serving.gunicorn_conf``, ``wsgi``, a command.
     """
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> Flask:
     services = Services(
         exchange=Exchange(authenticator, policy, limits),
         vendor=settings.vendor.vendor,
-        transport=transport_of(settings, network),
+        transport=build_transport(settings, network),
         endpoint=settings.vendor.endpoint,
         http=settings.http,
     )
@@ -63,8 +63,8 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def transport_of(settings: Settings, network: Network) -> Transport:
-    """Make the way to the vendor."""
+def build_transport(settings: Settings, network: Network) -> Transport:
+    """Build the transport to the vendor."""
     return Transport(
         settings.vendor.openai_base_url,
         credential=settings.vendor.credential,

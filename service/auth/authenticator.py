@@ -41,7 +41,7 @@ _VERIFIER.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864 §2.2: EdDSA
 
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """Keys, and the rules for tokens that they sign: they vouch for ``rules.issuers`` and for nobody else."""
+    """Keys, and the rules for tokens that they sign: they are trusted for ``rules.issuers`` only."""
 
     keys: KeySource
     rules: TokenRules
@@ -77,7 +77,7 @@ class Authenticator:
         return tuple(each.keys for each in self.trusted if isinstance(each.keys, JwksKeys))
 
     def authenticate(self, authorization: str | None, *, use_up: bool = True) -> Caller:
-        """Tell who sent this ``Authorization`` header.
+        """Identify the caller who sent this ``Authorization`` header.
 
         ``use_up`` is false for requests that do not use up a token under ``JWT_SINGLE_USE``.
 
@@ -87,7 +87,7 @@ class Authenticator:
             InvalidTokenError: it is not accepted.
             InsufficientScopeError: it is good, and lacks ``JWT_REQUIRED_SCOPE``.
             IdentityProviderUnavailableError: no key set has been fetched yet.
-            RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is away.
+            RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is unavailable.
         """
         text = bearer_token(authorization)
         token = None
@@ -103,7 +103,7 @@ class Authenticator:
     def verify_signature(self, token: ParsedToken) -> TrustedIssuer:
         """Return the trusted issuer one of whose keys verifies the signature.
 
-        Only keys that vouch for the ``iss`` that the token claims are tried (RFC 8725 §3.8).
+        Only keys that are trusted for the token's ``iss`` are tried (RFC 8725 §3.8).
 
         Raises:
             TokenRejectedError: there is none.

@@ -1,4 +1,4 @@
-"""Build the authenticator from its settings: which keys vouch for which issuers, under which rules."""
+"""Build the authenticator from its settings: which keys are trusted for which issuers, under which rules."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def build(settings: AuthSettings, *, network: Network, pseudonym_key: bytes, sto
 
 
 def trusted_issuers(settings: AuthSettings, network: Network) -> tuple[TrustedIssuer, ...]:
-    """Say which keys vouch for which issuers.
+    """List which keys are trusted for which issuers.
 
-    The preset's key set vouches for the preset's issuers as far as ``JWT_ISSUER`` lists them, or for all that it
-    lists where it names others (a custom domain). Configured keys vouch for the listed issuers that are not the
+    The preset's key set is trusted for the preset's issuers as far as ``JWT_ISSUER`` lists them, or for all that it
+    lists where it names others (a custom domain). Configured keys are trusted for the listed issuers that are not the
     preset's; for the preset's where there are no others. An issuer that is left without any keys finds its own by
     discovery. The preset's checks hold for what its keys sign, and for ``JWT_SECRET`` where that is its own.
     """

@@ -19,8 +19,8 @@ _FIRST_USE: Final = Script(
 class SingleUse:
     """Remembers each used token until it expires, for all processes that share the store.
 
-    With ``RATE_LIMIT_ON_STORAGE_FAILURE=local`` each process remembers for itself while the storage is away, so a
-    token may then be used once in each.
+    With ``RATE_LIMIT_ON_STORAGE_FAILURE=local`` each process remembers for itself while the storage is
+    unavailable, so a token may then be used once in each.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
@@ -34,8 +34,8 @@ class SingleUse:
         same time exactly one is first.
 
         Raises:
-            RateLimitStorageUnavailableError: it cannot be known: the storage is away and the policy is ``deny``, or
-                no connection was free.
+            RateLimitStorageUnavailableError: the storage is unavailable and the policy is ``deny``, or no connection
+                was free.
         """
         key = f"{KEY_PREFIX}/token/{token_id}"
         seconds = max(1, ceil(expires_at - self._clock()))

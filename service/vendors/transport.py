@@ -1,4 +1,4 @@
-"""The way to the vendor: one request within one deadline, with one retry, every failure told as one of ours."""
+"""Send requests to the vendor: within one deadline, with one retry, every failure raised as one of our errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.vendors.outbound import Network
 _ATTEMPTS: Final = 2
 
 
-class Exchange(Protocol):
+class Connections(Protocol):
     """Sends one request once: over kept connections, or by a proxy."""
 
     def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
@@ -56,7 +56,7 @@ class Transport:
         self._credential = credential
         self._timeout = timeout
         session = network.pooled_session(base_url, connections=connections)
-        self._exchange: Exchange = (
+        self._connections: Connections = (
             ProxiedConnections(base_url, session)
             if session.proxies
             else KeptConnections(base_url, ca_bundle=network.ca_bundle)
@@ -93,7 +93,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._exchange.close()
+        self._connections.close()
 
     def _send_until(self, end: float, request: Request) -> Response:
         """Send, and once more after a failure that may pass, where that does no harm."""
@@ -105,7 +105,7 @@ class Transport:
                 **request.headers,
             }
             try:
-                response = self._exchange.exchange(request, headers, seconds=max(0.001, end - monotonic()))
+                response = self._connections.exchange(request, headers, seconds=max(0.001, end - monotonic()))
             except OSError as error:
                 if not left or is_permanent(error):
                     raise
