@@ -63,12 +63,14 @@ class Connection:
     def expect_head(self) -> None:
         """Take what comes next for a request's head."""
         self.head = b""
+        self.since = monotonic()
         self._reads_head = True
         self._send_seconds = SEND_SECONDS
 
     def expect_body(self, request: Any, *, chunked: bool, max_bytes: int) -> None:
         """Take what comes next for the body of ``request``: ``max_bytes``, or up to that with the framing of chunks."""
         self.request = request
+        self.since = monotonic()
         self.body_failed = False
         self._reads_head = False
         self._chunked = chunked
@@ -185,13 +187,15 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether it waits for a request, and none has arrived."""
+        """Tell whether it waits for a request of which nothing waits to be read."""
         return isinstance(self._ended_by, gevent.Timeout) and not self._has_bytes()
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether it waits for its client to send or to read."""
-        return self._ended_by is not None
+        """Tell whether it waits for its client: to read, or to send something."""
+        if isinstance(self._ended_by, BrokenPipeError):
+            return True
+        return self._ended_by is not None and not self._has_bytes()
 
     def end_wait(self) -> None:
         """Close it as soon as possible, if it waits for its client.
