@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -126,14 +126,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         finally:
             del self._connections[greenlet]
 
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
+    def timeout_ctx(self) -> AbstractContextManager[None]:
         """Bound a connection's wait for its next request, and note that it waits."""
         logs.REQUEST_ID.set(None)  # what is logged from here on is of no request, or of the next
         connection = self._move_to_end()
         connection.expect_head()
-        with connection.idle(self.cfg.keepalive if self.alive else DRAIN_GRACE):
-            yield
+        return connection.idle(self.cfg.keepalive if self.alive else DRAIN_GRACE)
 
     def _move_to_end(self) -> Connection:
         greenlet = gevent.getcurrent()
@@ -163,8 +161,8 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         if _unread_bytes(req):
             with connection.idle(DRAIN_SECONDS):
                 req.body.read()
-        if _unread_bytes(req):
-            raise StopIteration
+            if _unread_bytes(req):
+                raise StopIteration
 
     def end_longest_waits(self, count: int, *, only_idle: bool) -> None:
         """Close the connections that have been idle longest; without any, those that wait longest for their clients.
