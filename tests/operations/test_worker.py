@@ -15,9 +15,11 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
+import gevent.socket
 import pytest
 import requests
 
+from service.serving import connection
 from service.serving.refusal import HEAD_BYTES, MAX_TOKEN_BYTES
 from tests.support.holding_vendor import holding_vendor
 from tests.support.processes import wait_until
@@ -355,3 +357,12 @@ def test_the_service_outlives_clients_that_leave_at_any_time(with_origin: TokenS
         client.close()
     assert requests.get(f"{with_origin.url}/healthz", timeout=10).ok
     assert '"level":"error"' not in with_origin.run.output
+
+
+def test_sending_to_a_client_that_does_not_read_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than what the system buffers for it, the answer waits, but not for ever."""
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.2)
+    ours, theirs = gevent.socket.socketpair()
+
+    with closing(ours), closing(theirs), pytest.raises(BrokenPipeError, match="does not read"):
+        connection.Connection(ours).sendall(b"x" * 10_000_000)
