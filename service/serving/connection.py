@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from time import monotonic
 from typing import Any, Final
 
 import gevent
-from gevent.socket import wait_read, wait_write
+from gevent.socket import wait_write
 from gunicorn.http.errors import LimitRequestHeaders
 
 from service.serving.refusal import HEAD_BYTES
@@ -47,6 +48,7 @@ class Connection:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
         # The kernel would buffer megabytes for a client that asks on and reads nothing.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._greenlet = gevent.getcurrent()
@@ -63,12 +65,14 @@ class Connection:
     def expect_head(self) -> None:
         """Take what comes next for a request's head."""
         self.head = b""
+        self.since = monotonic()
         self._reads_head = True
         self._send_seconds = SEND_SECONDS
 
     def expect_body(self, request: Any, *, chunked: bool, max_bytes: int) -> None:
         """Take what comes next for the body of ``request``: ``max_bytes``, or up to that with the framing of chunks."""
         self.request = request
+        self.since = monotonic()
         self.body_failed = False
         self._reads_head = False
         self._chunked = chunked
@@ -126,11 +130,9 @@ class Connection:
         return piece
 
     def _receive(self, size: int) -> bytes:
-        """Receive bytes in the next turn of the loop, after all other sockets that are ready."""
-        if getattr(self._sock, "pending", int)():  # decrypted already, and no longer in the socket
-            wait_write(self._sock.fileno())
-        else:
-            wait_read(self._sock.fileno())
+        """Receive bytes; where some are there already, after a turn of the loop over all sockets that are ready."""
+        if self._is_tls or self._has_bytes():
+            wait_write(self._sock.fileno())  # ready as a rule: what is waited for is the loop
         piece: bytes = self._sock.recv(size)
         return piece
 
@@ -140,6 +142,14 @@ class Connection:
         Raises:
             BrokenPipeError: when the client does not take it in time, or another request needed the place.
         """
+        sent = 0
+        if not self._is_tls:
+            with suppress(BlockingIOError):
+                sent = self._sock.send(data, 0, 0.0)  # without waiting: the system buffers most answers whole
+        if sent < len(data):
+            self._send_waiting(data[sent:])
+
+    def _send_waiting(self, data: bytes) -> None:
         gone = BrokenPipeError(errno.EPIPE, "the client does not read its answer")
         began = monotonic()
         self._sock.settimeout(0 if self._is_unwanted else self._send_seconds)
@@ -172,8 +182,12 @@ class Connection:
     @contextmanager
     def idle(self, seconds: float) -> Iterator[None]:
         """Run the block for so many seconds at most; nothing is lost when it ends earlier."""
-        with gevent.Timeout(seconds, exception=False) as timeout, self._ending_by(timeout):
-            yield
+        with gevent.Timeout(seconds, exception=False) as timeout:
+            self._ended_by = timeout
+            try:
+                yield
+            finally:
+                self._ended_by = None
 
     @contextmanager
     def _ending_by(self, exception: BaseException) -> Iterator[None]:
@@ -185,13 +199,15 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether it waits for a request, and none has arrived."""
+        """Tell whether it waits for a request of which nothing waits to be read."""
         return isinstance(self._ended_by, gevent.Timeout) and not self._has_bytes()
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether it waits for its client to send or to read."""
-        return self._ended_by is not None
+        """Tell whether it waits for its client: to read, or to send something."""
+        if isinstance(self._ended_by, BrokenPipeError):
+            return True
+        return self._ended_by is not None and not self._has_bytes()
 
     def end_wait(self) -> None:
         """Close it as soon as possible, if it waits for its client.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import gevent
+from gevent.select import select
 from gevent.server import StreamServer
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.workers.ggevent import GeventWorker
@@ -24,47 +27,70 @@ DRAIN_GRACE: Final = 2.0
 KEPT_BODY_BYTES: Final = 65_536
 """The longest unread body that is read after its answer, so that its connection can be kept."""
 
+_IDLE_SECONDS: Final = 1.0
+_WAIT_SECONDS: Final = 0.1
 _FRAMING_BYTES: Final = 16_384
 _ACCEPT_SECONDS: Final = 0.1
-_LOOK_AGAIN_SECONDS: Final = 0.02
-_ROOM: Final = 16
-"""One place in so many is made free at once, or a crowd of newcomers would wait for each other."""
+_LOOK_AGAIN_SECONDS: Final = 0.005
+_RESERVE: Final = 16
+"""One place in so many is kept free of idle connections, or a crowd of newcomers would wait for each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What gunicorn asks the listener for; it has closed the listener when it answers the last connections."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        """Return the address that the listener was bound to."""
+        return self.name
 
 
 class Server(StreamServer):  # type: ignore[misc]  # gevent is not typed
-    """Accepts connections: with all places taken, it closes the connection that has been idle longest."""
+    """Accepts connections; with nearly all places taken, it closes those that have been idle longest."""
 
     def __init__(
         self, listener: Any, *, handler_class: Worker, spawn: Any, environ: Any, **options: Any
     ) -> None:
         for unused in ("application", "log"):
             options.pop(unused, None)
-        super().__init__(listener, handle=partial(handler_class.handle, listener), spawn=spawn, **options)
+        handle = partial(handler_class.handle, Address(listener.getsockname()))
+        super().__init__(listener, handle=handle, spawn=spawn, **options)
         self._worker = handler_class
-        # gevent has just set this to the pool's own.
-        self.full = self._is_full
+        self._looks_again = False
         if environ["wsgi.multiprocess"]:
             self.max_accept = 1  # leave some for the other workers
 
-    def _is_full(self) -> bool:
-        self._make_room()
-        return bool(self.pool.full())
+    def do_handle(self, *accepted: Any) -> None:
+        """Serve a connection that was accepted, and keep some places free for those that follow."""
+        super().do_handle(*accepted)
+        if lacking := self._lacking():
+            self._worker.end_longest_waits(lacking, only_idle=True)
+        if self.pool.full() and not self._looks_again:
+            self._looks_again = True
+            gevent.spawn_later(_LOOK_AGAIN_SECONDS, self._look_again)
 
-    def _make_room(self) -> None:
-        """With all places taken, end some waits; and look again soon, since a busy connection may become idle."""
-        if self.started and self.pool.full():
-            self._worker.end_longest_waits(1 + self.pool.size // _ROOM)
-            gevent.spawn_later(_LOOK_AGAIN_SECONDS, self._make_room)
+    def _lacking(self) -> int:
+        reserve = 1 + int(self.pool.size) // _RESERVE
+        return max(0, reserve - int(self.pool.free_count()))
+
+    def _look_again(self) -> None:
+        """While all places are taken and somebody waits for one, take them from those that wait for their clients."""
+        while self.started and self.pool.full():
+            if select([self.socket.fileno()], [], [], 0)[0]:
+                self._worker.end_longest_waits(self._lacking(), only_idle=False)
+            gevent.sleep(_LOOK_AGAIN_SECONDS)
+        self._looks_again = False
 
     def close(self) -> None:
         """Accept what waits in the accept queue, which would be reset otherwise; then stop to listen."""
         with suppress(OSError):
-            while self.started and self._has_place() and (accepted := self.do_read()):
+            while self.started and self.pool.wait_available(timeout=_ACCEPT_SECONDS):
+                if not (accepted := self.do_read()):
+                    break
                 self.do_handle(*accepted)
         super().close()
-
-    def _has_place(self) -> bool:
-        return not self.full() or self.pool.wait_available(timeout=_ACCEPT_SECONDS)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
@@ -100,14 +126,12 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         finally:
             del self._connections[greenlet]
 
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
+    def timeout_ctx(self) -> AbstractContextManager[None]:
         """Bound a connection's wait for its next request, and note that it waits."""
         logs.REQUEST_ID.set(None)  # what is logged from here on is of no request, or of the next
         connection = self._move_to_end()
         connection.expect_head()
-        with connection.idle(self.cfg.keepalive if self.alive else DRAIN_GRACE):
-            yield
+        return connection.idle(self.cfg.keepalive if self.alive else DRAIN_GRACE)
 
     def _move_to_end(self) -> Connection:
         greenlet = gevent.getcurrent()
@@ -137,15 +161,20 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         if _unread_bytes(req):
             with connection.idle(DRAIN_SECONDS):
                 req.body.read()
-        if _unread_bytes(req):
-            raise StopIteration
+            if _unread_bytes(req):
+                raise StopIteration
 
-    def end_longest_waits(self, count: int) -> None:
-        """Close the connections that have been idle longest; without any, those longest kept by their clients."""
+    def end_longest_waits(self, count: int, *, only_idle: bool) -> None:
+        """Close the connections that have been idle longest; without any, those that wait longest for their clients.
+
+        A connection that was just opened is not idle: its request is on the way.
+        """
+        now = monotonic()
         connections = tuple(self._connections.values())
-        idle = [connection for connection in connections if connection.is_idle]
-        waiting = idle or [connection for connection in connections if connection.is_waiting]
-        for connection in waiting[:count]:
+        ended = [each for each in connections if now - each.since > _IDLE_SECONDS and each.is_idle]
+        if not ended and not only_idle:
+            ended = [each for each in connections if now - each.since > _WAIT_SECONDS and each.is_waiting]
+        for connection in ended[:count]:
             self._expire_wait(connection)
 
     def _expire_wait(self, connection: Connection) -> None:

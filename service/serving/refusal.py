@@ -52,8 +52,8 @@ class Refusal:
     @property
     def bytes(self) -> bytes:
         """The answer as it is sent. The connection closes after it: where the next request starts is not known."""
-        server_error = self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = "server_error" if server_error else "invalid_request_error"
+        ours = self.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = "server_error" if ours else "invalid_request_error"
         body = json.dumps(error_body(self.message, type=kind, code=_code(self.status))).encode()
         headers = {
             "Connection": "close",

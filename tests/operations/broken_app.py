@@ -15,3 +15,9 @@ def broken() -> str:
     """Fail with everything at hand that must not be seen."""
     key = os.environ["OPENAI_API_KEY"]
     raise RuntimeError(f"unforeseen: {key} {os.environ['JWT_SECRET']} {os.environ['RATE_LIMIT_STORAGE_URL']}")
+
+
+@app.get("/unsendable")
+def unsendable() -> tuple[str, dict[str, str]]:
+    """Answer with a header that no server may send."""
+    return "", {"X-Broken": "\x01"}
