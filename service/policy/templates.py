@@ -40,7 +40,9 @@ Place = Literal["text", "url", "plain"]
 
 _FIELD = re.compile(r"\{(?:(?P<sub>sub)|claim:(?P<claim>[^{}]+))\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
-_AUTHORITY = re.compile(r"[^/?#]*//[^/?#]*|[^/?#:]*:?")
+_AUTHORITY = re.compile(r"(?:[^/?#\\:]*:)?[/\\]*[^/?#]*")
+"""Scheme, slashes as browsers are lenient with them (https://url.spec.whatwg.org), and all up to the path."""
+
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 _PLAIN_MEMBERS = frozenset({"variables", "headers", "authorization"})
 _QUOTES = {"Pi", "Pf"}
