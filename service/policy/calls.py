@@ -111,17 +111,15 @@ def _check_events(value: Any) -> Any:
     """Take ``all`` or a list of events. Checked here, since a union's errors are no sentence."""
     if value == "all":
         return value
-    events = (
-        [{"type": one} if isinstance(one, str) else one for one in value]
-        if isinstance(value, list)
-        else [None]
-    )
-    for event in events:
-        named = isinstance(event, dict) and {"type"} <= set(event) <= {"type", "response_event"}
-        texts = list(event.values()) if isinstance(event, dict) and named else [None]
-        if not all(isinstance(text, str) and text for text in texts):
-            raise ValueError('must be "all" or a list of event types, as ["session.close"]')
+    if not isinstance(value, list) or not all(map(_is_event, value)):
+        raise ValueError('must be "all" or a list of event types, as ["session.close"]')
     return tuple(value)
+
+
+def _is_event(value: Any) -> bool:
+    members = {"type": value} if isinstance(value, str) else value
+    known = isinstance(members, dict) and {"type"} <= set(members) <= {"type", "response_event"}
+    return known and all(isinstance(text, str) and text for text in members.values())
 
 
 ClientEvents = Annotated[tuple[Name, ...] | Literal["all"], BeforeValidator(_check_events)]

@@ -13,7 +13,7 @@ import click
 from service.core.environment import ConfigurationError
 from service.core.errors import InvalidValueError, ServiceError, UnknownParameterError
 from service.core.json import parse_object
-from service.core.model import Caller, TokenRequest
+from service.core.model import Caller, SessionType, TokenRequest
 from service.http.schemas import TokenBody, parse_body
 from service.policy import Policy, PolicyDocument, build
 from service.policy.calls import MIN_CALL_SECONDS
@@ -32,10 +32,10 @@ _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--try",
     "request",
     type=_JSON_FILE,
-    help="A body of POST /token: show what would be sent, or the refusal.",
+    help="A body of POST /token, or with an sdp of POST /calls: show what would be sent, or the refusal.",
 )
 @click.option(
-    "--call", "is_call", is_flag=True, help="With --try: it is a body of POST /calls (sdp may be left out)."
+    "--call", "is_call", is_flag=True, help="With --try: a body of POST /calls, though it has no sdp."
 )
 @click.option("--claims", type=_JSON_FILE, help="With --try: the claims of the caller's JWT, as JSON.")
 def policy(
@@ -83,19 +83,25 @@ def _caller(path: Path | None) -> Caller:
     )
 
 
-def _parse_call(body: bytes) -> TokenRequest:
-    """Read a body of ``POST /calls``: a token's without ``expires_after``, and ``sdp`` and ``max_seconds``."""
-    members = parse_object(body)
+def _parse(body: bytes, *, is_call: bool) -> TokenRequest:
+    """Read a body as ``POST /token`` does, or ``POST /calls``, which has an ``sdp`` and ``max_seconds``."""
+    members = parse_object(body) if is_call or b'"sdp"' in body else {}
+    if not is_call and "sdp" not in members:
+        return parse_body(TokenBody, body)
     members.pop("sdp", None)
+    if "expires_after" in members:
+        raise UnknownParameterError("Unknown parameter: 'expires_after'.", param="expires_after")
     seconds = members.pop("max_seconds", None)
     if seconds is not None and (type(seconds) is not int or seconds < MIN_CALL_SECONDS):
         message = f"Invalid value for 'max_seconds': use a whole number, {MIN_CALL_SECONDS} or more."
         raise InvalidValueError(message, param="max_seconds")
     session = members.get("session")
-    session_type = session.pop("type", None) if isinstance(session, dict) else None
-    if "expires_after" in members:
-        raise UnknownParameterError("Unknown parameter: 'expires_after'.", param="expires_after")
+    session_type: SessionType | None = None
+    if isinstance(session, dict) and session.get("type") == "live":
+        members["session"] = {name: value for name, value in session.items() if name != "type"}
+        session_type = "live"
     request = parse_body(TokenBody, json.dumps(members).encode())
+    session_type = session_type or request.session_type
     return replace(request, action="call", max_seconds=seconds, session_type=session_type)
 
 
@@ -106,7 +112,7 @@ def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller, *, is_cal
         click.ClickException: for a refusal, so that the exit status tells too.
     """
     try:
-        grant = decided.decide(caller, _parse_call(body) if is_call else parse_body(TokenBody, body))
+        grant = decided.decide(caller, _parse(body, is_call=is_call))
     except ValueError as error:
         raise click.BadParameter(f"{error}", param_hint="--try") from None
     except ServiceError as error:
@@ -116,14 +122,11 @@ def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller, *, is_cal
             lines.append(f"decided by {error.reason.partition(': ')[0]}")
         raise click.ClickException("\n".join(lines)) from None
     findings = [f"would be refused by {finding}" for finding in grant.findings]
-    if is_call:
-        longest = (
-            f"at most {grant.max_call_seconds} seconds"
-            if grant.max_call_seconds
-            else "as CALL_MAX_SECONDS says"
-        )
+    if grant.action == "call":
+        longest = grant.max_call_seconds
+        how_long = f"at most {longest} seconds" if longest else "as CALL_MAX_SECONDS says"
         session = json.dumps(grant.session, indent=2, ensure_ascii=False)
-        return "\n".join([f"granted: a {grant.session_type} call, {longest}", session, *findings])
+        return "\n".join([f"granted: a {grant.session_type} call, {how_long}", session, *findings])
     request = vendor.mint(grant, caller.pseudonym)
     sent = json.dumps(json.loads(request.body), indent=2, ensure_ascii=False)
     return "\n".join([f"granted: POST {request.path}", sent, *findings])

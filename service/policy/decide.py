@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from service.core.errors import InvalidValueError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
@@ -37,17 +37,6 @@ MAX_FINDINGS = 20
 
 
 Kind = TypeVar("Kind", SecretType, CallType)
-
-
-class Violation(NamedTuple):
-    """What one rule refuses in a request."""
-
-    source: str
-    error: ServiceError
-
-    def __str__(self) -> str:
-        """Name the rule that decided, then what it says."""
-        return f"{self.source}: {self.error.message}"
 
 
 class Policy:
@@ -107,7 +96,7 @@ class Policy:
         else:
             resolved = enforce(resolved, always)
             found = violations(clamp(resolved, rules), rules)
-            findings = tuple(map(str, islice(found, MAX_FINDINGS)))
+            findings = tuple(f"{source}: {error.message}" for source, error in islice(found, MAX_FINDINGS))
         return Grant(
             session_type=resolved.session_type,
             model=resolved.model,
@@ -158,8 +147,8 @@ class Policy:
             return  # the caller must name the model, so there is nothing yet to check
         resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
         rules = [part for part in self.common_rules if not isinstance(part.rule, ProfileRequired)]
-        for violation in violations(resolved, (*self.environment_rules, *rules)):
-            yield f"{base.source}: {violation.source} refuses it as it stands. {violation.error.message}"
+        for source, error in violations(resolved, (*self.environment_rules, *rules)):
+            yield f"{base.source}: {source} refuses it as it stands. {error.message}"
 
     def _reserved_members(self, base: BaseSession) -> Iterator[Path]:
         live = self.layout.live
@@ -194,14 +183,13 @@ def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedReq
 def enforce(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
     """Clamp a request by the rules, and raise the first violation that is left."""
     clamped = clamp(request, rules)
-    for violation in violations(clamped, rules):
-        violation.error.reason = str(violation)
-        raise violation.error
+    for source, error in violations(clamped, rules):
+        error.reason = f"{source}: {error.message}"
+        raise error
     return clamped
 
 
-def violations(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> Iterator[Violation]:
-    """List what the rules refuse in a request."""
+def violations(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> Iterator[tuple[str, ServiceError]]:
+    """List what the rules refuse in a request, each with the rule's source."""
     for source, rule in rules:
-        for error in rule.violations(request):
-            yield Violation(source, error)
+        yield from ((source, error) for error in rule.violations(request))

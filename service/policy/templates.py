@@ -10,7 +10,7 @@ Each place has its own rule, by which a claim can be no more than a value there:
   reads: claims that users write themselves do not belong into instructions.
 - *URLs*: a value is percent-encoded (RFC 3986 §2.1), so it stays within its segment or parameter. In the host
   it may stand only where the profile's ``requires`` lists the claim's values.
-- *plain values* (the variables of a stored prompt, headers) are escaped once, by the JSON that is sent.
+- *plain values* (the variables of a stored prompt, headers, authorization) are escaped once, by the JSON that is sent.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ Place = Literal["text", "url", "plain"]
 
 _FIELD = re.compile(r"\{(?:(?P<sub>sub)|claim:(?P<claim>[^{}]+))\}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
-_AUTHORITY = re.compile(r"[^/?#]*//[^/?#]*|[^/?#:]*:?")
+_AUTHORITY = re.compile(r"(?:[^/?#\\:]*:)?[/\\]*[^/?#]*")
+"""Scheme, slashes as browsers are lenient with them (https://url.spec.whatwg.org), and all up to the path."""
+
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
-_PLAIN_MEMBERS = frozenset({"variables", "headers"})
+_PLAIN_MEMBERS = frozenset({"variables", "headers", "authorization"})
 _QUOTES = {"Pi", "Pf"}
 """Unicode's categories of opening and closing quotation marks; the straight ones have none of their own."""
 

@@ -139,8 +139,10 @@ def test_a_call_can_be_tried(written: Any) -> None:
     """What would be sent is printed, its data channel too; the offer may be left out."""
     document = {**DOCUMENT, "max_call_seconds": 300}
     request = {"session": {"type": "live", "instructions": "Hi."}, "max_seconds": 900}
-    for body in (request, {**request, "sdp": "v=0"}):
-        result = run("--try", written("call.json", body), "--call", document=document, **CALLS)
+    bare = ("--try", written("call.json", request))
+    offered = ("--try", written("offered.json", {**request, "sdp": "v=0"}))
+    for options in ((*bare, "--call"), offered, (*offered, "--call")):
+        result = run(*options, document=document, **CALLS)
         first, _, session = result.output.partition("\n")
         assert first == "granted: a live call, at most 300 seconds"
         assert json.loads(session)["client"]["data_channel"]["allowed_client_events"][-1] == "session.close"
@@ -160,6 +162,7 @@ def test_a_call_may_last_as_long_as_the_environment_says(written: Any) -> None:
     [
         ({"session": {"triggers": []}}, "refused: 403 session_field_not_allowed (session.triggers)"),
         ({"session": {"type": "translation"}}, "refused: 400 invalid_value (session.type)"),
+        ({"session": {"type": ["live"]}}, "refused: 400 invalid_value (session.type)"),
         ({"max_seconds": 29}, "refused: 400 invalid_value (max_seconds)"),
         ({"expires_after": {"seconds": 60}}, "refused: 400 unknown_parameter (expires_after)"),
         ("[]", "is not a JSON object"),

@@ -76,6 +76,11 @@ def test_a_body_of_4800_tools_is_read_a_few_times_and_not_once_a_rule_and_tool(m
         assert work(large_policy(size, mode=mode), request, groups=GROUPS[:size]) < 4_800 * 100
 
 
+def test_what_a_caller_changes_is_found_once_for_all_rules() -> None:
+    """A dozen rules ask for it."""
+    assert work(large_policy(2), members(4_800)) < 4_800 * 20
+
+
 @pytest.mark.parametrize("ask", [tools, members])
 def test_work_does_not_multiply_with_the_policys_size(ask: Any) -> None:
     """A longer policy costs its own length more, whatever the body's."""

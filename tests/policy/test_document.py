@@ -14,6 +14,7 @@ from service.policy import PolicyDocument, PolicyError
 from service.policy.command import published_schema
 from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
+from service.settings import Settings
 from service.vendors.layouts import OPENAI, OPENAI_BETA
 from tests.support.policies import policy
 
@@ -275,3 +276,23 @@ def test_the_beta_dialect_knows_its_own_members() -> None:
     assert (warnings(flat), flat.conflicts()) == ([], [])
     other = policy({"profiles": {"a": {"session": {"type": "transcription"}}}}, layout=OPENAI_BETA)
     assert other.conflicts() == ["profiles.a: REALTIME_API=beta has realtime sessions only"]
+
+
+def test_the_start_checks_the_policy_against_the_vendor() -> None:
+    """Once both are valid by themselves; the problem is the policy's."""
+    environ = {
+        "OPENAI_API_KEY": "sk-test",
+        "JWT_SECRET": "s" * 32,
+        "JWT_ISSUER": "https://issuer.test",
+        "JWT_AUDIENCE": "tests",
+    }
+    transcription = {"profiles": {"a": {"session": {"type": "transcription"}, "model": "m2"}}}
+    for more, message in (
+        ({}, "profiles.a: ALLOWED_MODELS refuses it as it stands"),
+        ({"REALTIME_API": "beta"}, "profiles.a: REALTIME_API=beta has realtime sessions only"),
+    ):
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            Settings.from_environ({**environ, **more, "SESSION_POLICY": json.dumps(transcription)})
+        assert [problem.variable for problem in caught.value.problems] == ["SESSION_POLICY"]
+    fitting = {"ALLOWED_MODELS": "m2", "SESSION_POLICY": json.dumps(transcription)}
+    assert Settings.from_environ({**environ, **fitting}) is not None

@@ -161,6 +161,12 @@ HOSTS = [
     "//{claim:region}/mcp",
     "https://m.example{claim:region}",
     "https://{sub}/mcp",
+    "https:/{claim:region}/mcp",
+    "https:{claim:region}/mcp",
+    "https:///{claim:region}/mcp",
+    "https:\\\\{claim:region}/mcp",
+    "https://m.example\\{claim:region}/mcp",
+    " https://{claim:region}/mcp",
 ]
 
 
