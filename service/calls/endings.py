@@ -20,10 +20,12 @@ from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
 from service.core.errors import CallRegistryUnavailableError
 
-LEASE_SECONDS: Final = 2.0
-"""How long a claim lasts that its process no longer renews: what a killed process held is soon free again."""
+LEASE_SECONDS: Final = 1.6
+"""How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
 
-RENEW_SECONDS: Final = 0.4
+RENEW_SECONDS: Final = 0.3
+"""Between two renewals; a process may be held up for over a second before it loses its claims."""
+
 ATTEMPT_SECONDS: Final = 15.0
 LONGEST_PAUSE: Final = 30
 THREADS: Final = 512

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from service.calls.endings import LEASE_SECONDS, Endings, KeeperEvents, VendorCalls
+from service.calls.endings import LEASE_SECONDS, RENEW_SECONDS, Endings, KeeperEvents, VendorCalls
 from service.calls.model import Call, Poll, PollRequest
 from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
@@ -156,9 +156,10 @@ class Keeper:
         self._force(missing)
         self._end_own(storage_away=False)
         if missing:
-            return BUSY_LOOK_SECONDS
+            return BUSY_LOOK_SECONDS  # to look for others
+        longest = LOOK_SECONDS if self._endings.idle else RENEW_SECONDS
         next_in = LOOK_SECONDS if found.next_ms is None else (found.next_ms - found.now_ms) / 1000
-        return min(LOOK_SECONDS, max(BUSY_LOOK_SECONDS, next_in))
+        return min(longest, max(BUSY_LOOK_SECONDS, next_in))
 
     def _take(self, found: Poll) -> None:
         for call in found.lost:

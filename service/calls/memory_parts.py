@@ -89,26 +89,28 @@ class Schedule:
     """When each of many things is due; one that is set again, or discarded, leaves a stale entry in the heap."""
 
     def __init__(self) -> None:
-        self._times: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
+        self._entries: dict[str, tuple[int, int]] = {}
+        self._heap: list[tuple[int, int, str]] = []
+        self._number = 0  # what is due at the same time comes in the order in which that was said
 
     def set(self, name: str, at: int) -> None:
         """Say when it is due, in place of what was said before."""
-        self._times[name] = at
-        heapq.heappush(self._heap, (at, name))
-        if len(self._heap) > 2 * len(self._times) + 64:
-            self._heap = [(at, name) for name, at in self._times.items()]
+        self._number += 1
+        self._entries[name] = (at, self._number)
+        heapq.heappush(self._heap, (at, self._number, name))
+        if len(self._heap) > 2 * len(self._entries) + 64:
+            self._heap = [(*entry, name) for name, entry in self._entries.items()]
             heapq.heapify(self._heap)
 
     def discard(self, name: str) -> None:
         """Make it never due."""
-        self._times.pop(name, None)
+        self._entries.pop(name, None)
 
     def first(self) -> int | None:
         """Tell when the first is due."""
         while self._heap:
-            at, name = self._heap[0]
-            if self._times.get(name) == at:
+            at, number, name = self._heap[0]
+            if self._entries.get(name) == (at, number):
                 return at
             heapq.heappop(self._heap)
         return None
@@ -117,11 +119,11 @@ class Schedule:
         """Remove and return what is due, oldest first, at most so many."""
         taken: list[tuple[str, int]] = []
         while len(taken) < most and (at := self.first()) is not None and at <= now:
-            _, name = heapq.heappop(self._heap)
-            del self._times[name]
+            name = heapq.heappop(self._heap)[-1]
+            del self._entries[name]
             taken.append((name, at))
         return taken
 
     def count(self, now: int) -> int:
         """Count what is due."""
-        return sum(at <= now for at in self._times.values())
+        return sum(at <= now for at, _ in self._entries.values())

@@ -13,8 +13,8 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     consumes,
     invariant,
-    precondition,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
