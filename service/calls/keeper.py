@@ -90,6 +90,7 @@ class Keeper:
             self.wake()
             raise
         if recorded is not None and recorded.state == "open":
+            own.call = recorded
             return recorded
         if recorded is None or recorded.state == "ended":
             self._own.force(own)

@@ -14,6 +14,9 @@ from service.budgets import MinuteLimit, MinuteStatus, Window
 from service.calls.model import CallRequest
 from service.core.errors import CallMinutesExhaustedError
 
+ALL: Final = "all"
+"""Whose minutes are those of all users together; no pseudonym is that short."""
+
 SWEEP_SECONDS: Final = 60
 """How often windows that are over are dropped."""
 
@@ -22,13 +25,13 @@ class MinuteCounters:
     """The windows of minutes of all users. Times are in milliseconds."""
 
     def __init__(self) -> None:
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[tuple[str, int], Window] = {}
         self._swept = 0
 
     def reserve(
         self, request: CallRequest, *, now: int, new_id: int
     ) -> tuple[int, tuple[tuple[str, int], ...]]:
-        """Take a call's whole time; returns its seconds, and the windows (key and id) it was taken from.
+        """Take a call's whole time; returns its seconds, and the windows (name and id) it was taken from.
 
         Raises:
             CallMinutesExhaustedError: where too little is left in some window; nothing was taken then.
@@ -42,22 +45,25 @@ class MinuteCounters:
             request.seconds, (budgets.left_in(window, limit) for _, limit, window in found)
         )
         if not seconds:
-            ends_at, key = max(
-                (window.ends_at, key)
-                for key, limit, window in found
+            ends_at, owner = max(
+                (window.ends_at, owner)
+                for (owner, _), limit, window in found
                 if not budgets.grantable(request.seconds, [budgets.left_in(window, limit)])
             )
             raise CallMinutesExhaustedError(
-                "global" if key.startswith("all:") else "user",
+                "global" if owner == ALL else "user",
                 retry_after=(ends_at - now) / 1000,
                 minutes=self.status(request.user, limits.minutes, now),
             )
         self._windows |= {key: budgets.reserve(window, 1000 * seconds) for key, _, window in found}
-        return seconds, tuple((key, window.id) for key, _, window in found)
+        return seconds, tuple(
+            (f"{'a' if owner == ALL else 'u'}{length}", window.id) for (owner, length), _, window in found
+        )
 
-    def give_back(self, taken_from: Sequence[tuple[str, int]], milliseconds: int) -> None:
-        """Return unused time to the windows it was taken from, where they still last."""
-        for key, window_id in taken_from:
+    def give_back(self, user: str, taken_from: Sequence[tuple[str, int]], milliseconds: int) -> None:
+        """Return unused time of a user's call to the windows it was taken from, where they still last."""
+        for name, window_id in taken_from:
+            key = (ALL if name[0] == "a" else user, int(name[1:]))
             if window := budgets.give_back(self._windows.get(key), window_id, milliseconds):
                 self._windows[key] = window
 
@@ -79,27 +85,27 @@ class MinuteCounters:
 
 def _keys(
     user: str, limits: Sequence[MinuteLimit], limits_global: Sequence[MinuteLimit] = ()
-) -> Iterator[tuple[str, MinuteLimit]]:
-    for owner, owned in ((f"user:{user}", limits), ("all", limits_global)):
+) -> Iterator[tuple[tuple[str, int], MinuteLimit]]:
+    for owner, owned in ((user, limits), (ALL, limits_global)):
         for limit in owned:
-            yield f"{owner}:{limit.length}", limit
+            yield (owner, limit.length), limit
 
 
 class Schedule:
     """When each of many things is due; one that is set again, or discarded, leaves a stale entry in the heap."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[int, int]] = {}
+        self._entries: dict[str, tuple[int, int, str]] = {}
         self._heap: list[tuple[int, int, str]] = []
         self._number = 0  # what is due at the same time comes in the order in which that was said
 
     def set(self, name: str, at: int) -> None:
         """Say when it is due, in place of what was said before."""
         self._number += 1
-        self._entries[name] = (at, self._number)
-        heapq.heappush(self._heap, (at, self._number, name))
+        entry = self._entries[name] = (at, self._number, name)
+        heapq.heappush(self._heap, entry)
         if len(self._heap) > 2 * len(self._entries) + 64:
-            self._heap = [(*entry, name) for name, entry in self._entries.items()]
+            self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
     def discard(self, name: str) -> None:
@@ -109,8 +115,8 @@ class Schedule:
     def first(self) -> int | None:
         """Tell when the first is due."""
         while self._heap:
-            at, number, name = self._heap[0]
-            if self._entries.get(name) == (at, number):
+            at, _, name = entry = self._heap[0]
+            if self._entries.get(name) is entry:
                 return at
             heapq.heappop(self._heap)
         return None
@@ -126,4 +132,4 @@ class Schedule:
 
     def count(self, now: int) -> int:
         """Count what is due."""
-        return sum(at <= now for at, _ in self._entries.values())
+        return sum(at <= now for at, _, _ in self._entries.values())

@@ -70,7 +70,7 @@ class MemoryCalls:
         self._sequence = 0
         self._calls: dict[str, Call] = {}  # in the order of their reservations
         self._active: dict[str, None] = {}
-        self._users: dict[str, dict[str, None]] = {}
+        self._users: dict[str, tuple[str, ...]] = {}  # the active calls of each
         self._ended: deque[tuple[str, int]] = deque()
         self._due = Schedule()
         self._checks = Schedule()
@@ -103,7 +103,7 @@ class MemoryCalls:
                 )
             )
             self._active[call.id] = None
-            self._users.setdefault(call.user, {})[call.id] = None
+            self._users[call.user] = (*self._users.get(call.user, ()), call.id)
             self._due.set(call.id, now + self._opening_ms)
             minutes = self._minutes.status(request.user, limits.minutes, now)
             return Reservation(call, tuple(each.id for each in replaced), minutes)
@@ -262,7 +262,7 @@ class MemoryCalls:
         return call
 
     def _of_user(self, user: str) -> Iterator[Call]:
-        return (self._calls[call_id] for call_id in tuple(self._users.get(user, ())))
+        return (self._calls[call_id] for call_id in self._users.get(user, ()))
 
     def _start_ending(self, call: Call, cause: Cause, now: int) -> Call | None:
         state = MOVES["end"].get(call.state)
@@ -297,17 +297,16 @@ class MemoryCalls:
         """Charge once, and give the rest back to the windows it was taken from, where they still last."""
         if call.charged_ms is not None:
             return call
-        self._minutes.give_back(call.windows, call.reserved_ms - charged)
+        self._minutes.give_back(call.user, call.windows, call.reserved_ms - charged)
         return self._save(replace(call, charged_ms=charged))
 
     def _forget(self, call: Call) -> None:
         del self._active[call.id]
         self._due.discard(call.id)
         self._checks.discard(call.id)
-        calls = self._users[call.user]
-        del calls[call.id]
-        if not calls:
-            del self._users[call.user]
+        left = tuple(call_id for call_id in self._users.pop(call.user) if call_id != call.id)
+        if left:
+            self._users[call.user] = left
 
     def _sweep(self, now: int) -> None:
         """Drop ended calls after an hour, or when there are too many; and windows that are over."""

@@ -58,8 +58,9 @@ def new_call_id() -> str:
 class Call:
     """One call as the registry keeps it. Times are in milliseconds of the storage's clock, since the epoch.
 
-    ``user`` is the pseudonym. ``sequence`` orders calls by their reservation. ``windows`` names the windows of
-    minutes it was reserved in (key and id). ``attempts`` counts how often ending it was begun.
+    ``user`` is the pseudonym. ``sequence`` orders calls by their reservation. ``windows`` names the windows of minutes
+    it was reserved in, each with its id: the user's of a day is ``u86400``, that of all users ``a86400``. ``attempts``
+    counts how often ending it was begun; it tells claims of one call apart.
     """
 
     id: str

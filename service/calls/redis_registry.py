@@ -34,6 +34,10 @@ PREFIX: Final = "{realtime-token}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
 
 
+CHUNK: Final = 200
+"""How many calls one step of a list reads."""
+
+
 class Script(NamedTuple):
     """One Lua script."""
 
@@ -90,10 +94,6 @@ class RedisCalls:
     def reserve(self, request: CallRequest) -> Reservation:
         """Take a slot and minutes for a new call; see ``CallRegistry``."""
         limits = request.limits
-        windows = [
-            *_windows(request.user, limits.minutes, "user"),
-            *_windows("all", limits.minutes_global, "global"),
-        ]
         answer = self._run(
             "reserve",
             id=new_call_id(),
@@ -104,7 +104,7 @@ class RedisCalls:
             calls=limits.calls,
             replace=limits.at_limit == "replace",
             calls_global=limits.calls_global,
-            windows=windows,
+            windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
             opening=self._opening_ms,
         )
         minutes = _statuses(limits.minutes, answer["windows"], answer["now"])
@@ -179,16 +179,26 @@ class RedisCalls:
         return tuple(call for call in self.list_all(user=user) if call.state == "open")
 
     def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
-        """List open and ending calls, oldest first; see ``CallRegistry``."""
-        answer = self._run("list", user=user, after=after, limit=PAGE)
-        if answer.get("unknown"):
-            raise CallNotFoundError
-        calls = sorted(_calls(answer["calls"]), key=lambda call: call.sequence)
-        return tuple(call for call in calls if call.sequence > answer["after"])[:PAGE]
+        """List open and ending calls, oldest first; see ``CallRegistry``. In chunks, to hold Redis up for less."""
+        sequence = 0
+        if after is not None:
+            first = self.get(after)
+            if first is None:
+                raise CallNotFoundError
+            sequence = first.sequence
+        if user is not None:
+            calls = sorted(_calls(self._run("list", user=user)["calls"]), key=lambda call: call.sequence)
+            return tuple(call for call in calls if call.sequence > sequence)[:PAGE]
+        calls, more = [], True
+        while more and len(calls) < PAGE:
+            answer = self._run("list", after=sequence, chunk=CHUNK)
+            calls += _calls(answer["calls"])
+            sequence, more = answer["after"], answer["more"]
+        return tuple(calls[:PAGE])
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""
-        answer = self._run("minutes", windows=_windows(user, limits, "user"))
+        answer = self._run("minutes", user=user, windows=_windows("u", limits))
         return _statuses(limits, answer["windows"], answer["now"])
 
     def counts(self) -> Counts:
@@ -211,31 +221,23 @@ class RedisCalls:
         return read
 
 
-def _windows(owner: str, limits: Sequence[MinuteLimit], scope: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": f"{PREFIX}:minutes:{owner}:{limit.length}",
-            "length": 1000 * limit.length,
-            "amount": 1000 * limit.amount,
-            "limit": scope,
-        }
-        for limit in limits
-    ]
+def _windows(scope: str, limits: Sequence[MinuteLimit]) -> list[tuple[str, int, int]]:
+    return [(scope, limit.length, limit.amount) for limit in limits]
 
 
 def _statuses(
-    limits: Sequence[MinuteLimit], windows: Sequence[Mapping[str, Any]], now: int
+    limits: Sequence[MinuteLimit], windows: Sequence[tuple[int, int]], now: int
 ) -> tuple[MinuteStatus, ...]:
-    # The user's windows come first, so those of all users, beyond the limits asked for, are left out.
+    # The user's windows come first; those of all users, beyond the limits asked for, are left out.
     return tuple(
-        MinuteStatus(limit, int(window["left"]) // 1000, max(0, window["ends"] - now) / 1000)
-        for limit, window in zip(limits, windows, strict=False)
+        MinuteStatus(limit, int(left) // 1000, max(0, ends - now) / 1000)
+        for limit, (left, ends) in zip(limits, windows, strict=False)
     )
 
 
 def _call(stored: Mapping[str, Any]) -> Call:
-    windows = tuple((key, window_id) for key, window_id in json.loads(stored["windows"]))
-    return Call(**{**stored, "windows": windows})
+    windows = (window.partition("=") for window in stored["windows"].split(",") if window)
+    return Call(**{**stored, "windows": tuple((name, int(number)) for name, _, number in windows)})
 
 
 def _calls(stored: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:

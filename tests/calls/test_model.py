@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
                 )
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 100), ("redis", 40)])
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 100), ("redis", 25)])
 def test_the_registry_behaves_as_the_model(request: pytest.FixtureRequest, kind: str, examples: int) -> None:
     """Slots and minutes never go below zero nor above their amount; each call is charged once."""
 
@@ -286,7 +286,7 @@ def test_the_registry_behaves_as_the_model(request: pytest.FixtureRequest, kind:
         machine,
         settings=settings(
             max_examples=examples,
-            stateful_step_count=40,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

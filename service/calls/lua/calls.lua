@@ -8,7 +8,10 @@
 -- user:USER      sorted set by sequence: the user's; negative for ending calls, which hold no slot of their user
 -- due            sorted set by time: when the keeper must look at each active call next
 -- check          sorted set by time: when each open call is next asked whether it still runs
--- minutes:…      hash: a window's id, end and used time
+-- minutes:…      hash: a window's id (the sequence of the call it began with), end and used time
+--
+-- A call's `windows` names those it was reserved in: scope, length and id, as u86400=7. Each value of its hash has at
+-- most 64 bytes, so that Redis keeps it in its compact form.
 
 local prefix, given = KEYS[1], cjson.decode(ARGV[3])
 local now = tonumber(ARGV[2])
@@ -28,6 +31,7 @@ local NUMBERS = {
 
 local function call_key(id) return prefix .. ':call:' .. id end
 local function user_key(user) return prefix .. ':user:' .. user end
+local function window_key(owner, length) return prefix .. ':minutes:' .. owner .. ':' .. length end
 
 local function load(id)
     local flat = redis.call('HGETALL', call_key(id))
@@ -58,9 +62,10 @@ end
 -- Charge once, and give the rest back to the windows it was taken from, where they still last.
 local function settle(call, charged)
     if call.charged_ms then return end
-    for _, window in ipairs(cjson.decode(call.windows)) do
-        if tonumber(redis.call('HGET', window[1], 'id') or 0) == window[2] then
-            redis.call('HINCRBY', window[1], 'used', charged - call.reserved_ms)
+    for scope, length, id in string.gmatch(call.windows, '(%a)(%d+)=(%d+)') do
+        local key = window_key(scope == 'u' and call.user or 'all', length)
+        if redis.call('HGET', key, 'id') == id then
+            redis.call('HINCRBY', key, 'used', charged - call.reserved_ms)
         end
     end
     save(call, {charged_ms = charged})
@@ -98,15 +103,28 @@ local function finish(call, cause, told)
     return true
 end
 
--- The windows as they stand: key, id (0 for one that has not begun), end, used, left.
-local function look_at_windows(windows)
+-- The windows as they stand; each is given as its scope (u for the user's, a for that of all), length and amount in
+-- seconds. The id is 0 for one that has not begun.
+local function look_at_windows(user, windows)
     local found = {}
     for i, window in ipairs(windows) do
-        local stored = redis.call('HMGET', window.key, 'id', 'ends', 'used')
+        local scope, length, amount = unpack(window)
+        local key = window_key(scope == 'u' and user or 'all', length)
+        local stored = redis.call('HMGET', key, 'id', 'ends', 'used')
         local id, ends, used = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
-        if not id or ends <= now then id, ends, used = 0, now + window.length, 0 end
-        found[i] = {key = window.key, id = id, ends = ends, used = used, left = math.max(0, window.amount - used)}
+        if not id or ends <= now then id, ends, used = 0, now + 1000 * length, 0 end
+        found[i] = {
+            key = key, scope = scope, length = length, id = id, ends = ends, used = used,
+            left = math.max(0, 1000 * amount - used),
+        }
     end
+    return found
+end
+
+-- What is answered of them: for each what is left, and when it ends.
+local function status(windows)
+    local found = {}
+    for i, window in ipairs(windows) do found[i] = {window.left, window.ends} end
     return found
 end
 
@@ -137,23 +155,25 @@ end
 local operations = {}
 
 function operations.reserve()
-    local windows = look_at_windows(given.windows)
+    local windows = look_at_windows(given.user, given.windows)
     if redis.call('ZCARD', ACTIVE) >= given.calls_global then
         local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
-        return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = windows}
+        return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = status(windows)}
     end
     local held = holding_a_slot(given.user)
     if #held >= given.calls and not given.replace then
-        return {refused = 'calls', limit = 'user', now = now, retry_ms = math.max(0, first_deadline(held) - now), windows = windows}
+        return {refused = 'calls', limit = 'user', now = now, retry_ms = math.max(0, first_deadline(held) - now), windows = status(windows)}
     end
     local seconds, limit, ends = given.seconds, nil, 0
-    for i, window in ipairs(windows) do
+    for _, window in ipairs(windows) do
         local left = math.floor(window.left / 1000)
         seconds = math.min(seconds, left)
-        if left < LEAST and window.ends > ends then limit, ends = given.windows[i].limit, window.ends end
+        if left < LEAST and window.ends > ends then
+            limit, ends = window.scope == 'u' and 'user' or 'global', window.ends
+        end
     end
     if limit then
-        return {refused = 'minutes', limit = limit, now = now, retry_ms = ends - now, windows = windows}
+        return {refused = 'minutes', limit = limit, now = now, retry_ms = ends - now, windows = status(windows)}
     end
 
     local sequence, reserved, taken = redis.call('INCR', SEQUENCE), 1000 * seconds, {}
@@ -162,7 +182,7 @@ function operations.reserve()
         window.used, window.left = window.used + reserved, window.left - reserved
         redis.call('HSET', window.key, 'id', window.id, 'ends', window.ends, 'used', window.used)
         redis.call('PEXPIRE', window.key, window.ends - now)
-        taken[i] = {window.key, window.id}
+        taken[i] = window.scope .. window.length .. '=' .. window.id
     end
     local replaced = {}
     for i = 1, #held - given.calls + 1 do
@@ -172,7 +192,7 @@ function operations.reserve()
     local call = {id = given.id}
     save(call, {
         user = given.user, type = given.type, model = given.model, state = 'opening', sequence = sequence,
-        opened_ms = now, reserved_ms = reserved, attempts = 0, windows = cjson.encode(taken),
+        opened_ms = now, reserved_ms = reserved, attempts = 0, windows = table.concat(taken, ','),
     })
     redis.call('PEXPIRE', call_key(call.id), ACTIVE_KEPT)
     redis.call('ZADD', ACTIVE, sequence, call.id)
@@ -181,7 +201,7 @@ function operations.reserve()
     for _, key in ipairs({ACTIVE, DUE, SEQUENCE, user_key(call.user)}) do
         redis.call('PEXPIRE', key, ACTIVE_KEPT)
     end
-    return {now = now, call = call, replaced = replaced, windows = windows}
+    return {now = now, call = call, replaced = replaced, windows = status(windows)}
 end
 
 function operations.record()
@@ -299,18 +319,15 @@ function operations.get()
     return {call = load(given.id)}
 end
 
--- Active calls after a sequence number, opening ones left out, oldest first.
-local function list_active(after, limit)
+-- A chunk of the active calls after a sequence number, oldest first, opening ones left out; and where it ended.
+local function list_active(after)
+    local ids = redis.call('ZRANGEBYSCORE', ACTIVE, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, given.chunk)
     local calls = {}
-    repeat
-        local ids = redis.call('ZRANGEBYSCORE', ACTIVE, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
-        for i = 1, #ids, 2 do
-            local call = load(ids[i])
-            if call and call.state ~= 'opening' and #calls < limit then calls[#calls + 1] = call end
-            after = ids[i + 1]
-        end
-    until #calls >= limit or #ids < 2 * limit
-    return calls
+    for i = 1, #ids, 2 do
+        local call = load(ids[i])
+        if call and call.state ~= 'opening' then calls[#calls + 1] = call end
+    end
+    return {calls = calls, more = #ids == 2 * given.chunk, after = tonumber(ids[#ids]) or after}
 end
 
 local function list_user(user)
@@ -319,22 +336,16 @@ local function list_user(user)
         local call = load(id)
         if call and call.state ~= 'opening' then calls[#calls + 1] = call end
     end
-    return calls
+    return {calls = calls}
 end
 
 function operations.list()
-    local after = 0
-    if given.after then
-        local call = load(given.after)
-        if not call then return {unknown = true} end
-        after = call.sequence
-    end
-    if given.user then return {calls = list_user(given.user), after = after} end
-    return {calls = list_active(after, given.limit), after = after}
+    if given.user then return list_user(given.user) end
+    return list_active(given.after)
 end
 
 function operations.minutes()
-    return {now = now, windows = look_at_windows(given.windows)}
+    return {now = now, windows = status(look_at_windows(given.user, given.windows))}
 end
 
 function operations.counts()
