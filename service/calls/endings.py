@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from service.calls.errors import CallRegistryUnavailableError
 from service.calls.model import (
     CONNECTING_SECONDS,
     VENDOR_MAXIMUM_SECONDS,
@@ -18,7 +19,6 @@ from service.calls.model import (
 )
 from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
-from service.core.errors import CallRegistryUnavailableError
 
 LEASE_SECONDS: Final = 1.6
 """How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
@@ -119,11 +119,11 @@ class Endings:
 
     def begin(self, claim: Claim) -> None:
         """Begin to end a call that this process has claimed."""
-        if claim.call.attempts == 1:
-            self._events.late(claim.late_ms / 1000)
         with self._lock:
             self._running[claim.call.id] = (claim.call, time.monotonic())
         self._start(lambda: self._attempt(claim.call))
+        if claim.call.attempts == 1:
+            self._events.late(claim.late_ms / 1000)
 
     def begin_own(self, own: OwnCall) -> None:
         """Begin to end a call out of this process's memory, unless an attempt is under way."""
@@ -177,9 +177,10 @@ class Endings:
                 with self._lock:
                     self._threads -= 1
 
+        thread = threading.Thread(target=run, name="call-ending", daemon=True)
+        thread.start()  # fails where the system has no more threads to give
         with self._lock:
             self._threads += 1
-        threading.Thread(target=run, name="call-ending", daemon=True).start()
 
     def _attempt(self, call: Call) -> None:
         outcome = _ask(self._vendor.end, call)

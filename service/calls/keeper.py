@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Final
 
 from service.calls.endings import LEASE_SECONDS, RENEW_SECONDS, Endings, KeeperEvents, VendorCalls
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.model import Call, Poll, PollRequest
 from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
-from service.core.errors import CallEndedError, CallRegistryUnavailableError
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks when nothing is known to be due: another process may have had a call ended."""
@@ -163,17 +163,17 @@ class Keeper:
         return min(longest, max(BUSY_LOOK_SECONDS, next_in))
 
     def _take(self, found: Poll) -> None:
-        for call in found.lost:
-            _log.warning("nobody knows whether the vendor opened call %s; 15 s are charged", call.id)
-            self._events.lost(call)
-        for call in found.ended:
-            self._events.ended(call)
-        self._ending_rate.take(len(found.claims))
+        self._ending_rate.take(len(found.claims) + len(found.lost) + len(found.ended))
         for claim in found.claims:
             self._endings.begin(claim)
         self._check_rate.take(len(found.checks))
         for call in found.checks:
             self._endings.check(call)
+        for call in found.lost:
+            _log.warning("nobody knows whether the vendor opened call %s; 15 s are charged", call.id)
+            self._events.lost(call)
+        for call in found.ended:
+            self._events.ended(call)
 
     def _force(self, missing: tuple[OwnCall, ...]) -> None:
         if missing:

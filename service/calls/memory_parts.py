@@ -11,8 +11,8 @@ from typing import Final
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus, Window
+from service.calls.errors import CallMinutesExhaustedError
 from service.calls.model import CallRequest
-from service.core.errors import CallMinutesExhaustedError
 
 ALL: Final = "all"
 """Whose minutes are those of all users together; no pseudonym is that short."""

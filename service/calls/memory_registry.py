@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus
+from service.calls.errors import CallNotFoundError, TooManyCallsError
 from service.calls.memory_parts import MinuteCounters, Schedule
 from service.calls.model import (
     CONNECTING_SECONDS,
@@ -29,7 +30,6 @@ from service.calls.model import (
     new_call_id,
 )
 from service.calls.registry import PAGE
-from service.core.errors import CallNotFoundError, TooManyCallsError
 
 ENDED_KEPT: Final = 10_000
 """How many ended calls are remembered at most."""

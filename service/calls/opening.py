@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from service.calls.errors import CallRegistryUnavailableError
 from service.calls.keeper import Keeper
 from service.calls.model import Call, CallRequest, Reservation
 from service.calls.registry import CallRegistry
-from service.core.errors import CallRegistryUnavailableError, ServiceError
+from service.core.errors import ServiceError
 
 
 class VendorAnswer(Protocol):

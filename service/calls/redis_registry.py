@@ -8,6 +8,12 @@ from importlib.resources import files
 from typing import Any, Final, NamedTuple, Protocol
 
 from service.budgets import MinuteLimit, MinuteStatus
+from service.calls.errors import (
+    CallMinutesExhaustedError,
+    CallNotFoundError,
+    CallRegistryUnavailableError,
+    TooManyCallsError,
+)
 from service.calls.model import (
     MOVES,
     Call,
@@ -22,13 +28,7 @@ from service.calls.model import (
     new_call_id,
 )
 from service.calls.registry import PAGE
-from service.core.errors import (
-    CallMinutesExhaustedError,
-    CallNotFoundError,
-    CallRegistryUnavailableError,
-    RateLimitStorageUnavailableError,
-    TooManyCallsError,
-)
+from service.core.errors import RateLimitStorageUnavailableError
 
 PREFIX: Final = "{realtime-token}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from service.core.errors import TooManyCallsError
+from service.calls.errors import TooManyCallsError
 from tests.support.calls import poll, redis_calls, request
 from tests.support.redis import RedisServer
 

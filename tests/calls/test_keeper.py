@@ -13,10 +13,10 @@ import pytest
 
 from service.calls import endings
 from service.calls.endings import Outcome, retry_pause
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.keeper import Keeper, Rate
 from service.calls.model import Call
 from service.calls.registry import CallRegistry
-from service.core.errors import CallEndedError, CallRegistryUnavailableError
 from tests.support.calls import (
     Clock,
     Heard,

@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from service.budgets import MinuteLimit
+from service.calls.errors import CallMinutesExhaustedError, TooManyCallsError
 from service.calls.memory_registry import MemoryCalls
 from service.calls.registry import CallRegistry
-from service.core.errors import CallMinutesExhaustedError, TooManyCallsError
 from tests.support.calls import OPENING_SECONDS, Clock, memory_calls, poll, redis_calls, request
 from tests.support.redis import RedisServer
 

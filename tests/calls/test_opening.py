@@ -7,17 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from service.budgets import MinuteLimit
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError, TooManyCallsError
 from service.calls.keeper import Keeper
 from service.calls.memory_registry import MemoryCalls
 from service.calls.model import Call
 from service.calls.opening import OpeningFailedError, open_call
-from service.core.errors import (
-    CallEndedError,
-    CallRegistryUnavailableError,
-    TooManyCallsError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
+from service.core.errors import UpstreamTimeoutError, UpstreamUnavailableError
 from tests.support.calls import Vendor, keeping, memory_calls, new_user, request
 from tests.support.processes import wait_until
 

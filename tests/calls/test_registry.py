@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from service.budgets import MinuteLimit
+from service.calls.errors import CallMinutesExhaustedError, CallNotFoundError, TooManyCallsError
 from service.calls.model import MOVES
 from service.calls.redis_registry import RedisCalls
 from service.calls.registry import CallRegistry
-from service.core.errors import CallMinutesExhaustedError, CallNotFoundError, TooManyCallsError
 from tests.support.calls import (
     OPENING_SECONDS,
     Clock,
