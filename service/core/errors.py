@@ -31,6 +31,8 @@
     ├── UpstreamTimeoutError       504
     └── InternalError              500  a fault of our own
 
+Those of calls are in ``service.calls.errors``.
+
 An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are for the caller,
 ``reason`` is for the log alone. The shape of the answer is the vendor's
 (https://platform.openai.com/docs/guides/error-codes).

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -120,12 +121,15 @@ def _codes(kind: type[ServiceError] = ServiceError) -> Iterator[str | None]:
         yield from _codes(narrower)
 
 
-_KNOWN_CODES = frozenset(_codes())
+@cache
+def _known_codes() -> frozenset[str | None]:
+    # Not before the first use: other rooms add errors of their own.
+    return frozenset(_codes())
 
 
 def _bounded(code: str | None) -> str:
     """Keep the codes of our own tree; the vendor's, which are unbounded, count as one."""
-    return str(code) if code in _KNOWN_CODES else "rejected_session"
+    return str(code) if code in _known_codes() else "rejected_session"
 
 
 class NullMetrics(Metrics):
