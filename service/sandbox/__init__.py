@@ -1,16 +1,15 @@
-"""An offline stand-in for the vendor's Realtime API: its own small server, free of charge.
+"""An offline stand-in for the vendor's Realtime API: a small server of its own, free of charge.
 
-    __main__   python -m service.sandbox: patches gevent, then runs the server
-    server     gunicorn in the foreground, with or without TLS     worker     its worker, which says farewell
-    app        the Flask application: routes and sockets meet here
-    routes     minting and models                                  sockets    WebSockets, and the pump behind them
-    calls      WebRTC offers and answers                           faults     failures on demand, by model name
-    state      what one sandbox remembers: recorder (what was minted), vault (secrets, one session each)
+    __main__   python -m service.sandbox                       server   starts the web server, with or without TLS
+    command    python -m service sandbox                       worker   closes WebSockets when the server ends
+    app        the Flask application, which puts the parts together
 
-    opening    who may open a socket                               minting    what a mint checks and answers
-    shapes/    what clients may send                               validation says what is wrong with it
-    talk/      the sessions, as state machines                     sound/     audio in and out
+    http/      routes (secrets, models), calls (WebRTC), websockets, and the state they share
+    opening    who may open a session                          minting  requests for client secrets
+    sessions/  the sessions, as state machines without I/O     schemas/ what clients may send
+    audio/     PCM, synthetic speech, turn detection           models   the models, and what each is for
+    faults     failures on demand, by model name               recorder a record of the requests for secrets
+    credentials, errors, ids, tls
 
-The three folders, ``opening`` and ``minting`` do no input or output: clock and ids are passed in.
-The package imports nothing of the token service but ``service.vendors.wire``.
+Clock and ids are passed in wherever there is no I/O. ``.importlinter`` lists what may be imported of the service.
 """

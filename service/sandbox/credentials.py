@@ -1,29 +1,107 @@
-"""Which credentials the sandbox takes: any ``sk-…`` but ``sk-invalid…``; secrets are the vault's."""
+"""Credentials: standard keys (any ``sk-…`` but ``sk-invalid…``) and client secrets, which open one session each."""
 
 from __future__ import annotations
 
-from service.sandbox.refusal import Refusal, invalid_api_key
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-_SHOWN = 6
+from service.sandbox.errors import ApiError, invalid_api_key
+from service.sandbox.ids import random_token
+from service.sandbox.sessions.configuration import Config
+from service.vendors import wire
+
+SECRET_PREFIX = "ek_"  # noqa: S105 - the beginning of one
+_SECRET_LENGTH = 32
+_VISIBLE_CHARACTERS = 6
 
 
 def bearer(authorization: str | None) -> str:
-    """Read the credential of an Authorization header; empty where it holds none."""
+    """Return the credential of an Authorization header, or an empty string."""
     scheme, _, credential = (authorization or "").partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else ""
 
 
 def check_key(key: str) -> None:
-    """Hold a credential to being a standard key.
+    """Check that a credential is a standard key.
 
     Raises:
-        Refusal: 401, where it is none, or one that the sandbox takes for invalid.
+        ApiError: 401, if it is missing, has another form, or begins with ``sk-invalid``.
     """
     if not key:
         message = (
             "You didn't provide an API key. You need to provide your API key in an Authorization header "
             "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
         )
-        raise Refusal(message, status=401)
+        raise ApiError(message, status=401)
     if not key.startswith("sk-") or key.startswith("sk-invalid"):
-        raise invalid_api_key(f"{key[:_SHOWN]}***")
+        raise invalid_api_key(f"{key[:_VISIBLE_CHARACTERS]}***")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A client secret.
+
+    ``expires_at`` (seconds since the epoch) bounds the start of its session; ``session`` is the complete
+    configuration it was minted with.
+    """
+
+    value: str = field(repr=False)
+    expires_at: int
+    session: Config
+
+
+class SecretStore:
+    """All client secrets that have not expired, and which of them were used.
+
+    ``now`` returns seconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._secrets: dict[str, Secret] = {}
+        self._by_expiry: list[tuple[int, str]] = []
+        self._used: set[str] = set()
+
+    def __len__(self) -> int:
+        """Return how many secrets are kept in memory."""
+        return len(self._secrets)
+
+    def mint(self, session: Config, seconds: int) -> Secret:
+        """Create a secret that may start a session within ``seconds``, and drop those that have expired."""
+        while self._by_expiry and self._by_expiry[0][0] <= self._now():
+            _, expired = heapq.heappop(self._by_expiry)
+            self._secrets.pop(expired, None)
+            self._used.discard(expired)
+        value = SECRET_PREFIX + random_token(_SECRET_LENGTH)
+        secret = Secret(value, int(self._now()) + seconds, session)
+        self._secrets[value] = secret
+        heapq.heappush(self._by_expiry, (secret.expires_at, value))
+        return secret
+
+    def find(self, value: str) -> Secret:
+        """Return a secret without using it.
+
+        Raises:
+            ApiError: 401, if it is unknown, expired or already used.
+        """
+        secret = self._secrets.get(value)
+        if secret is None or secret.expires_at <= self._now():
+            raise invalid_api_key(f"{SECRET_PREFIX}***")
+        if value in self._used:
+            raise ApiError(
+                "This ephemeral token was already used to open a session. Create a new one for each session.",
+                code=wire.SECRET_ALREADY_USED,
+                status=401,
+            )
+        return secret
+
+    def use(self, secret: Secret) -> None:
+        """Mark a secret as used: it opened its one session."""
+        self._used.add(secret.value)
+
+    def expire_all(self) -> None:
+        """Forget all secrets: an expired one and an unknown one get the same answer."""
+        self._secrets.clear()
+        self._used.clear()
+        self._by_expiry.clear()

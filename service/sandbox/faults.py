@@ -1,13 +1,13 @@
-"""Failures on demand: a mint for the model ``fault-429`` is answered as the vendor's 429 is, and so on.
+"""Failures on demand: a request for the model ``fault-429`` is answered like the vendor's 429, and so on.
 
-fault-401        our key is refused
+fault-401        the company's key is refused
 fault-429        rate limited, with Retry-After
-fault-500, -503  the vendor's own trouble
-fault-html       200 with a web page, as a careless proxy would
+fault-500, -503  the vendor fails
+fault-html       200 with a web page, as a captive portal sends
 fault-truncated  200 with half a JSON object
 fault-empty      200 without a body
-fault-hang       no answer, until the client leaves
-fault-drip       a byte now and then, for ever
+fault-hang       no answer until the client leaves
+fault-drip       one byte every half second, without end
 fault-reset      TCP RST before an answer
 """
 
@@ -22,33 +22,33 @@ from typing import Any
 
 from flask import Response, request
 
-from service.sandbox.refusal import Refusal, invalid_api_key
+from service.sandbox.errors import ApiError, invalid_api_key
 
 _RETRY_AFTER_SECONDS = 2
 _DRIP_SECONDS = 0.5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for no time: closing sends RST in place of FIN."""
+"""SO_LINGER with a timeout of 0 s: closing sends RST instead of FIN."""
 
 
-class Abandoned(Response):
-    """Ends a connection without an answer; gunicorn takes StopIteration for that."""
+class NoResponse(Response):
+    """Ends the connection without an answer; gunicorn does that where an application raises StopIteration."""
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Iterable[bytes]:
-        """Answer nothing."""
+        """Response nothing."""
         raise StopIteration
 
 
 def fault_for(model: object) -> Callable[[], Response] | None:
-    """Find the failure that a model's name asks for."""
+    """Return the failure that a model's name asks for, or None."""
     return _FAULTS.get(model) if isinstance(model, str) else None
 
 
-def _refused_key() -> Response:
+def _invalid_key() -> Response:
     raise invalid_api_key("sk-fault")
 
 
 def _rate_limited() -> Response:
-    raise Refusal(
+    raise ApiError(
         "Rate limit reached for requests. Please try again in 2s.",
         kind="requests",
         code="rate_limit_exceeded",
@@ -62,12 +62,12 @@ def _rate_limited() -> Response:
 
 def _server_error() -> Response:
     message = "The server had an error while processing your request. Sorry about that!"
-    raise Refusal(message, kind="server_error", status=500)
+    raise ApiError(message, kind="server_error", status=500)
 
 
 def _overloaded() -> Response:
     message = "The engine is currently overloaded, please try again later."
-    raise Refusal(message, kind="server_error", code="server_overloaded", status=503)
+    raise ApiError(message, kind="server_error", code="server_overloaded", status=503)
 
 
 def _html() -> Response:
@@ -87,14 +87,14 @@ def _hang() -> Response:
     with suppress(OSError):
         while connection.recv(1024):
             pass
-    return Abandoned()
+    return NoResponse()
 
 
 def _drip() -> Response:
-    return Response(_drops(), mimetype="application/json")
+    return Response(_dripping(), mimetype="application/json")
 
 
-def _drops() -> Iterator[bytes]:
+def _dripping() -> Iterator[bytes]:
     while True:
         yield b" "
         time.sleep(_DRIP_SECONDS)
@@ -104,11 +104,11 @@ def _reset() -> Response:
     connection: socket.socket = request.environ["gunicorn.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     connection.close()
-    return Abandoned()
+    return NoResponse()
 
 
 _FAULTS: dict[str, Callable[[], Response]] = {
-    "fault-401": _refused_key,
+    "fault-401": _invalid_key,
     "fault-429": _rate_limited,
     "fault-500": _server_error,
     "fault-503": _overloaded,

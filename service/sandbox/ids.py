@@ -1,4 +1,7 @@
-"""Identifiers in the vendor's style: a prefix, an underscore, random letters and digits."""
+"""Identifiers in the vendor's style: a prefix, an underscore, random letters and digits.
+
+A module of its own because every other one imports it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str) -> str:
-    """Make an identifier nobody can guess."""
+    """Make an identifier that cannot be guessed (125 random bits)."""
     return f"{prefix}_{random_token(21)}"
 
 
 def random_token(length: int) -> str:
-    """Draw letters and digits, fit for a credential."""
+    """Return that many random letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))

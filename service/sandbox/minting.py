@@ -1,4 +1,4 @@
-"""Requests for client secrets: what is checked, and what is answered. No input or output."""
+"""Requests for client secrets: the checks and the answers. No I/O."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from service.sandbox.credentials import Secret, SecretStore
+from service.sandbox.errors import ApiError
 from service.sandbox.ids import NewId
-from service.sandbox.refusal import Refusal
-from service.sandbox.shapes.base import Shape
-from service.sandbox.shapes.beta import SESSION
-from service.sandbox.shapes.session import Session, TranslationSession
-from service.sandbox.talk import flat, sessions
-from service.sandbox.validation import check, named
-from service.sandbox.vault import Secret, Vault
+from service.sandbox.schemas.beta import SESSION
+from service.sandbox.schemas.session import AnySession, TranslationSession
+from service.sandbox.schemas.validation import StrictModel, check, json_type
+from service.sandbox.sessions import beta_mapping, configuration
 from service.vendors import wire
 
 _DEFAULT_SECONDS = 600
 _BETA_SECONDS = 60
 
 
-class ExpiresAfter(Shape):
-    """How long a secret may start a session."""
+class ExpiresAfter(StrictModel):
+    """How long a secret may be used to start a session."""
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=wire.MIN_SECRET_TTL, le=wire.MAX_SECRET_TTL)] = _DEFAULT_SECONDS
 
 
-class MintBody(Shape):
+class MintBody(StrictModel):
     """The body of ``POST /realtime/client_secrets``."""
 
-    session: Session | None = None
+    session: AnySession | None = None
     expires_after: ExpiresAfter | None = None
 
 
-class TranslationMintBody(Shape):
+class TranslationMintBody(StrictModel):
     """The body of ``POST /realtime/translations/client_secrets``."""
 
     session: TranslationSession
@@ -48,71 +47,53 @@ _TRANSLATION_MINT: TypeAdapter[Any] = TypeAdapter(TranslationMintBody)
 
 @dataclass(frozen=True, slots=True)
 class Minter:
-    """Mints secrets into a vault.
+    """Mints secrets; each method takes a body and returns the answer, or raises ApiError for an invalid body."""
 
-    ``new_id`` names the sessions.
-    """
-
-    vault: Vault
+    secrets: SecretStore
     new_id: NewId
 
     def mint(self, body: Any) -> dict[str, Any]:
-        """Answer ``POST /realtime/client_secrets``.
-
-        Raises:
-            Refusal: where the body is not as it should be.
-        """
-        check(_MINT, _object(body))
-        config = body.get("session") or {"type": "realtime"}
-        return _answer(self._issue(config, body))
+        """Answer ``POST /realtime/client_secrets``."""
+        _check_body(_MINT, body)
+        return self._answer(body.get("session") or {"type": "realtime"}, body)
 
     def mint_translation(self, body: Any) -> dict[str, Any]:
-        """Answer ``POST /realtime/translations/client_secrets``.
-
-        Raises:
-            Refusal: where the body is not as it should be.
-        """
-        check(_TRANSLATION_MINT, _object(body))
-        return _answer(self._issue({"type": "translation", **body["session"]}, body))
+        """Answer ``POST /realtime/translations/client_secrets``."""
+        _check_body(_TRANSLATION_MINT, body)
+        return self._answer({"type": "translation", **body["session"]}, body)
 
     def mint_beta(self, body: Any) -> dict[str, Any]:
-        """Answer the beta's ``POST /realtime/sessions``.
-
-        Raises:
-            Refusal: where the body is not as it should be.
-        """
-        check(SESSION, _object(body))
-        secret = self._secret({"type": "realtime", **flat.session_to_ga(body)}, _BETA_SECONDS)
+        """Answer the beta's ``POST /realtime/sessions``."""
+        _check_body(SESSION, body)
+        secret = self._secret({"type": "realtime", **beta_mapping.session_to_ga(body)}, _BETA_SECONDS)
         return {
-            **flat.session_from_ga(secret.session, temperature=body.get("temperature")),
+            **beta_mapping.session_from_ga(secret.session, temperature=body.get("temperature")),
             "client_secret": {"value": secret.value, "expires_at": secret.expires_at},
         }
 
-    def _issue(self, config: sessions.Config, body: Any) -> Secret:
-        return self._secret(config, (body.get("expires_after") or {}).get("seconds", _DEFAULT_SECONDS))
+    def _answer(self, config: configuration.Config, body: Any) -> dict[str, Any]:
+        seconds = (body.get("expires_after") or {}).get("seconds", _DEFAULT_SECONDS)
+        secret = self._secret(config, seconds)
+        return {"value": secret.value, "expires_at": secret.expires_at, "session": secret.session}
 
-    def _secret(self, config: sessions.Config, seconds: int) -> Secret:
-        return self.vault.mint(sessions.complete(config, session_id=self.new_id("sess")), seconds)
+    def _secret(self, config: configuration.Config, seconds: int) -> Secret:
+        return self.secrets.mint(configuration.complete(config, session_id=self.new_id("sess")), seconds)
 
 
 def requested_model(body: Any) -> object:
-    """Find the model in a body of any of the three kinds, valid or not."""
+    """Return the model that a mint's body names, whether the body is valid or not."""
     session = body.get("session", body) if isinstance(body, dict) else None
     if not isinstance(session, dict):
         return None
-    here: Any = session
+    holder: Any = session
     if session.get("type") == "transcription":
         for step in ("audio", "input", "transcription"):
-            here = here.get(step) if isinstance(here, dict) else None
-    return here.get("model") if isinstance(here, dict) else None
+            holder = holder.get(step) if isinstance(holder, dict) else None
+    return holder.get("model") if isinstance(holder, dict) else None
 
 
-def _answer(secret: Secret) -> dict[str, Any]:
-    return {"value": secret.value, "expires_at": secret.expires_at, "session": secret.session}
-
-
-def _object(body: Any) -> Any:
+def _check_body(schema: TypeAdapter[Any], body: Any) -> None:
     if not isinstance(body, dict):
-        message = f"Invalid type for the request body: expected an object, but got {named(body)} instead."
-        raise Refusal(message, code="invalid_type")
-    return body
+        message = f"Invalid type for the request body: expected an object, but got {json_type(body)} instead."
+        raise ApiError(message, code="invalid_type")
+    check(schema, body)

@@ -1,160 +1,136 @@
-"""Who may open a WebSocket, and what kind of session it then is. Pure: values in, a channel out."""
+"""Who may open a session by WebSocket, and of which type. No I/O: values in, a session out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from service.sandbox import models
-from service.sandbox.credentials import bearer, check_key
+from service.sandbox.credentials import SECRET_PREFIX, Secret, SecretStore, bearer, check_key
+from service.sandbox.errors import ApiError, invalid_api_key, invalid_value
 from service.sandbox.ids import NewId
-from service.sandbox.refusal import Refusal, invalid_api_key
-from service.sandbox.talk import sessions
-from service.sandbox.talk.agenda import Clock
-from service.sandbox.talk.beta import BetaChannel
-from service.sandbox.talk.channel import Channel
-from service.sandbox.talk.conversation import Conversation
-from service.sandbox.talk.server_events import Event
-from service.sandbox.talk.sessions import Config
-from service.sandbox.talk.transcription import Transcription
-from service.sandbox.talk.translation import Translation
-from service.sandbox.vault import SECRET_PREFIX, Secret, Vault
+from service.sandbox.sessions import configuration
+from service.sandbox.sessions.base import BaseSession, Session
+from service.sandbox.sessions.beta import BetaSession
+from service.sandbox.sessions.configuration import Config
+from service.sandbox.sessions.conversation import Conversation
+from service.sandbox.sessions.listening import Transcription
+from service.sandbox.sessions.scheduler import Clock
+from service.sandbox.sessions.translation import Translation
 from service.vendors import wire
 
 _CREDENTIAL_CODES = frozenset({"invalid_api_key", wire.SECRET_ALREADY_USED})
-_CHANNELS: dict[str, type[Channel]] = {
+_SESSION_CLASSES: dict[str, type[BaseSession]] = {
     "realtime": Conversation,
     "transcription": Transcription,
     "translation": Translation,
 }
 
 
-class Talk(Protocol):
-    """What a socket is connected to."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the socket should be closed."""
-
-    def open(self) -> list[Event]:
-        """Greet whoever connected."""
-
-    def receive(self, message: str | bytes) -> list[Event]:
-        """Take one message."""
-
-    def due_in(self) -> float | None:
-        """Seconds until there is something to send."""
-
-    def advance(self) -> list[Event]:
-        """Give out what is due by now."""
-
-
 @dataclass(frozen=True, slots=True)
-class Knock:
-    """How someone asks for a session.
+class ConnectRequest:
+    """A client's request to open a session by WebSocket.
 
-    ``translation`` says whether at the translations' address; ``query`` holds model or intent, ``offered`` the
-    subprotocols.
+    ``translation`` tells the translations' path from the conversations'; ``query`` may hold ``model`` and ``intent``.
     """
 
     translation: bool
     query: Mapping[str, str]
     authorization: str | None
-    offered: tuple[str, ...]
+    subprotocols: tuple[str, ...]
     beta_header: str | None
 
     @property
     def credential(self) -> str:
-        """The key or secret, from wherever it was put."""
+        """Return the key or secret from the header or a subprotocol, or an empty string."""
         prefix = wire.API_KEY_SUBPROTOCOL
-        by_subprotocol = (name.removeprefix(prefix) for name in self.offered if name.startswith(prefix))
-        return bearer(self.authorization) or next(by_subprotocol, "")
+        found = (name.removeprefix(prefix) for name in self.subprotocols if name.startswith(prefix))
+        return bearer(self.authorization) or next(found, "")
 
     @property
     def beta(self) -> bool:
-        """Whether the beta is asked for."""
-        return bool(self.beta_header) or wire.BETA_SUBPROTOCOL in self.offered
+        """Whether the client asks for the beta."""
+        return bool(self.beta_header) or wire.BETA_SUBPROTOCOL in self.subprotocols
+
+    @property
+    def session_type(self) -> str:
+        """Return the type of session that the path and the ``intent`` name."""
+        if self.translation:
+            return "translation"
+        return "transcription" if self.query.get("intent") == "transcription" else "realtime"
 
 
 @dataclass(frozen=True, slots=True)
-class Doorkeeper:
-    """Lets in, or refuses, by the vendor's table of close codes.
+class Admission:
+    """Admits or refuses clients; refusals follow the vendor's table of close codes.
 
-    ``beta`` says whether the beta is spoken here; ``now`` gives seconds since the epoch, ``clock`` paces the
-    sessions and ``new_id`` names them.
+    ``beta`` says whether this sandbox speaks the beta. ``now`` returns seconds since the epoch, ``clock`` the
+    monotonic seconds that pace a session.
     """
 
-    vault: Vault
+    secrets: SecretStore
     beta: bool
     now: Clock
     clock: Clock
     new_id: NewId
 
-    def admit(self, knock: Knock) -> Talk:
-        """Open a session; a secret is used up by this.
+    def admit(self, request: ConnectRequest) -> Session:
+        """Open a session, which uses up the client's secret.
 
         Raises:
-            Refusal: with the code of the close reason.
+            ApiError: its code becomes the reason that the WebSocket is closed with.
         """
-        secret = self._authenticate(knock.credential)
-        if knock.beta and not self.beta:
+        secret = self._authenticate(request.credential)
+        if request.beta and not self.beta:
             message = "The Realtime Beta API is no longer supported. Please use the GA API."
-            raise Refusal(message, code="beta_api_shape_disabled")
-        session = self._session(knock, secret)
-        if knock.beta and session["type"] != "realtime":
-            message = "The sandbox speaks the beta in conversations only."
-            raise Refusal(message, code="invalid_value")
+            raise ApiError(message, code="beta_api_shape_disabled")
+        config = self._configuration(request, secret)
+        if request.beta and config["type"] != "realtime":
+            raise invalid_value("The sandbox speaks the beta in conversations only.", "intent")
         if secret:
-            self.vault.use(secret)
-        expires_at = int(self.now()) + sessions.SESSION_SECONDS
-        kind = _CHANNELS[session["type"]]
-        channel = kind({**session, "expires_at": expires_at}, new_id=self.new_id, clock=self.clock)
-        return BetaChannel(channel) if knock.beta else channel
+            self.secrets.use(secret)
+        expires_at = int(self.now()) + configuration.SESSION_SECONDS
+        session_class = _SESSION_CLASSES[config["type"]]
+        session = session_class({**config, "expires_at": expires_at}, new_id=self.new_id, clock=self.clock)
+        return BetaSession(session) if request.beta else session
 
     def _authenticate(self, credential: str) -> Secret | None:
         if credential.startswith(SECRET_PREFIX):
-            return self.vault.find(credential)
+            return self.secrets.find(credential)
         if not credential:
             raise invalid_api_key("''")
         check_key(credential)
         return None
 
-    def _session(self, knock: Knock, secret: Secret | None) -> Config:
-        kind = _kind(knock)
-        if secret and secret.session["type"] != kind:
-            message = (
-                f"This ephemeral token was created for a {secret.session['type']} session, not a {kind} one."
-            )
-            raise Refusal(message, code="invalid_model", param="model")
-        if kind == "transcription":
-            return secret.session if secret else self._fresh({"type": kind})
-        model = knock.query.get("model")
-        if not model:
-            raise Refusal("You must provide a model parameter.", code="missing_model", param="model")
-        self._check_model(model, kind, secret)
-        return secret.session if secret else self._fresh({"type": kind, "model": model})
+    def _configuration(self, request: ConnectRequest, secret: Secret | None) -> Config:
+        """Return the secret's configuration, or a fresh one, once type and model agree with the request."""
+        session_type = request.session_type
+        config: Config = {"type": session_type}
+        if secret and secret.session["type"] != session_type:
+            made_for = secret.session["type"]
+            message = f"This ephemeral token was created for a {made_for} session, not a {session_type} one."
+            raise ApiError(message, code="invalid_model", param="model")
+        if session_type != "transcription":
+            model = request.query.get("model")
+            if not model:
+                message = "You must provide a model parameter."
+                raise ApiError(message, code="missing_model", param="model")
+            self._check_model(model, session_type, secret)
+            config["model"] = model
+        return secret.session if secret else configuration.complete(config, session_id=self.new_id("sess"))
 
-    def _check_model(self, model: str, kind: str, secret: Secret | None) -> None:
-        known = (
-            models.is_translation(model) if kind == "translation" else models.is_known(model, beta=self.beta)
-        )
+    def _check_model(self, model: str, session_type: str, secret: Secret | None) -> None:
         if secret:
             known = model == secret.session["model"]
+        elif session_type == "translation":
+            known = models.is_translation(model)
+        else:
+            known = models.is_known(model, beta=self.beta)
         if not known:
             message = f'Model "{model}" is not supported in realtime mode.'
-            raise Refusal(message, code="invalid_model", param="model")
-
-    def _fresh(self, config: Config) -> Config:
-        return sessions.complete(config, session_id=self.new_id("sess"))
+            raise ApiError(message, code="invalid_model", param="model")
 
 
-def close_code(refusal: Refusal) -> int:
-    """The WebSocket close code of a refusal: 3000 for credentials, 4000 for everything else."""
-    return 3000 if refusal.code in _CREDENTIAL_CODES else 4000
-
-
-def _kind(knock: Knock) -> str:
-    if knock.translation:
-        return "translation"
-    return "transcription" if knock.query.get("intent") == "transcription" else "realtime"
+def close_code(error: ApiError) -> int:
+    """Return the WebSocket close code for an error: 3000 for credentials, 4000 for everything else."""
+    return 3000 if error.code in _CREDENTIAL_CODES else 4000

@@ -1,6 +1,6 @@
-"""What was asked of the minting routes: how often, with which headers and bodies.
+"""A record of all requests for secrets, for tests; the vendor has nothing like it.
 
-The sandbox's own, for tests: the vendor has nothing like it. Keys are kept as SHA-256, never as they came.
+Keys are kept as SHA-256 only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from werkzeug.datastructures import Headers
 
 from service.vendors import wire
 
-_MOST = 10_000
-_WORTH_KEEPING = (
+_MAX_REQUESTS = 10_000
+_RECORDED_HEADERS = (
     wire.SAFETY_IDENTIFIER_HEADER,
     wire.ORGANIZATION_HEADER,
     wire.PROJECT_HEADER,
@@ -30,9 +30,8 @@ _WORTH_KEEPING = (
 class Mint:
     """One request for a secret.
 
-    ``path`` is below the host; ``key_sha256`` is of the Authorization header's credential, ``headers`` are those of
-    the vendor's that were sent, ``body`` is the JSON. ``status`` is ``None`` while, or because, nothing was
-    answered; ``minted`` says whether the answer held a secret.
+    ``key_sha256`` is the hash of the bearer credential, ``body`` the JSON or None. ``status`` is None until, and
+    unless, the request was answered; ``minted`` says whether the answer held a secret.
     """
 
     path: str
@@ -44,29 +43,29 @@ class Mint:
 
 
 class Recorder:
-    """The last requests, oldest first."""
+    """The last 10,000 requests, oldest first."""
 
     def __init__(self) -> None:
-        self._mints: deque[Mint] = deque(maxlen=_MOST)
+        self._mints: deque[Mint] = deque(maxlen=_MAX_REQUESTS)
 
     def begin(self, path: str, headers: Headers, body: bytes) -> Mint:
-        """Note a request as it arrives; its status follows."""
+        """Record a request on arrival; the caller sets its status later."""
         credential = headers.get(wire.AUTHORIZATION_HEADER, "").removeprefix("Bearer ")
         mint = Mint(
             path=path,
             key_sha256=hashlib.sha256(credential.encode()).hexdigest() if credential else None,
-            headers={name: headers[name] for name in _WORTH_KEEPING if name in headers},
+            headers={name: headers[name] for name in _RECORDED_HEADERS if name in headers},
             body=_json_or_none(body),
         )
         self._mints.append(mint)
         return mint
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Forget all requests."""
         self._mints.clear()
 
     def report(self) -> dict[str, Any]:
-        """Everything noted, and how much of it ended with a secret."""
+        """Return all requests, and how many of them were given a secret."""
         mints = [asdict(mint) for mint in self._mints]
         return {
             "attempts": len(mints),

@@ -1,4 +1,4 @@
-"""Answers to SDP offers: well-formed, matched section by section, leading to a peer that is never reached.
+"""Well-formed answers to SDP offers, section by section; the peer they name does not exist.
 
 Grammar: RFC 8866; the offer/answer rules RFC 3264 and RFC 9429; data channels RFC 8841.
 """
@@ -17,14 +17,14 @@ _COPIED = ("a=mid:", "a=rtcp-mux", "a=sctp-port:", "a=max-message-size:")
 
 
 class InvalidOfferError(ValueError):
-    """The offer is none that an answer could be given to."""
+    """The SDP offer cannot be answered."""
 
 
 def answer(offer: str) -> str:
-    """Answer an offer: its audio and data channels are accepted, anything else is turned down.
+    """Response an offer: its audio and data channels are accepted, anything else is turned down.
 
     Raises:
-        InvalidOfferError: where it is not SDP, or lacks what WebRTC needs.
+        InvalidOfferError: if it is not SDP, or has no media section or fingerprint.
     """
     lines = [line.rstrip() for line in offer.strip().splitlines()]
     if not lines or lines[0] != "v=0":

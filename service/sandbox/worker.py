@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, with a word of farewell to open WebSockets."""
+"""gunicorn's gevent worker, which closes open WebSockets before it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 from gunicorn.workers.ggevent import GeventWorker
 
-from service.sandbox.sockets import farewell
+from service.sandbox.http.websockets import close_all
 
 
 class SandboxWorker(GeventWorker):  # type: ignore[misc] # gunicorn is untyped
@@ -15,10 +15,10 @@ class SandboxWorker(GeventWorker):  # type: ignore[misc] # gunicorn is untyped
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End after SIGTERM."""
-        gevent.spawn(farewell, self.wsgi)
+        gevent.spawn(close_all, self.wsgi)
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End after SIGINT or SIGQUIT."""
-        gevent.spawn(farewell, self.wsgi)
+        gevent.spawn(close_all, self.wsgi)
         super().handle_quit(sig, frame)

@@ -15,7 +15,7 @@ from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
 from openai.types.realtime import RealtimeServerEvent, RealtimeTranslationServerEvent
 from pydantic import TypeAdapter
 
-from tests.support.talking import Event, Talker, speak
+from tests.support.sandbox_session import Event, SessionClient, speak
 
 _AUDIO = base64.b64encode(speak(0.3)).decode()
 _MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
@@ -169,11 +169,11 @@ def _messages(draw: st.DrawFn, events: list[Event]) -> list[str]:
 def test_no_message_is_too_odd(kind: str, data: st.DataObject) -> None:
     """It is done, or answered with an error; never a crash, and never an event of no known shape."""
     events, config, beta, adapter = _SESSIONS[kind]
-    talker = Talker(config, beta=beta)
-    talker.send("conversation.item.create", item=_MESSAGE)
+    client = SessionClient(config, beta=beta)
+    client.send("conversation.item.create", item=_MESSAGE)
     for message in data.draw(_messages(events)):
-        talker.send_raw(message)
-        talker.listen(0.05)
-    talker.listen(20)
-    for event in talker.told:
+        client.send_raw(message)
+        client.listen(0.05)
+    client.listen(20)
+    for event in client.received:
         adapter.validate_python(event)

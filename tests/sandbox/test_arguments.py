@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sandbox.talk.arguments import arguments_for
+from service.sandbox.sessions.arguments import arguments_for
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "nothing": {},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.talking import Event, Talker, error_of, kinds, one, speak
+from tests.support.sandbox_session import Event, SessionClient, error_of, kinds, one, speak
 
 _WEATHER = {
     "type": "function",
@@ -19,10 +19,10 @@ _WEATHER = {
 
 def test_a_text_turn_runs_in_the_vendors_order() -> None:
     """The order is the one that was recorded of the vendor."""
-    talker = Talker({"output_modalities": ["text"]})
-    talker.say("Hello")
-    talker.ask()
-    assert kinds(talker.told) == [
+    client = SessionClient({"output_modalities": ["text"]})
+    client.say("Hello")
+    client.ask()
+    assert kinds(client.received) == [
         "session.created",
         "conversation.item.added",
         "conversation.item.done",
@@ -42,9 +42,9 @@ def test_a_text_turn_runs_in_the_vendors_order() -> None:
 
 def test_the_deltas_of_an_audio_answer_are_its_transcript_and_its_audio() -> None:
     """What comes in parts is what is told whole, and an item read back holds all of the audio."""
-    talker = Talker()
-    talker.say("What is a walrus?")
-    events = talker.ask()
+    client = SessionClient()
+    client.say("What is a walrus?")
+    events = client.ask()
     deltas = [e["delta"] for e in events if e["type"] == "response.output_audio_transcript.delta"]
     transcript = one(events, "response.output_audio_transcript.done")["transcript"]
     assert "".join(deltas) == transcript
@@ -53,41 +53,41 @@ def test_the_deltas_of_an_audio_answer_are_its_transcript_and_its_audio() -> Non
         base64.b64decode(e["delta"]) for e in events if e["type"] == "response.output_audio.delta"
     )
     item_id = one(events, "response.output_item.done")["item"]["id"]
-    retrieved = one(talker.send("conversation.item.retrieve", item_id=item_id), "conversation.item.retrieved")
+    retrieved = one(client.send("conversation.item.retrieve", item_id=item_id), "conversation.item.retrieved")
     assert base64.b64decode(retrieved["item"]["content"][0]["audio"]) == audio
 
 
 def test_audio_is_sent_several_times_faster_than_it_plays() -> None:
     """A client may not count on the pace, but a person should not wait."""
-    talker = Talker()
-    talker.say("Tell me something long about the history of the telephone.")
-    before = talker.clock.now
-    talker.send("response.create")
+    client = SessionClient()
+    client.say("Tell me something long about the history of the telephone.")
+    before = client.clock.now
+    client.send("response.create")
     seconds = 0.0
-    while not any(event["type"] == "response.done" for event in talker.told):
-        talker.listen(0.1)
-    spoken = [e for e in talker.told if e["type"] == "response.output_audio.delta"]
+    while not any(event["type"] == "response.done" for event in client.received):
+        client.listen(0.1)
+    spoken = [e for e in client.received if e["type"] == "response.output_audio.delta"]
     seconds = sum(len(base64.b64decode(e["delta"])) for e in spoken) / 48_000
-    assert seconds > 4 * (talker.clock.now - before)
+    assert seconds > 4 * (client.clock.now - before)
 
 
 def test_rate_limits_follow_the_answer_by_forty_milliseconds() -> None:
     """That is how the vendor was seen to send them."""
-    talker = Talker({"output_modalities": ["text"]})
-    talker.send("response.create")
-    while "response.done" not in kinds(talker.told):
-        talker.listen(0.001)
-    talker.listen(0.035)
-    assert "rate_limits.updated" not in kinds(talker.told)
-    talker.listen(0.01)
-    assert "rate_limits.updated" in kinds(talker.told)
+    client = SessionClient({"output_modalities": ["text"]})
+    client.send("response.create")
+    while "response.done" not in kinds(client.received):
+        client.listen(0.001)
+    client.listen(0.035)
+    assert "rate_limits.updated" not in kinds(client.received)
+    client.listen(0.01)
+    assert "rate_limits.updated" in kinds(client.received)
 
 
 def test_the_usage_of_a_response_adds_up() -> None:
     """Totals are the sums of their parts, and what was said and heard is counted."""
-    talker = Talker()
-    talker.say("Count me.")
-    usage = one(talker.ask(), "response.done")["response"]["usage"]
+    client = SessionClient()
+    client.say("Count me.")
+    usage = one(client.ask(), "response.done")["response"]["usage"]
     into, out = usage["input_token_details"], usage["output_token_details"]
     assert usage["input_tokens"] == into["text_tokens"] + into["audio_tokens"]
     assert usage["output_tokens"] == out["text_tokens"] + out["audio_tokens"]
@@ -97,7 +97,7 @@ def test_the_usage_of_a_response_adds_up() -> None:
 
 def test_a_response_that_may_not_go_on_is_incomplete() -> None:
     """``max_output_tokens`` is kept to the token, and named as the reason."""
-    response = one(Talker().ask(max_output_tokens=40), "response.done")["response"]
+    response = one(SessionClient().ask(max_output_tokens=40), "response.done")["response"]
     assert response["status"] == "incomplete"
     assert response["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
     assert response["usage"]["output_tokens"] == 40
@@ -106,7 +106,7 @@ def test_a_response_that_may_not_go_on_is_incomplete() -> None:
 
 def test_a_response_may_sound_unlike_its_session() -> None:
     """Voice, format and metadata of one response are its own."""
-    events = Talker().ask(
+    events = SessionClient().ask(
         audio={"output": {"voice": "cedar", "format": {"type": "audio/pcmu"}}}, metadata={"purpose": "test"}
     )
     response = one(events, "response.done")["response"]
@@ -116,10 +116,10 @@ def test_a_response_may_sound_unlike_its_session() -> None:
 
 def test_a_cancelled_response_closes_everything_it_opened() -> None:
     """The client asked, and hears so; nothing more of the answer follows."""
-    talker = Talker()
-    talker.send("response.create")
-    talker.listen(0.2)
-    events = talker.send("response.cancel")
+    client = SessionClient()
+    client.send("response.create")
+    client.listen(0.2)
+    events = client.send("response.cancel")
     assert kinds(events) == [
         "response.output_audio.done",
         "response.output_audio_transcript.done",
@@ -131,102 +131,102 @@ def test_a_cancelled_response_closes_everything_it_opened() -> None:
     response = events[-1]["response"]
     assert response["status"] == "cancelled"
     assert response["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
-    assert kinds(talker.listen()) == ["rate_limits.updated"]
+    assert kinds(client.listen()) == ["rate_limits.updated"]
 
 
 @pytest.mark.parametrize("named", [{}, {"response_id": "resp_unknown"}])
 def test_with_nothing_to_cancel_there_is_an_error(named: dict[str, str]) -> None:
     """A response that has ended is nothing to cancel, either."""
-    talker = Talker()
-    talker.ask()
-    assert error_of(talker.send("response.cancel", **named))["code"] == "response_cancel_not_active"
+    client = SessionClient()
+    client.ask()
+    assert error_of(client.send("response.cancel", **named))["code"] == "response_cancel_not_active"
 
 
 def test_a_response_can_be_cancelled_by_its_id() -> None:
     """Also one outside the conversation."""
-    talker = Talker()
-    talker.send("response.create", response={"conversation": "none"})
-    assert "response.done" in kinds(talker.send("response.cancel", response_id="resp_1"))
+    client = SessionClient()
+    client.send("response.create", response={"conversation": "none"})
+    assert "response.done" in kinds(client.send("response.cancel", response_id="resp_1"))
 
 
 def test_one_conversation_answers_once_at_a_time() -> None:
     """A second response has to wait, one outside the conversation has not."""
-    talker = Talker()
-    talker.send("response.create")
-    error = error_of(talker.send("response.create"))
+    client = SessionClient()
+    client.send("response.create")
+    error = error_of(client.send("response.create"))
     assert error["code"] == "conversation_already_has_active_response"
-    assert "response.created" in kinds(talker.send("response.create", response={"conversation": "none"}))
+    assert "response.created" in kinds(client.send("response.create", response={"conversation": "none"}))
 
 
 def test_a_response_outside_the_conversation_leaves_no_item() -> None:
     """Its item is told, and never added."""
-    talker = Talker({"output_modalities": ["text"]})
-    events = talker.ask(conversation="none", input=[], instructions="Classify this.")
+    client = SessionClient({"output_modalities": ["text"]})
+    events = client.ask(conversation="none", input=[], instructions="Classify this.")
     assert "conversation.item.added" not in kinds(events)
     done = one(events, "response.done")["response"]
     assert done["conversation_id"] is None
     assert "Classify this." in done["output"][0]["content"][0]["text"]
     item_id = done["output"][0]["id"]
     assert (
-        error_of(talker.send("conversation.item.delete", item_id=item_id))["code"]
+        error_of(client.send("conversation.item.delete", item_id=item_id))["code"]
         == "item_delete_invalid_item_id"
     )
 
 
 def test_the_context_of_a_response_can_be_chosen() -> None:
     """References and new items take the conversation's place; an unknown reference is an error."""
-    talker = Talker({"output_modalities": ["text"]})
-    first = one(talker.say("Apples"), "conversation.item.done")["item"]["id"]
-    talker.say("Pears")
-    text = one(talker.ask(input=[{"type": "item_reference", "id": first}]), "response.output_text.done")[
+    client = SessionClient({"output_modalities": ["text"]})
+    first = one(client.say("Apples"), "conversation.item.done")["item"]["id"]
+    client.say("Pears")
+    text = one(client.ask(input=[{"type": "item_reference", "id": first}]), "response.output_text.done")[
         "text"
     ]
     assert "Apples" in text
     assert "Pears" not in text
     error = error_of(
-        talker.send("response.create", response={"input": [{"type": "item_reference", "id": "no"}]})
+        client.send("response.create", response={"input": [{"type": "item_reference", "id": "no"}]})
     )
     assert error["param"] == "response.input"
 
 
 def test_items_stand_where_they_are_put() -> None:
     """Behind another, at the beginning, or at the end."""
-    talker = Talker()
-    talker.say("one")
+    client = SessionClient()
+    client.say("one")
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "zero"}]}
-    added = talker.send("conversation.item.create", item=item, previous_item_id="root")[0]
+    added = client.send("conversation.item.create", item=item, previous_item_id="root")[0]
     assert added["previous_item_id"] is None
-    added = talker.send("conversation.item.create", item={**item, "id": "mine"}, previous_item_id="item_1")[0]
+    added = client.send("conversation.item.create", item={**item, "id": "mine"}, previous_item_id="item_1")[0]
     assert (added["item"]["id"], added["previous_item_id"]) == ("mine", "item_1")
-    error = error_of(talker.send("conversation.item.create", item={**item, "id": "mine"}))
+    error = error_of(client.send("conversation.item.create", item={**item, "id": "mine"}))
     assert error["code"] == "item_create_duplicate_item_id"
-    error = error_of(talker.send("conversation.item.create", item=item, previous_item_id="nowhere"))
+    error = error_of(client.send("conversation.item.create", item=item, previous_item_id="nowhere"))
     assert error["param"] == "previous_item_id"
 
 
 def test_a_deleted_item_is_gone() -> None:
     """It can be neither read nor deleted again."""
-    talker = Talker()
-    talker.say("Forget this.")
-    assert kinds(talker.send("conversation.item.delete", item_id="item_1")) == ["conversation.item.deleted"]
+    client = SessionClient()
+    client.say("Forget this.")
+    assert kinds(client.send("conversation.item.delete", item_id="item_1")) == ["conversation.item.deleted"]
     assert (
-        error_of(talker.send("conversation.item.retrieve", item_id="item_1"))["code"]
+        error_of(client.send("conversation.item.retrieve", item_id="item_1"))["code"]
         == "item_retrieve_invalid_item_id"
     )
 
 
 def test_truncating_takes_words_and_audio() -> None:
     """What the user did not hear is not in the conversation any more."""
-    talker = Talker()
-    events = talker.ask()
+    client = SessionClient()
+    events = client.ask()
     whole = one(events, "response.output_audio_transcript.done")["transcript"]
     item_id = one(events, "response.output_item.done")["item"]["id"]
     told = one(
-        talker.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1000),
+        client.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1000),
         "conversation.item.truncated",
     )
     assert told["audio_end_ms"] == 1000
-    part = talker.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]
+    part = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]
     assert len(base64.b64decode(part["audio"])) == 48_000
     assert whole.startswith(part["transcript"])
     assert 0 < len(part["transcript"]) < len(whole)
@@ -243,26 +243,26 @@ def test_truncating_takes_words_and_audio() -> None:
 )
 def test_only_spoken_answers_can_be_truncated(item_id: str, members: dict[str, int], words: str) -> None:
     """And only to less than they are."""
-    talker = Talker()
-    talker.say("Hello")
-    talker.ask()
+    client = SessionClient()
+    client.say("Hello")
+    client.ask()
     cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": 100} | members
-    assert words in error_of(talker.send("conversation.item.truncate", **cut))["message"]
+    assert words in error_of(client.send("conversation.item.truncate", **cut))["message"]
 
 
 def test_a_tool_that_the_user_names_is_called_and_its_answer_spoken_of() -> None:
     """The whole round: named, called with arguments, answered, told."""
-    talker = Talker({"tools": [_WEATHER], "output_modalities": ["text"]})
-    talker.say("Please get weather for Paris!")
-    events = talker.ask()
+    client = SessionClient({"tools": [_WEATHER], "output_modalities": ["text"]})
+    client.say("Please get weather for Paris!")
+    events = client.ask()
     call = one(events, "response.function_call_arguments.done")
     assert call["name"] == "get_weather"
     assert json.loads(call["arguments"]) == {"city": "Paris"}
     deltas = [e["delta"] for e in events if e["type"] == "response.function_call_arguments.delta"]
     assert "".join(deltas) == call["arguments"]
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "rain"}
-    talker.send("conversation.item.create", item=output)
-    assert "rain" in one(talker.ask(), "response.output_text.done")["text"]
+    client.send("conversation.item.create", item=output)
+    assert "rain" in one(client.ask(), "response.output_text.done")["text"]
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def test_a_tool_that_the_user_names_is_called_and_its_answer_spoken_of() -> None
 )
 def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said: str, called: bool) -> None:
     """Anything else would surprise whoever only wants to talk."""
-    talker = Talker({"tools": [_WEATHER], "tool_choice": choice})
-    talker.say(said)
-    assert ("response.function_call_arguments.done" in kinds(talker.ask())) is called
+    client = SessionClient({"tools": [_WEATHER], "tool_choice": choice})
+    client.say(said)
+    assert ("response.function_call_arguments.done" in kinds(client.ask())) is called
 
 
 @pytest.mark.parametrize(
@@ -293,9 +293,9 @@ def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said:
 )
 def test_answers_reflect_what_was_said(said: str, heard: str) -> None:
     """A person who is offline should see that they were understood."""
-    talker = Talker({"output_modalities": ["text"]})
-    talker.say(said)
-    assert heard in one(talker.ask(), "response.output_text.done")["text"]
+    client = SessionClient({"output_modalities": ["text"]})
+    client.say(said)
+    assert heard in one(client.ask(), "response.output_text.done")["text"]
 
 
 @pytest.mark.parametrize(
@@ -304,23 +304,23 @@ def test_answers_reflect_what_was_said(said: str, heard: str) -> None:
 )
 def test_what_is_to_be_said_is_said_and_nothing_else(said: str, repeated: str) -> None:
     """Whoever tests a client wants to choose the words."""
-    talker = Talker({"output_modalities": ["text"]})
-    talker.say(said)
-    assert one(talker.ask(), "response.output_text.done")["text"] == repeated
+    client = SessionClient({"output_modalities": ["text"]})
+    client.say(said)
+    assert one(client.ask(), "response.output_text.done")["text"] == repeated
 
 
 def test_the_first_answer_reflects_the_instructions() -> None:
     """And later ones do not repeat them."""
-    talker = Talker({"output_modalities": ["text"], "instructions": "Talk like a pirate."})
-    assert "Talk like a pirate." in one(talker.ask(), "response.output_text.done")["text"]
-    assert "Talk like a pirate." not in one(talker.ask(), "response.output_text.done")["text"]
+    client = SessionClient({"output_modalities": ["text"], "instructions": "Session like a pirate."})
+    assert "Session like a pirate." in one(client.ask(), "response.output_text.done")["text"]
+    assert "Session like a pirate." not in one(client.ask(), "response.output_text.done")["text"]
 
 
 def test_a_session_update_merges_audio_and_replaces_the_rest() -> None:
     """One member of ``audio`` leaves the others as they were."""
-    talker = Talker({"audio": {"output": {"voice": "cedar"}}})
+    client = SessionClient({"audio": {"output": {"voice": "cedar"}}})
     change = {"type": "realtime", "instructions": "New.", "audio": {"input": {"turn_detection": None}}}
-    session = one(talker.send("session.update", session=change), "session.updated")["session"]
+    session = one(client.send("session.update", session=change), "session.updated")["session"]
     assert session["instructions"] == "New."
     assert session["audio"]["output"]["voice"] == "cedar"
     assert session["audio"]["input"]["turn_detection"] is None
@@ -329,13 +329,13 @@ def test_a_session_update_merges_audio_and_replaces_the_rest() -> None:
 
 def test_the_voice_cannot_change_once_it_was_heard() -> None:
     """Before that it can, and the same voice is no change."""
-    talker = Talker()
+    client = SessionClient()
     update = {"type": "realtime", "audio": {"output": {"voice": "cedar"}}}
-    assert kinds(talker.send("session.update", session=update)) == ["session.updated"]
-    talker.ask()
-    assert kinds(talker.send("session.update", session=update)) == ["session.updated"]
+    assert kinds(client.send("session.update", session=update)) == ["session.updated"]
+    client.ask()
+    assert kinds(client.send("session.update", session=update)) == ["session.updated"]
     update["audio"] = {"output": {"voice": "ash"}}
-    assert error_of(talker.send("session.update", session=update))["code"] == "cannot_update_voice"
+    assert error_of(client.send("session.update", session=update))["code"] == "cannot_update_voice"
 
 
 @pytest.mark.parametrize(
@@ -351,11 +351,11 @@ def test_the_voice_cannot_change_once_it_was_heard() -> None:
 )
 def test_a_bad_session_update_is_named_and_changes_nothing(session: Event, code: str, param: str) -> None:
     """The error says which member it was."""
-    talker = Talker()
-    error = error_of(talker.send("session.update", session=session))
+    client = SessionClient()
+    error = error_of(client.send("session.update", session=session))
     assert (error["code"], error["param"]) == (code, param)
-    unchanged = talker.send("session.update", session={"type": "realtime"})[0]["session"]
-    assert unchanged == talker.told[0]["session"]
+    unchanged = client.send("session.update", session={"type": "realtime"})[0]["session"]
+    assert unchanged == client.received[0]["session"]
 
 
 @pytest.mark.parametrize(
@@ -383,35 +383,35 @@ def test_a_bad_message_is_an_error_and_the_session_goes_on(
     message: str | bytes, code: str, param: str | None
 ) -> None:
     """Nothing a client sends ends the session."""
-    talker = Talker()
-    error = error_of(talker.send_raw(message))
+    client = SessionClient()
+    error = error_of(client.send_raw(message))
     assert (error["code"], error["param"]) == (code, param)
-    assert "response.done" in kinds(talker.ask())
+    assert "response.done" in kinds(client.ask())
 
 
 def test_an_error_names_the_event_that_caused_it() -> None:
     """By the id that the client gave it."""
-    assert error_of(Talker().send("nonsense", event_id="mine"))["event_id"] == "mine"
+    assert error_of(SessionClient().send("nonsense", event_id="mine"))["event_id"] == "mine"
 
 
 def test_a_session_ends_after_an_hour() -> None:
     """With an error that says so."""
-    talker = Talker()
-    assert not talker.listen(3599)
-    assert error_of(talker.listen(2))["code"] == "session_expired"
-    assert talker.talk.ended
+    client = SessionClient()
+    assert not client.listen(3599)
+    assert error_of(client.listen(2))["code"] == "session_expired"
+    assert client.session.ended
 
 
 def test_audio_in_an_item_counts_and_is_kept_aside() -> None:
-    """Events do not repeat it; reading the item back does."""
-    talker = Talker()
+    """EventFactory do not repeat it; reading the item back does."""
+    client = SessionClient()
     audio = base64.b64encode(speak(2)).decode()
     item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
-    added = talker.send("conversation.item.create", item=item)[0]["item"]
+    added = client.send("conversation.item.create", item=item)[0]["item"]
     assert "audio" not in added["content"][0]
     assert (
-        talker.send("conversation.item.retrieve", item_id=added["id"])[0]["item"]["content"][0]["audio"]
+        client.send("conversation.item.retrieve", item_id=added["id"])[0]["item"]["content"][0]["audio"]
         == audio
     )
-    usage = one(talker.ask(), "response.done")["response"]["usage"]
+    usage = one(client.ask(), "response.done")["response"]["usage"]
     assert usage["input_token_details"]["audio_tokens"] == 20

@@ -18,12 +18,12 @@ from openai.types.realtime import (
 )
 from pydantic import BaseModel, TypeAdapter
 
+from service.sandbox.credentials import SecretStore
 from service.sandbox.ids import new_id
 from service.sandbox.minting import Minter
-from service.sandbox.talk.beta import BETA_EVENTS
-from service.sandbox.talk.server_events import CONVERSATION_EVENTS, TRANSLATION_EVENTS, Events
-from service.sandbox.vault import Vault
-from tests.support.talking import SILENCE, Event, Talker, one, speak
+from service.sandbox.sessions.beta import BETA_EVENTS
+from service.sandbox.sessions.events import CONVERSATION_EVENTS, TRANSLATION_EVENTS, EventFactory
+from tests.support.sandbox_session import SILENCE, Event, SessionClient, one, speak
 
 _GA: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 _TRANSLATION: TypeAdapter[Any] = TypeAdapter(RealtimeTranslationServerEvent)
@@ -47,62 +47,66 @@ _LISTENING = {
 
 
 def _text_turn() -> list[Event]:
-    talker = Talker(
+    client = SessionClient(
         {
             "tools": [_TOOL],
             "tracing": "auto",
             "truncation": {"type": "retention_ratio", "retention_ratio": 0.5},
         }
     )
-    talker.say("Hello")
-    talker.ask(output_modalities=["text"], metadata={"topic": "greeting"})
-    return talker.told
+    client.say("Hello")
+    client.ask(output_modalities=["text"], metadata={"topic": "greeting"})
+    return client.received
 
 
 def _audio_turn_and_its_item() -> list[Event]:
-    talker = Talker({"audio": {"output": {"voice": {"id": "voice_1"}, "format": {"type": "audio/pcmu"}}}})
-    item = one(talker.ask(), "response.output_item.done")["item"]
-    talker.send("conversation.item.retrieve", item_id=item["id"])
-    talker.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=500)
-    talker.send("conversation.item.delete", item_id=item["id"])
-    return talker.told
+    client = SessionClient(
+        {"audio": {"output": {"voice": {"id": "voice_1"}, "format": {"type": "audio/pcmu"}}}}
+    )
+    item = one(client.ask(), "response.output_item.done")["item"]
+    client.send("conversation.item.retrieve", item_id=item["id"])
+    client.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=500)
+    client.send("conversation.item.delete", item_id=item["id"])
+    return client.received
 
 
 def _function_call() -> list[Event]:
-    talker = Talker({"tools": [_TOOL], "tool_choice": {"type": "function", "name": "look_up"}})
-    call = one(talker.ask(), "response.output_item.done")["item"]
-    talker.send(
+    client = SessionClient({"tools": [_TOOL], "tool_choice": {"type": "function", "name": "look_up"}})
+    call = one(client.ask(), "response.output_item.done")["item"]
+    client.send(
         "conversation.item.create",
         item={"type": "function_call_output", "call_id": call["call_id"], "output": '{"found": 1}'},
     )
-    talker.ask(tool_choice="none", output_modalities=["text"])
-    return talker.told
+    client.ask(tool_choice="none", output_modalities=["text"])
+    return client.received
 
 
 def _limited_and_cancelled() -> list[Event]:
-    talker = Talker({"max_output_tokens": 20})
-    talker.ask()
-    talker.send("response.create", response={"max_output_tokens": "inf"})
-    talker.listen(0.1)
-    talker.send("response.cancel")
-    talker.listen()
-    talker.ask(conversation="none", input=[])
-    return talker.told
+    client = SessionClient({"max_output_tokens": 20})
+    client.ask()
+    client.send("response.create", response={"max_output_tokens": "inf"})
+    client.listen(0.1)
+    client.send("response.cancel")
+    client.listen()
+    client.ask(conversation="none", input=[])
+    return client.received
 
 
 def _turns() -> list[Event]:
-    talker = Talker({"audio": {"input": _LISTENING}, "include": ["item.input_audio_transcription.logprobs"]})
-    talker.append(speak(1) + SILENCE)
-    talker.listen(0.2)
-    talker.append(speak(1))
-    talker.append(SILENCE)
-    talker.listen(30)
-    return talker.told
+    client = SessionClient(
+        {"audio": {"input": _LISTENING}, "include": ["item.input_audio_transcription.logprobs"]}
+    )
+    client.append(speak(1) + SILENCE)
+    client.listen(0.2)
+    client.append(speak(1))
+    client.append(SILENCE)
+    client.listen(30)
+    return client.received
 
 
 def _updates_errors_and_commits() -> list[Event]:
-    talker = Talker()
-    talker.send(
+    client = SessionClient()
+    client.send(
         "session.update",
         session={
             "type": "realtime",
@@ -114,13 +118,13 @@ def _updates_errors_and_commits() -> list[Event]:
             },
         },
     )
-    talker.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
-    talker.append(speak(1))
-    talker.send("input_audio_buffer.commit")
-    talker.send("input_audio_buffer.clear")
-    talker.send("nonsense", event_id="event_of_mine")
-    talker.send_raw("{")
-    talker.listen()
+    client.send("session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+    client.append(speak(1))
+    client.send("input_audio_buffer.commit")
+    client.send("input_audio_buffer.clear")
+    client.send("nonsense", event_id="event_of_mine")
+    client.send_raw("{")
+    client.listen()
     for message in (
         {"type": "message", "role": "system", "content": [{"type": "input_text", "text": "Be kind."}]},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I am."}]},
@@ -132,25 +136,25 @@ def _updates_errors_and_commits() -> list[Event]:
         {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]},
         {"type": "function_call", "name": "look_up", "arguments": "{}"},
     ):
-        talker.send("conversation.item.create", item=message, previous_item_id="root")
-    return talker.told
+        client.send("conversation.item.create", item=message, previous_item_id="root")
+    return client.received
 
 
 def _transcription() -> list[Event]:
-    talker = Talker(
+    client = SessionClient(
         {"type": "transcription", "audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}}
     )
-    talker.send("session.update", session={"type": "transcription", "include": []})
-    talker.append(speak(1) + SILENCE)
-    talker.listen()
-    return talker.told
+    client.send("session.update", session={"type": "transcription", "include": []})
+    client.append(speak(1) + SILENCE)
+    client.listen()
+    return client.received
 
 
 def _expiry() -> list[Event]:
-    talker = Talker()
-    talker.listen(3601)
-    assert talker.talk.ended
-    return talker.told
+    client = SessionClient()
+    client.listen(3601)
+    assert client.session.ended
+    return client.received
 
 
 _CONVERSATIONS = (
@@ -166,7 +170,7 @@ _CONVERSATIONS = (
 
 
 def _translation() -> list[Event]:
-    talker = Talker(
+    client = SessionClient(
         {
             "type": "translation",
             "model": "gpt-realtime-translate",
@@ -176,16 +180,16 @@ def _translation() -> list[Event]:
             },
         }
     )
-    talker.append(speak(2), kind="session.input_audio_buffer.append")
-    talker.send(
+    client.append(speak(2), kind="session.input_audio_buffer.append")
+    client.send(
         "session.update",
         session={
             "audio": {"output": {"language": "fr"}, "input": {"noise_reduction": {"type": "far_field"}}}
         },
     )
-    talker.send("response.create")
-    talker.send("session.close")
-    return talker.told
+    client.send("response.create")
+    client.send("session.close")
+    return client.received
 
 
 def _unknown_members(value: Any, path: str = "") -> Iterator[str]:
@@ -238,20 +242,20 @@ def test_the_beta_sends_only_what_the_vendor_published_then(modalities: list[str
 
 
 def _beta(modalities: list[str]) -> list[Event]:
-    talker = Talker({"model": "gpt-4o-realtime-preview-2024-12-17"}, beta=True)
+    client = SessionClient({"model": "gpt-4o-realtime-preview-2024-12-17"}, beta=True)
     written = {"model": "whisper-1"}
-    talker.send("session.update", session={"modalities": modalities, "input_audio_transcription": written})
-    talker.say("Hello")
-    item = one(talker.ask(instructions="Give me a haiku about code."), "response.output_item.done")["item"]
-    talker.send("conversation.item.retrieve", item_id=item["id"])
-    talker.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=10)
-    talker.send("conversation.item.delete", item_id=item["id"])
-    talker.ask(tools=[_TOOL], tool_choice="required", max_response_output_tokens=2000)
-    talker.append(speak(1) + SILENCE)
-    talker.listen()
-    talker.send("input_audio_buffer.clear")
-    talker.send("response.cancel")
-    return talker.told
+    client.send("session.update", session={"modalities": modalities, "input_audio_transcription": written})
+    client.say("Hello")
+    item = one(client.ask(instructions="Give me a haiku about code."), "response.output_item.done")["item"]
+    client.send("conversation.item.retrieve", item_id=item["id"])
+    client.send("conversation.item.truncate", item_id=item["id"], content_index=0, audio_end_ms=10)
+    client.send("conversation.item.delete", item_id=item["id"])
+    client.ask(tools=[_TOOL], tool_choice="required", max_response_output_tokens=2000)
+    client.append(speak(1) + SILENCE)
+    client.listen()
+    client.send("input_audio_buffer.clear")
+    client.send("response.cancel")
+    return client.received
 
 
 def test_the_walk_meets_every_event_that_can_be_built() -> None:
@@ -260,8 +264,8 @@ def test_the_walk_meets_every_event_that_can_be_built() -> None:
     assert told == CONVERSATION_EVENTS
     assert {event["type"] for event in _translation()} == TRANSLATION_EVENTS
     assert {event["type"] for told in (["text"], ["audio", "text"]) for event in _beta(told)} == BETA_EVENTS
-    with pytest.raises(LookupError, match="no event of this session"):
-        Events(CONVERSATION_EVENTS, new_id)("session.closed")
+    with pytest.raises(LookupError, match="not an event of this session"):
+        EventFactory(CONVERSATION_EVENTS, new_id)("session.closed")
 
 
 @pytest.mark.parametrize(
@@ -282,5 +286,5 @@ def test_the_walk_meets_every_event_that_can_be_built() -> None:
 )
 def test_mints_answer_what_the_vendor_publishes(kind: str, session: Event, answer: type[BaseModel]) -> None:
     """The answers of both minting routes are valid in strict mode, too."""
-    minted = getattr(Minter(Vault(lambda: 0.0), new_id), kind)({"session": session})
+    minted = getattr(Minter(SecretStore(lambda: 0.0), new_id), kind)({"session": session})
     assert set(_unknown_members(answer.model_validate(minted, strict=True))) == set()

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from service.sandbox.sound import pcm
-from tests.support.talking import SILENCE, Event, Talker, error_of, kinds, one, speak
+from service.sandbox.audio import pcm
+from tests.support.sandbox_session import SILENCE, Event, SessionClient, error_of, kinds, one, speak
 
 _WRITTEN = {"transcription": {"model": "gpt-4o-transcribe"}}
 
 
-def _listener(**heard: Any) -> Talker:
-    return Talker({"audio": {"input": heard}})
+def _listener(**heard: Any) -> SessionClient:
+    return SessionClient({"audio": {"input": heard}})
 
 
 def test_a_turn_is_found_committed_and_answered() -> None:
     """Speech and then silence is all that a client sends."""
-    talker = _listener(**_WRITTEN)
-    talker.append(SILENCE + speak(1.5) + SILENCE)
-    events = talker.told + talker.listen()
+    client = _listener(**_WRITTEN)
+    client.append(SILENCE + speak(1.5) + SILENCE)
+    events = client.received + client.listen()
     assert kinds(events)[:7] == [
         "session.created",
         "input_audio_buffer.speech_started",
@@ -41,24 +41,24 @@ def test_a_turn_is_found_committed_and_answered() -> None:
 
 def test_the_places_of_a_turn_are_milliseconds_of_audio() -> None:
     """The padding before speech belongs to it; the silence that ended it, too."""
-    talker = _listener(
+    client = _listener(
         turn_detection={"type": "server_vad", "prefix_padding_ms": 200, "silence_duration_ms": 400}
     )
-    talker.append(SILENCE + speak(1) + SILENCE)
-    assert one(talker.told, "input_audio_buffer.speech_started")["audio_start_ms"] == pytest.approx(
+    client.append(SILENCE + speak(1) + SILENCE)
+    assert one(client.received, "input_audio_buffer.speech_started")["audio_start_ms"] == pytest.approx(
         800, abs=60
     )
-    assert one(talker.told, "input_audio_buffer.speech_stopped")["audio_end_ms"] == pytest.approx(
+    assert one(client.received, "input_audio_buffer.speech_stopped")["audio_end_ms"] == pytest.approx(
         2400, abs=60
     )
 
 
 def test_silence_and_clicks_are_no_speech() -> None:
     """A click is shorter than a syllable."""
-    talker = _listener()
+    client = _listener()
     click = speak(1)[4800 : 4800 + 40 * pcm.BYTES_PER_MS]
-    talker.append(SILENCE + click + SILENCE)
-    assert kinds(talker.told) == ["session.created"]
+    client.append(SILENCE + click + SILENCE)
+    assert kinds(client.received) == ["session.created"]
 
 
 def test_a_higher_threshold_hears_less() -> None:
@@ -68,28 +68,28 @@ def test_a_higher_threshold_hears_less() -> None:
     )
     heard = {}
     for threshold in (0.2, 1.0):
-        talker = _listener(turn_detection={"type": "server_vad", "threshold": threshold})
-        talker.append(quiet + SILENCE)
-        heard[threshold] = "input_audio_buffer.speech_started" in kinds(talker.told)
+        client = _listener(turn_detection={"type": "server_vad", "threshold": threshold})
+        client.append(quiet + SILENCE)
+        heard[threshold] = "input_audio_buffer.speech_started" in kinds(client.received)
     assert heard == {0.2: True, 1.0: False}
 
 
 @pytest.mark.parametrize(("eagerness", "turns"), [("high", 2), ("low", 1)])
 def test_an_eager_listener_ends_a_turn_sooner(eagerness: str, turns: int) -> None:
     """Half a second of silence is a pause to one and an end to the other."""
-    talker = _listener(
+    client = _listener(
         turn_detection={"type": "semantic_vad", "eagerness": eagerness, "create_response": False}
     )
-    talker.append(speak(1) + SILENCE[: len(SILENCE) // 2] + speak(1) + SILENCE + SILENCE)
-    assert [event["type"] for event in talker.told].count("input_audio_buffer.committed") == turns
+    client.append(speak(1) + SILENCE[: len(SILENCE) // 2] + speak(1) + SILENCE + SILENCE)
+    assert [event["type"] for event in client.received].count("input_audio_buffer.committed") == turns
 
 
 def test_speech_interrupts_an_answer() -> None:
     """The answer ends as cancelled, because a turn was detected."""
-    talker = _listener()
-    talker.send("response.create")
-    talker.listen(0.1)
-    events = talker.append(speak(1))
+    client = _listener()
+    client.send("response.create")
+    client.listen(0.1)
+    events = client.append(speak(1))
     assert one(events, "response.done")["response"]["status_details"] == {
         "type": "cancelled",
         "reason": "turn_detected",
@@ -98,26 +98,26 @@ def test_speech_interrupts_an_answer() -> None:
 
 def test_speech_need_not_interrupt() -> None:
     """Where the session says so, the answer goes on and the turn is not answered."""
-    talker = _listener(turn_detection={"type": "server_vad", "interrupt_response": False})
-    talker.send("response.create")
-    events = [*talker.append(speak(1) + SILENCE), *talker.listen()]
+    client = _listener(turn_detection={"type": "server_vad", "interrupt_response": False})
+    client.send("response.create")
+    events = [*client.append(speak(1) + SILENCE), *client.listen()]
     assert one(events, "response.done")["response"]["status"] == "completed"
-    assert [event["type"] for event in talker.told].count("response.created") == 1
+    assert [event["type"] for event in client.received].count("response.created") == 1
 
 
 def test_a_turn_need_not_be_answered() -> None:
     """With ``create_response`` off the client asks by itself."""
-    talker = _listener(turn_detection={"type": "server_vad", "create_response": False})
-    talker.append(speak(1) + SILENCE)
-    assert "input_audio_buffer.committed" in kinds(talker.told)
-    assert "response.created" not in kinds(talker.told)
+    client = _listener(turn_detection={"type": "server_vad", "create_response": False})
+    client.append(speak(1) + SILENCE)
+    assert "input_audio_buffer.committed" in kinds(client.received)
+    assert "response.created" not in kinds(client.received)
 
 
 def test_without_turn_detection_the_client_commits() -> None:
     """Then nothing is told until it does, and nothing answered until it asks."""
-    talker = _listener(turn_detection=None)
-    assert talker.append(speak(1)) == []
-    events = talker.send("input_audio_buffer.commit")
+    client = _listener(turn_detection=None)
+    assert client.append(speak(1)) == []
+    events = client.send("input_audio_buffer.commit")
     assert kinds(events) == [
         "input_audio_buffer.committed",
         "conversation.item.added",
@@ -126,76 +126,76 @@ def test_without_turn_detection_the_client_commits() -> None:
     assert events[1]["item"]["content"] == [{"type": "input_audio", "transcript": None}]
     assert (
         "I spoke to you for 1.0 seconds"
-        in one(talker.ask(), "response.output_audio_transcript.done")["transcript"]
+        in one(client.ask(), "response.output_audio_transcript.done")["transcript"]
     )
 
 
 def test_too_little_audio_cannot_be_committed() -> None:
     """The vendor wants a tenth of a second."""
-    talker = _listener(turn_detection=None)
-    talker.append(speak(1)[: 99 * pcm.BYTES_PER_MS])
-    error = error_of(talker.send("input_audio_buffer.commit"))
+    client = _listener(turn_detection=None)
+    client.append(speak(1)[: 99 * pcm.BYTES_PER_MS])
+    error = error_of(client.send("input_audio_buffer.commit"))
     assert error["code"] == "input_audio_buffer_commit_empty"
     assert "99.00ms" in error["message"]
 
 
 def test_a_cleared_buffer_is_empty() -> None:
     """What was appended before does not count."""
-    talker = _listener(turn_detection=None)
-    talker.append(speak(1))
-    assert kinds(talker.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
-    assert error_of(talker.send("input_audio_buffer.commit"))["code"] == "input_audio_buffer_commit_empty"
+    client = _listener(turn_detection=None)
+    client.append(speak(1))
+    assert kinds(client.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
+    assert error_of(client.send("input_audio_buffer.commit"))["code"] == "input_audio_buffer_commit_empty"
 
 
 def test_a_commit_in_the_middle_of_speech_keeps_the_turns_item() -> None:
     """The item was named when speech began."""
-    talker = _listener()
-    started = one(talker.append(speak(1)), "input_audio_buffer.speech_started")
+    client = _listener()
+    started = one(client.append(speak(1)), "input_audio_buffer.speech_started")
     assert (
-        one(talker.send("input_audio_buffer.commit"), "input_audio_buffer.committed")["item_id"]
+        one(client.send("input_audio_buffer.commit"), "input_audio_buffer.committed")["item_id"]
         == started["item_id"]
     )
 
 
 def test_a_transcript_comes_in_deltas_and_then_whole() -> None:
     """And the item has it from then on."""
-    talker = _listener(**_WRITTEN, turn_detection=None)
-    talker.append(speak(1))
-    item_id = one(talker.send("input_audio_buffer.commit"), "input_audio_buffer.committed")["item_id"]
-    events = talker.listen()
+    client = _listener(**_WRITTEN, turn_detection=None)
+    client.append(speak(1))
+    item_id = one(client.send("input_audio_buffer.commit"), "input_audio_buffer.committed")["item_id"]
+    events = client.listen()
     prefix = "conversation.item.input_audio_transcription"
     completed = one(events, f"{prefix}.completed")
     assert "".join(e["delta"] for e in events if e["type"] == f"{prefix}.delta") == completed["transcript"]
     assert completed["usage"]["input_token_details"]["audio_tokens"] == 10
-    item = talker.send("conversation.item.retrieve", item_id=item_id)[0]["item"]
+    item = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]
     assert item["content"][0]["transcript"] == completed["transcript"]
 
 
 def test_the_oldest_transcriber_is_paid_by_the_second() -> None:
     """The vendor counts ``whisper-1`` by duration."""
-    talker = _listener(transcription={"model": "whisper-1"}, turn_detection=None)
-    talker.append(speak(1.5))
-    talker.send("input_audio_buffer.commit")
-    completed = one(talker.listen(), "conversation.item.input_audio_transcription.completed")
+    client = _listener(transcription={"model": "whisper-1"}, turn_detection=None)
+    client.append(speak(1.5))
+    client.send("input_audio_buffer.commit")
+    completed = one(client.listen(), "conversation.item.input_audio_transcription.completed")
     assert completed["usage"] == {"type": "duration", "seconds": 1.5}
 
 
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
 def test_telephone_audio_is_heard(encoding: str) -> None:
     """An eighth of the bytes, the same second of speech."""
-    talker = _listener(format={"type": encoding})
-    talker.append(pcm.encode(speak(1) + SILENCE, encoding))
-    stopped = one(talker.told, "input_audio_buffer.speech_stopped")
+    client = _listener(format={"type": encoding})
+    client.append(pcm.encode(speak(1) + SILENCE, encoding))
+    stopped = one(client.received, "input_audio_buffer.speech_stopped")
     assert stopped["audio_end_ms"] == pytest.approx(1500, abs=80)
 
 
 def test_a_user_who_stays_silent_is_prompted() -> None:
     """With an idle timeout the model speaks up by itself, five seconds after it last did."""
-    talker = _listener(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000})
-    talker.send("response.create")
-    events = talker.listen(4)
+    client = _listener(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000})
+    client.send("response.create")
+    events = client.listen(4)
     assert kinds(events)[-1] == "rate_limits.updated"
-    events = talker.listen(3)
+    events = client.listen(3)
     assert kinds(events)[:3] == [
         "input_audio_buffer.timeout_triggered",
         "input_audio_buffer.committed",
@@ -206,17 +206,17 @@ def test_a_user_who_stays_silent_is_prompted() -> None:
 
 def test_a_transcription_session_listens_and_does_not_answer() -> None:
     """Turns are found and written down; asking for a response is an error."""
-    talker = Talker({"type": "transcription", "audio": {"input": _WRITTEN}})
-    talker.append(speak(1) + SILENCE)
-    events = [*talker.told, *talker.listen()]
+    client = SessionClient({"type": "transcription", "audio": {"input": _WRITTEN}})
+    client.append(speak(1) + SILENCE)
+    events = [*client.received, *client.listen()]
     assert "conversation.item.input_audio_transcription.completed" in kinds(events)
     assert not any(kind.startswith("response.") for kind in kinds(events))
-    error = error_of(talker.send("response.create"))
+    error = error_of(client.send("response.create"))
     assert "not allowed in a transcription session" in error["message"]
 
 
 def test_a_translation_goes_on_while_the_speaker_speaks() -> None:
-    """Words in both languages and audio, without a turn; silence adds nothing."""
+    """TextReply in both languages and audio, without a turn; silence adds nothing."""
     events = _translated("de", speak(2) + SILENCE)
     target = "".join(e["delta"] for e in events if e["type"] == "session.output_transcript.delta")
     source = "".join(e["delta"] for e in events if e["type"] == "session.input_transcript.delta")
@@ -230,13 +230,13 @@ def test_a_translation_goes_on_while_the_speaker_speaks() -> None:
 
 def test_a_translation_can_change_its_language_and_end() -> None:
     """The next word is of the new language."""
-    talker = _translator("de")
-    talker.append(speak(1), kind="session.input_audio_buffer.append")
-    talker.send("session.update", session={"audio": {"output": {"language": "fr"}}})
-    events = talker.append(speak(1), kind="session.input_audio_buffer.append")
+    client = _translator("de")
+    client.append(speak(1), kind="session.input_audio_buffer.append")
+    client.send("session.update", session={"audio": {"output": {"language": "fr"}}})
+    events = client.append(speak(1), kind="session.input_audio_buffer.append")
     assert next(e["delta"] for e in events if e["type"] == "session.output_transcript.delta") == "Bonjour "
-    assert kinds(talker.send("session.close")) == ["session.closed"]
-    assert talker.talk.ended
+    assert kinds(client.send("session.close")) == ["session.closed"]
+    assert client.session.ended
 
 
 def test_a_translation_knows_no_conversation() -> None:
@@ -245,9 +245,9 @@ def test_a_translation_knows_no_conversation() -> None:
     assert "session.close" in error["message"]
 
 
-def _translator(language: str) -> Talker:
+def _translator(language: str) -> SessionClient:
     audio = {"input": {"transcription": {"model": "gpt-realtime-whisper"}}, "output": {"language": language}}
-    return Talker({"type": "translation", "model": "gpt-realtime-translate", "audio": audio})
+    return SessionClient({"type": "translation", "model": "gpt-realtime-translate", "audio": audio})
 
 
 def _translated(language: str, audio: bytes) -> list[Event]:

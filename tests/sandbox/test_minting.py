@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from service.sandbox.refusal import Refusal
-from service.sandbox.vault import Vault
+from service.sandbox.credentials import SecretStore
+from service.sandbox.errors import ApiError
 from tests.support.realtime import KEY
+from tests.support.sandbox_session import Clock
 from tests.support.service import Sandbox
-from tests.support.talking import Clock
 
 _MINT, _TRANSLATE, _BETA = (
     "/realtime/client_secrets",
@@ -290,23 +290,22 @@ def test_browsers_may_call(sandbox: Sandbox) -> None:
 def test_a_secret_expires() -> None:
     """At the second that was promised."""
     clock = Clock()
-    vault = Vault(clock)
-    secret = vault.mint({}, 10)
+    secrets = SecretStore(clock)
+    secret = secrets.mint({}, 10)
     clock.now += 9.9
-    assert vault.find(secret.value) == secret
+    assert secrets.find(secret.value) == secret
     clock.now += 0.1
-    with pytest.raises(Refusal, match="Incorrect API key") as refused:
-        vault.find(secret.value)
+    with pytest.raises(ApiError, match="Incorrect API key") as refused:
+        secrets.find(secret.value)
     assert refused.value.code == "invalid_api_key"
     assert secret.value not in repr(secret)
 
 
-def test_a_vault_forgets_what_nobody_can_use() -> None:
-    """Or a long day of minting would fill the memory."""
+def test_expired_secrets_are_dropped_from_memory() -> None:
+    """Otherwise a long day of minting would fill the memory."""
     clock = Clock()
-    vault = Vault(clock)
+    secrets = SecretStore(clock)
     for _ in range(50):
-        vault.use(vault.mint({}, 10))
+        secrets.use(secrets.mint({}, 10))
         clock.now += 1
-    assert len(vault._secrets) <= 10
-    assert len(vault._used) <= 10
+    assert len(secrets) <= 10

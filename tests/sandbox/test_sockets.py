@@ -15,8 +15,8 @@ import websocket
 
 from tests.support.processes import PYTHON, accepts_connections, bare_environ, free_port, running
 from tests.support.realtime import CREATE, bearing, line, mint, offering
+from tests.support.sandbox_session import SILENCE, kinds, speak
 from tests.support.service import Sandbox
-from tests.support.talking import SILENCE, kinds, speak
 
 _REALTIME = {"type": "realtime", "model": "gpt-realtime-2.1"}
 _TRANSCRIPTION = {
@@ -106,11 +106,11 @@ def test_of_many_at_once_a_secret_lets_one_in(sandbox: Sandbox) -> None:
     secret = mint(sandbox.base_url, session=_REALTIME)
     first: list[str] = []
 
-    def knock() -> None:
+    def request() -> None:
         with line(sandbox.base_url, **offering(secret)) as client:
             first.append(client.listen(lambda _: True)[0]["type"])
 
-    threads = [threading.Thread(target=knock) for _ in range(8)]
+    threads = [threading.Thread(target=request) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sandbox.shapes.audio import VoiceName
-from service.sandbox.sound import pcm, speech
+from service.sandbox.audio import pcm, speech
+from service.sandbox.schemas.audio import VoiceName
 
 _SENTENCE = ["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog."]
 
@@ -26,22 +26,22 @@ def _rms(audio: bytes) -> float:
 @pytest.mark.parametrize("voice", get_args(VoiceName))
 def test_every_voice_is_audible_and_not_clipped(voice: str) -> None:
     """Loud as speech is, with room above its peaks."""
-    audio = b"".join(speech.say(_SENTENCE, voice))
+    audio = b"".join(speech.synthesize(_SENTENCE, voice))
     assert 1500 < _rms(audio) < 8000
     assert 8000 < max(map(abs, pcm.samples(audio))) < 24_000
 
 
 def test_a_sentence_lasts_as_long_as_it_takes_to_say() -> None:
     """Nine words are three seconds, more or less."""
-    audio = b"".join(speech.say(_SENTENCE, "marin"))
+    audio = b"".join(speech.synthesize(_SENTENCE, "marin"))
     assert 2000 < pcm.milliseconds(audio) < 5000
 
 
 def test_a_longer_word_takes_longer_and_a_faster_voice_less() -> None:
     """Syllables take time, and ``speed`` divides it."""
-    short, long = speech.say(["fox", "hippopotamus"], "marin")
+    short, long = speech.synthesize(["fox", "hippopotamus"], "marin")
     assert len(long) > 2 * len(short)
-    (fast,) = speech.say(["hippopotamus"], "marin", speed=1.5)
+    (fast,) = speech.synthesize(["hippopotamus"], "marin", speed=1.5)
     assert len(fast) == pytest.approx(len(long) / 1.5, rel=0.1)
 
 
@@ -52,20 +52,20 @@ def test_voices_differ_in_pitch() -> None:
 
 def _period(voice: str) -> int:
     """Find after how many samples a vowel is most like itself."""
-    vowel = pcm.samples(speech.say(["o"], voice)[0])[1000:1600]
+    vowel = pcm.samples(speech.synthesize(["o"], voice)[0])[1000:1600]
     return max(range(80, 300), key=lambda lag: sum(map(mul, vowel, vowel[lag:])) / (len(vowel) - lag))
 
 
 def test_words_join_without_a_click() -> None:
     """No step between neighbouring samples is larger than the loudest vowel makes."""
-    values = pcm.samples(b"".join(speech.say(["banana", "moon", "rain"], "alloy")))
+    values = pcm.samples(b"".join(speech.synthesize(["banana", "moon", "rain"], "alloy")))
     assert max(abs(b - a) for a, b in pairwise(values)) < 9000
 
 
 @pytest.mark.parametrize("word", ["大家", "शुभ", "Привет", "123", "…", "\N{GRINNING FACE}"])
 def test_any_script_can_be_spoken(word: str) -> None:
     """Even where there is no vowel to be found, there is a sound or a pause."""
-    assert speech.say([word], "alloy")[0]
+    assert speech.synthesize([word], "alloy")[0]
 
 
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])

@@ -1,0 +1,1 @@
+"""HTTP and WebSockets: the only modules of the sandbox that know Flask."""

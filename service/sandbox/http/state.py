@@ -1,0 +1,44 @@
+"""What the routes and WebSockets of one sandbox share: apart from ``app``, which imports them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, current_app
+
+from service.sandbox.credentials import SecretStore
+from service.sandbox.recorder import Recorder
+
+_NAME = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The memory of a sandbox, which ends with its process.
+
+    With ``beta`` the retired beta is spoken beside today's API. WebSockets are pinged every ``ping_seconds``;
+    ``sockets`` are the open ones.
+    """
+
+    secrets: SecretStore
+    beta: bool
+    ping_seconds: float
+    recorder: Recorder = field(default_factory=Recorder)
+    sockets: set[Any] = field(default_factory=set)
+
+
+def attach(app: Flask, state: State) -> None:
+    """Give an application its state."""
+    app.extensions[_NAME] = state
+
+
+def state_of(app: Flask) -> State:
+    """Return the state of an application."""
+    state: State = app.extensions[_NAME]
+    return state
+
+
+def current() -> State:
+    """Return the state of the application that handles the current request."""
+    return state_of(current_app)

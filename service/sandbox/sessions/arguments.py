@@ -1,0 +1,148 @@
+"""Arguments for a function call, generated to fit the tool's JSON Schema.
+
+Supported are objects, arrays, the plain types with their bounds, ``enum``,
+``const``, ``default``, ``examples``, local ``$ref`` and the first branch of a choice. A ``pattern`` is ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Schema = dict[str, Any]
+
+_FORMATS = {
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+    "time": "12:00:00Z",
+    "email": "ada@example.com",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+_MAX_DEPTH = 8
+"""Optional properties end at this depth of a recursive schema, required ones at twice the depth."""
+
+_MAX_ITEMS, _MAX_CHARACTERS = 100, 10_000
+"""A schema that asks for more gets these."""
+
+
+def arguments_for(schema: Schema | None, said: str) -> Any:
+    """Generate arguments.
+
+    ``schema`` is the tool's ``parameters``, validated before as a ``schemas.tools.JsonSchema``. ``said`` is what the
+    user said after the tool's name; it fills strings without other constraints.
+    """
+    return _Filler(schema or {}, said).fill(schema or {}, "value", 0)
+
+
+class _Filler:
+    def __init__(self, root: Schema, said: str) -> None:
+        self._root = root
+        self._said = said
+        self._by_type: dict[str, Callable[[Schema, str, int], Any]] = {
+            "object": self._object,
+            "array": self._array,
+            "string": self._string,
+            "integer": self._integer,
+            "number": self._number,
+            "boolean": lambda _schema, _name, _depth: True,
+            "null": lambda _schema, _name, _depth: None,
+        }
+
+    def fill(self, schema: Schema | bool, name: str, depth: int) -> Any:  # noqa: FBT001 - true is a schema
+        """Generate one value; ``name`` is its property's name."""
+        if depth > 2 * _MAX_DEPTH:
+            return None
+        if isinstance(schema, bool):
+            return self._said or name
+        schema = self._resolved(schema)
+        for given in ("const", "default"):
+            if given in schema:
+                return schema[given]
+        for listed in ("enum", "examples"):
+            if schema.get(listed):
+                return self._mentioned(schema[listed])
+        make = self._by_type.get(_type_of(schema), self._by_type["object"])
+        return make(schema, name, depth)
+
+    def _resolved(self, schema: Schema) -> Schema:
+        """Follow references and choices until a plain schema remains."""
+        for _ in range(_MAX_DEPTH):
+            choice = next((schema[word] for word in ("anyOf", "oneOf") if schema.get(word)), None)
+            if "$ref" in schema:
+                schema = self._look_up(schema["$ref"])
+            elif choice:
+                rest = {name: value for name, value in schema.items() if name not in {"anyOf", "oneOf"}}
+                schema = rest | _as_object(choice[0])
+            elif schema.get("allOf"):
+                schema = _merged(schema)
+            else:
+                break
+        return schema
+
+    def _look_up(self, reference: str) -> Schema:
+        found: Any = self._root
+        for step in reference.removeprefix("#").split("/"):
+            found = found.get(step, {}) if step and isinstance(found, dict) else found
+        return _as_object(found)
+
+    def _mentioned(self, values: list[Any]) -> Any:
+        """Return the value that the user mentioned, else the first."""
+        said = self._said.lower()
+        return next((v for v in values if isinstance(v, str) and v and v.lower() in said), values[0])
+
+    def _object(self, schema: Schema, _name: str, depth: int) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        wanted = (
+            schema.get("required", list(properties)) if depth < _MAX_DEPTH else schema.get("required", [])
+        )
+        return {name: self.fill(properties.get(name, True), name, depth + 1) for name in wanted}
+
+    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
+        length = max(schema.get("minItems", 0), 0 if depth >= _MAX_DEPTH else 1)
+        item = schema.get("items", True)
+        return [self.fill(item, name, depth + 1) for _ in range(min(length, _MAX_ITEMS))]
+
+    def _string(self, schema: Schema, name: str, _depth: int) -> str:
+        text = str(_FORMATS.get(schema.get("format", ""), self._said or name))
+        text = text.ljust(min(schema.get("minLength", 0), _MAX_CHARACTERS), ".")
+        return text[: schema.get("maxLength", len(text))]
+
+    def _integer(self, schema: Schema, _name: str, _depth: int) -> int:
+        return math.ceil(_lowest(schema, step=1))
+
+    def _number(self, schema: Schema, _name: str, _depth: int) -> float:
+        return _lowest(schema, step=0.5)
+
+
+def _type_of(schema: Schema) -> str:
+    kind = schema.get("type", "array" if "items" in schema else "object")
+    return kind if isinstance(kind, str) else next(iter(kind), "object")
+
+
+def _as_object(schema: Any) -> Schema:
+    return schema if isinstance(schema, dict) else {}
+
+
+def _lowest(schema: Schema, *, step: float) -> float:
+    """Return 1 if the bounds allow it, else the nearest allowed number."""
+    low = schema.get("minimum", -math.inf)
+    if "exclusiveMinimum" in schema:
+        low = max(low, schema["exclusiveMinimum"] + step)
+    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - step)
+    value: float = min(max(1, low), high)
+    factor = schema.get("multipleOf", 0)
+    steps = value / factor if factor else math.inf
+    return math.ceil(steps) * factor if math.isfinite(steps) else value
+
+
+def _merged(schema: Schema) -> Schema:
+    """Merge the branches of ``allOf`` that are objects."""
+    merged = {name: value for name, value in schema.items() if name != "allOf"}
+    for branch in map(_as_object, schema["allOf"]):
+        properties = {**merged.get("properties", {}), **branch.get("properties", {})}
+        required = [*merged.get("required", []), *branch.get("required", [])]
+        merged = {**merged, **branch, "properties": properties, "required": required}
+    return merged

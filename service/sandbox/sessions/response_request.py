@@ -1,0 +1,102 @@
+"""A request for a response: the ``response.create`` event put together with its session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from service.sandbox.audio import pcm
+from service.sandbox.errors import invalid_value
+from service.sandbox.sessions import configuration, replies, tokens
+from service.sandbox.sessions.configuration import Config
+from service.sandbox.sessions.items import Item, Items
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseOptions:
+    """How a response is given.
+
+    ``modality`` is ``text`` or ``audio``, ``audio_format`` the vendor's object, ``max_tokens`` a number or ``inf``.
+    ``conversation_id`` is None for a response outside the conversation. ``text_in`` and ``audio_in`` are the tokens
+    of the context.
+    """
+
+    modality: str
+    voice: str
+    audio_format: dict[str, Any]
+    speed: float
+    max_tokens: int | str
+    metadata: dict[str, str] | None
+    conversation_id: str | None
+    text_in: int
+    audio_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """A request for a response; ``params`` are its own settings, which override those of the session."""
+
+    session: Config
+    params: Config
+    items: Items
+    conversation_id: str
+
+    @property
+    def out_of_band(self) -> bool:
+        """Whether the response stays outside the conversation."""
+        return self.params.get("conversation") == "none"
+
+    def question(self) -> replies.Question:
+        """Return what the reply is based on."""
+        instructions, settings = self.session["instructions"], self.session | self.params
+        return replies.Question(
+            context=[self._with_transcript(item) for item in self._context()],
+            asked=self.params.get("instructions", ""),
+            instructions="" if instructions == configuration.DEFAULT_INSTRUCTIONS else instructions,
+            tools=settings["tools"],
+            tool_choice=settings["tool_choice"],
+        )
+
+    def options(self) -> ResponseOptions:
+        """Return how the response is given."""
+        settings, context = self.session | self.params, self._context()
+        output = configuration.update(self.session, {"audio": self.params.get("audio")})["audio"]["output"]
+        text = " ".join(map(replies.text_of, context))
+        audio_ms = sum(pcm.milliseconds(self.items.audio.get(item.get("id", ""), b"")) for item in context)
+        return ResponseOptions(
+            modality=settings["output_modalities"][0],
+            voice=output["voice"],
+            audio_format=output["format"],
+            speed=output["speed"],
+            max_tokens=settings["max_output_tokens"],
+            metadata=self.params.get("metadata"),
+            conversation_id=None if self.out_of_band else self.conversation_id,
+            text_in=tokens.text_tokens(settings["instructions"] + text),
+            audio_in=tokens.input_audio_tokens(audio_ms),
+        )
+
+    def _context(self) -> list[Item]:
+        """Return the items that the response sees: those in ``input``, or the whole conversation."""
+        chosen = self.params.get("input")
+        if chosen is None:
+            return list(self.items)
+        known = {item["id"]: item for item in self.items}
+        context = []
+        for item in chosen:
+            is_reference = item["type"] == "item_reference"
+            if is_reference and item["id"] not in known:
+                message = f"Error creating response: the item with id '{item['id']}' does not exist."
+                raise invalid_value(message, "response.input")
+            context.append(known[item["id"]] if is_reference else item)
+        return context
+
+    def _with_transcript(self, item: Item) -> Item:
+        """Fill in the canned transcript of audio that was not transcribed."""
+        parts = item.get("content", [])
+        if not any(part["type"] == "input_audio" for part in parts):
+            return item
+        canned = replies.transcript_of(self.items.audio.get(item.get("id", ""), b""))
+        return {
+            **item,
+            "content": [{**part, "transcript": part.get("transcript") or canned} for part in parts],
+        }

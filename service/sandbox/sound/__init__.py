@@ -1,1 +1,0 @@
-"""Audio in and out: encodings, listening for speech, and babbling it."""
