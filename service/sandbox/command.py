@@ -14,6 +14,18 @@ from service.sandbox.server import serve
 )
 @click.option("--tls", is_flag=True, help="Serve https and wss with a certificate made for this machine.")
 @click.option("--beta", is_flag=True, help="Speak the retired beta as well.")
-def sandbox(host: str, port: int, *, tls: bool, beta: bool) -> None:
-    """Run the offline stand-in for the vendor's Realtime API: no network, no cost."""
-    serve(host, port, tls=tls, beta=beta)
+@click.option(
+    "--connection-lost-seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="How long a Live session waits for a client that is gone.",
+)
+def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seconds: float) -> None:
+    """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
+
+    Its answers are canned, and its voices synthetic. WebRTC needs a network interface that is up, not the Internet: a
+    browser offers no address without one (on a machine with nothing but loopback start Chromium with
+    --allow-loopback-in-peer-connection).
+    """
+    serve(host, port, tls=tls, beta=beta, connection_lost_seconds=connection_lost_seconds)

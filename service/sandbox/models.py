@@ -24,6 +24,7 @@ TRANSCRIPTION = (
     "whisper-1",
 )
 TRANSLATION = ("gpt-realtime-translate",)
+LIVE = ("gpt-live-1", "gpt-live-1.1")
 BETA = ("gpt-4o-realtime-preview", "gpt-4o-mini-realtime-preview")
 """Gone from today's API; a beta server still knows them."""
 
@@ -40,6 +41,20 @@ def is_known(model: str, *, beta: bool) -> bool:
     return family in CONVERSATION or (beta and family in BETA)
 
 
+OPENING_FAULTS = frozenset({"fault-lost", "fault-no-location", "fault-hangup-500", "fault-hangup-404"})
+"""Names that open a call, of which something then fails."""
+
+
+def is_live(model: str) -> bool:
+    """Whether a Live session may be held with a model."""
+    return _SNAPSHOT.sub("", model) in LIVE or model in OPENING_FAULTS
+
+
+def may_open(model: str, *, beta: bool) -> bool:
+    """Whether a Realtime call may be opened with a model."""
+    return is_known(model, beta=beta) or model in OPENING_FAULTS
+
+
 def is_translation(model: str) -> bool:
     """Whether a model translates."""
     return _SNAPSHOT.sub("", model) in TRANSLATION
@@ -47,6 +62,6 @@ def is_translation(model: str) -> bool:
 
 def listing(*, beta: bool) -> list[dict[str, Any]]:
     """The answer of ``GET /v1/models``."""
-    names = [*CONVERSATION, *TRANSCRIPTION, *TRANSLATION, *(BETA if beta else ())]
+    names = [*CONVERSATION, *LIVE, *TRANSCRIPTION, *TRANSLATION, *(BETA if beta else ())]
     common = {"object": "model", "created": _CREATED, "owned_by": "system"}
     return [{"id": name, **common, "shutdown_date": SHUTDOWN.get(name)} for name in names]

@@ -1,24 +1,23 @@
-"""gunicorn's gevent worker, which closes open WebSockets before it ends."""
+"""gunicorn's threaded worker, which says goodbye to WebSockets and calls before it ends."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-import gevent
-from gunicorn.workers.ggevent import GeventWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from service.sandbox.http.websockets import close_all
 
 
-class SandboxWorker(GeventWorker):  # type: ignore[misc] # gunicorn is untyped
-    """Closes every WebSocket before it goes; from a greenlet, since a signal handler must not wait."""
+class SandboxWorker(ThreadWorker):  # type: ignore[misc] # gunicorn is untyped
+    """Ends alike after every signal; closing takes a thread, since a signal handler must not wait."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End after SIGTERM."""
-        gevent.spawn(close_all, self.wsgi)
+        threading.Thread(target=close_all, args=(self.wsgi,), daemon=True).start()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End after SIGINT or SIGQUIT."""
-        gevent.spawn(close_all, self.wsgi)
-        super().handle_quit(sig, frame)
+        self.handle_exit(sig, frame)

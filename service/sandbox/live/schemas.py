@@ -11,10 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.sandbox.refusal import Refusal
-from service.sandbox.shapes.base import Shape, by_kind
-from service.sandbox.talk.tokens import text_tokens
-from service.sandbox.validation import check, named
+from service.sandbox.errors import ApiError
+from service.sandbox.sessions.tokens import text_tokens
+from service.sandbox.schemas.validation import StrictModel, check, json_type, string_or_object
 
 _MAX_INSTRUCTION_TOKENS = 16_384
 _MAX_HISTORY_TOKENS = 8_192
@@ -33,21 +32,21 @@ def _invalid(message: str, **context: object) -> PydanticCustomError:
     return PydanticCustomError("invalid_value", message, context)  # type: ignore[arg-type] # a literal to its stub
 
 
-class InputText(Shape):
+class InputText(StrictModel):
     """What a developer or user said before the session."""
 
     text: str
     type: Literal["input_text"] = "input_text"
 
 
-class OutputText(Shape):
+class OutputText(StrictModel):
     """What the assistant said before the session."""
 
     text: str
     type: Literal["text", "output_text"] = "text"
 
 
-class _Message(Shape):
+class _Message(StrictModel):
     id: str | None = None
     status: Literal["incomplete", "completed"] | None = None
     type: Literal["message"] = "message"
@@ -74,27 +73,27 @@ class AnsweredMessage(_Message):
     content: list[OutputText]
 
 
-class CustomVoice(Shape):
+class CustomVoice(StrictModel):
     """A voice of the customer's own."""
 
     id: str
 
 
-class LiveOutput(Shape):
+class LiveOutput(StrictModel):
     """How the model speaks."""
 
     voice: (
-        Annotated[Annotated[str, Tag("word")] | Annotated[CustomVoice, Tag("other")], Discriminator(by_kind)] | None
+        Annotated[Annotated[str, Tag("string")] | Annotated[CustomVoice, Tag("object")], Discriminator(string_or_object)] | None
     ) = None
 
 
-class LiveAudio(Shape):
+class LiveAudio(StrictModel):
     """WebRTC negotiates the format, so only the voice is left."""
 
     output: LiveOutput | None = None
 
 
-class ServerEventSelector(Shape):
+class ServerEventSelector(StrictModel):
     """One type of server event that a data channel may carry."""
 
     type: str
@@ -107,41 +106,41 @@ class ServerEventSelector(Shape):
         return self
 
 
-_ALL = Annotated[Literal["all"], Tag("word")]
+_ALL = Annotated[Literal["all"], Tag("string")]
 
 
-class DataChannel(Shape):
+class DataChannel(StrictModel):
     """What an untrusted client may send and receive; omitted means everything."""
 
     allowed_client_events: (
-        Annotated[_ALL | Annotated[list[str], Tag("other")], Discriminator(by_kind)] | None
+        Annotated[_ALL | Annotated[list[str], Tag("object")], Discriminator(string_or_object)] | None
     ) = None
     allowed_server_events: (
-        Annotated[_ALL | Annotated[list[ServerEventSelector], Tag("other")], Discriminator(by_kind)] | None
+        Annotated[_ALL | Annotated[list[ServerEventSelector], Tag("object")], Discriminator(string_or_object)] | None
     ) = None
 
 
-class LiveClient(Shape):
+class LiveClient(StrictModel):
     """What the client at the other end of the connection may do."""
 
     data_channel: DataChannel
 
 
-class ClientDelegation(Shape):
+class ClientDelegation(StrictModel):
     """Work is handed to the application."""
 
     type: Literal["client"]
     acknowledgement_delay_ms: Annotated[int, Field(ge=0)] | None = None
 
 
-class WakePolicy(Shape):
+class WakePolicy(StrictModel):
     """Speech ends a pause."""
 
     type: Literal["speech"]
     vad_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
-class LiveConfig(Shape):
+class LiveConfig(StrictModel):
     """The ``session`` of ``POST /live/sessions``."""
 
     model: str
@@ -179,25 +178,25 @@ class LiveConfig(Shape):
         return self
 
 
-class WebRtcTransport(Shape):
+class WebRtcTransport(StrictModel):
     """The client's offer."""
 
     type: Literal["webrtc"]
     sdp: str
 
 
-class LiveOpening(Shape):
+class LiveOpening(StrictModel):
     """The body of ``POST /live/sessions``."""
 
     session: LiveConfig
     transport: WebRtcTransport
 
 
-class _Command(Shape):
+class _Command(StrictModel):
     event_id: Annotated[str, Field(max_length=512)] | None = None
 
 
-class LiveChange(Shape):
+class LiveChange(StrictModel):
     """What may change while a session runs."""
 
     delegation: ClientDelegation | None = None
@@ -251,19 +250,19 @@ def check_opening(body: Any) -> None:
     """Check the body of ``POST /live/sessions``.
 
     Raises:
-        Refusal: 400, for the first thing that is wrong.
+        ApiError: 400, for the first thing that is wrong.
     """
     if not isinstance(body, dict):
-        message = f"Invalid type for the request body: expected an object, but got {named(body)} instead."
-        raise Refusal(message, code="invalid_type")
+        message = f"Invalid type for the request body: expected an object, but got {json_type(body)} instead."
+        raise ApiError(message, code="invalid_type")
     transport = body.get("transport")
     if isinstance(transport, dict):
         if transport.get("type", "webrtc") != "webrtc":
             message = "Only 'webrtc' is supported as transport.type here."
-            raise Refusal(message, code="invalid_value", param="transport.type")
+            raise ApiError(message, code="invalid_value", param="transport.type")
         if not transport.get("sdp"):
             message = "'transport.sdp' must be the client's SDP offer."
-            raise Refusal(message, code="invalid_value", param="transport.sdp")
+            raise ApiError(message, code="invalid_value", param="transport.sdp")
     if isinstance(body.get("session"), dict):
         _refuse_backends(body["session"])
     check(_OPENING, body)
@@ -273,14 +272,14 @@ def check_update(session: Any) -> None:
     """Refuse changes of what is fixed, and of what the sandbox has not got.
 
     Raises:
-        Refusal: where ``session`` asks for one.
+        ApiError: where ``session`` asks for one.
     """
     if not isinstance(session, dict):
         return
     for name in session:
         if name in _FIXED:
             param = f"session.{name}"
-            raise Refusal(f"'{param}' cannot change after the start.", code="invalid_value", param=param)
+            raise ApiError(f"'{param}' cannot change after the start.", code="invalid_value", param=param)
     _refuse_backends(session)
 
 
@@ -289,7 +288,7 @@ def _refuse_backends(session: dict[str, Any]) -> None:
     kind = delegation.get("type") if isinstance(delegation, dict) else None
     if kind in {"responses", "decisions"}:
         message = f"The sandbox has no backend model, so 'session.delegation' is 'client' here, not '{kind}'."
-        raise Refusal(message, code="invalid_value", param="session.delegation.type")
+        raise ApiError(message, code="invalid_value", param="session.delegation.type")
     if session.get("triggers"):
         message = "The sandbox has no backend model, so it takes no 'session.triggers'."
-        raise Refusal(message, code="invalid_value", param="session.triggers")
+        raise ApiError(message, code="invalid_value", param="session.triggers")

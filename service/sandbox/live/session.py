@@ -17,14 +17,14 @@ from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, SERVER_EVENTS
 from service.sandbox.live.meter import PREPAID_SECONDS, Meter
 from service.sandbox.live.schemas import LIVE_EVENT, check_update
 from service.sandbox.live.voice import Voice
-from service.sandbox.refusal import Refusal
-from service.sandbox.sound.hearing import InputBuffer, Turn
-from service.sandbox.sound.pcm import BYTES_PER_MS, milliseconds
-from service.sandbox.talk import responder
-from service.sandbox.talk.agenda import Agenda, Clock, Steps
-from service.sandbox.talk.channel import decode_audio, parse
-from service.sandbox.talk.server_events import Event
-from service.sandbox.validation import check
+from service.sandbox.errors import ApiError
+from service.sandbox.audio.input_buffer import InputBuffer, Turn
+from service.sandbox.audio.pcm import milliseconds
+from service.sandbox.sessions import replies
+from service.sandbox.sessions.scheduler import Clock, Scheduler, TimedEvents
+from service.sandbox.sessions.base import decode_audio, parse
+from service.sandbox.sessions.events import Event
+from service.sandbox.schemas.validation import check
 
 Source = Literal["data_channel", "sideband"]
 CloseReason = Literal["close_requested", "expired", "content", "remote_hangup", "connection_lost"]
@@ -76,8 +76,8 @@ class LiveSession:
         self._new_id = new_id
         self._clock = clock
         self._began = clock()
-        self._agenda = Agenda(clock)
-        self._agenda.start("expiry", self._closing("expired", None), delay=configs.SESSION_SECONDS)
+        self._scheduler = Scheduler(clock)
+        self._scheduler.start("expiry", self._closing("expired", None), delay=configs.SESSION_SECONDS)
         self._lost_seconds = lost_seconds
         self._delegates = bool(given.get("delegation"))
         self._delegations: set[str] = set()
@@ -90,7 +90,7 @@ class LiveSession:
         self._fixture: str | None = None
         self._has_answered = False
         self._output = output
-        self._voice = Voice(self._agenda, output, self._events, self._now_ms, session["audio"]["output"]["voice"])
+        self._voice = Voice(self._scheduler, output, self._events, self._now_ms, session["audio"]["output"]["voice"])
 
     def open(self) -> list[Event]:
         """Start: the request that creates a session starts it, whether or not a client connects."""
@@ -99,7 +99,7 @@ class LiveSession:
     def connected(self) -> list[Event]:
         """Note that the client's media has arrived."""
         self._meter.start()
-        self._agenda.start("usage", self._usage(), delay=PREPAID_SECONDS)
+        self._scheduler.start("usage", self._usage(), delay=PREPAID_SECONDS)
         self._note_activity()
         return []
 
@@ -113,7 +113,7 @@ class LiveSession:
     def disconnected(self) -> list[Event]:
         """Note that the client is gone: the session waits a while, and ends."""
         if not self._is_closing:
-            self._agenda.start("lost", self._closing("connection_lost", "peer"), delay=self._lost_seconds)
+            self._scheduler.start("lost", self._closing("connection_lost", "peer"), delay=self._lost_seconds)
         return []
 
     def end(self, by: str, reason: CloseReason = "close_requested") -> list[Event]:
@@ -127,8 +127,8 @@ class LiveSession:
             event = parse(message)
             event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
             return self._handle(event, source)
-        except Refusal as refusal:
-            return [self._error(refusal, event_id)]
+        except ApiError as error:
+            return [self._error(error, event_id)]
 
     def hear(self, pcm: bytes) -> list[Event]:
         """Hear the client's sound: 16 bits, 24 kHz, mono."""
@@ -136,7 +136,7 @@ class LiveSession:
             return []
         told: list[Event] = []
         for turn in self._hearing.append(bytes(len(pcm)) if self._muted else pcm):
-            told += self._speech_began(turn) if turn.kind == "started" else self._speech_ended(turn)
+            told += self._speech_began() if turn.kind == "started" else self._speech_ended(turn)
         return told
 
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
@@ -147,26 +147,30 @@ class LiveSession:
         event_id, self._fixture = self._fixture, None
         return [self._acknowledged("session.output_audio.fixture.played", event_id or None)]
 
+    def on_data_channel(self, kind: str) -> bool:
+        """Return whether the client may be sent events of a type."""
+        return self.permissions.may_receive(kind)
+
     def due_in(self) -> float | None:
         """Seconds until there is something to send."""
-        return self._agenda.due_in()
+        return self._scheduler.due_in()
 
     def advance(self) -> list[Event]:
         """Give out what is due by now."""
-        return self._agenda.advance()
+        return self._scheduler.advance()
 
     # What clients send.
 
     def _handle(self, event: Event, source: Source) -> list[Event]:
         kind = event["type"]
         if self._is_closing:
-            raise Refusal("The session is closing and takes no more commands.", code="session_closing")
+            raise ApiError("The session is closing and takes no more commands.", code="session_closing")
         if source == "data_channel" and isinstance(kind, str) and not self.permissions.may_send(kind):
             message = f"The event '{kind}' is not allowed on this data channel."
-            raise Refusal(message, code="event_not_allowed", param="type")
+            raise ApiError(message, code="event_not_allowed", param="type")
         if isinstance(kind, str) and kind in REFUSED_CLIENT_EVENTS:
             message = f"The event '{kind}' {REFUSED_CLIENT_EVENTS[kind]}."
-            raise Refusal(message, code="invalid_value", param="type")
+            raise ApiError(message, code="invalid_value", param="type")
         if kind == "session.update":
             check_update(event.get("session"))
         check(LIVE_EVENT, event)
@@ -186,15 +190,15 @@ class LiveSession:
     def _append(self, event: Event, _source: Source) -> list[Event]:
         kind, event_id = event["type"], event.get("event_id")
         if self._fixture is not None:
-            raise Refusal("Nothing can be appended while an audio fixture is active.", code="invalid_value")
+            raise ApiError("Nothing can be appended while an audio fixture is active.", code="invalid_value")
         if event["delegation_id"] is not None and event["delegation_id"] not in self._delegations:
             message = f"There is no delegation '{event['delegation_id']}' in this session."
-            raise Refusal(message, code="invalid_value", param="delegation_id")
+            raise ApiError(message, code="invalid_value", param="delegation_id")
         at_ms = self._now_ms()
         told = [self._acknowledged(f"{kind}ed", event_id, start_ms=at_ms, end_ms=at_ms)]
         if kind == "session.instructions.append":
             return told
-        self._agenda.stop("acknowledgement")
+        self._scheduler.stop("acknowledgement")
         self._voice.say(event["content"], appended_by=event_id or "")
         return told
 
@@ -202,9 +206,9 @@ class LiveSession:
         audio = decode_audio(event["audio"])
         if not audio or milliseconds(audio) > _MAX_FIXTURE_MS:
             message = f"A fixture has 1 to {_MAX_FIXTURE_MS} ms of sound, not {milliseconds(audio)}."
-            raise Refusal(message, code="invalid_value", param="audio")
+            raise ApiError(message, code="invalid_value", param="audio")
         if self._fixture is not None:
-            raise Refusal("Another audio fixture is active.", code="invalid_value")
+            raise ApiError("Another audio fixture is active.", code="invalid_value")
         self._voice.stop()
         self._fixture = event.get("event_id") or ""
         self._output.play(audio)
@@ -229,10 +233,10 @@ class LiveSession:
 
     # What the user does.
 
-    def _speech_began(self, turn: Turn) -> list[Event]:
+    def _speech_began(self) -> list[Event]:
         """Stop talking at once, and wake up."""
         self._turn_began_ms = self._now_ms()
-        self._agenda.stop("acknowledgement")
+        self._scheduler.stop("acknowledgement")
         self._voice.interrupt()
         woken: list[Event] = []
         if self._paused:
@@ -241,7 +245,6 @@ class LiveSession:
             self._hearing.configure(dict(_VAD))
             woken = [self._events("session.resumed")]
         self._note_activity()
-        del turn
         return woken
 
     def _speech_ended(self, turn: Turn) -> list[Event]:
@@ -250,10 +253,10 @@ class LiveSession:
         end_ms = self._now_ms()
         start_ms = min(self._turn_began_ms, end_ms)
         self._note_activity()
-        self._agenda.start("turn", self._turn(transcript, start_ms, end_ms, spoken_ms))
+        self._scheduler.start("turn", self._turn(transcript, start_ms, end_ms, spoken_ms))
         return []
 
-    def _turn(self, transcript: str, start_ms: int, end_ms: int, spoken_ms: int) -> Steps:
+    def _turn(self, transcript: str, start_ms: int, end_ms: int, spoken_ms: int) -> TimedEvents:
         """Write down what was heard, word by word, and answer it."""
         words = transcript.split(" ")
         step = (end_ms - start_ms) / len(words)
@@ -272,11 +275,11 @@ class LiveSession:
         delegation_id = self._new_id("dlg")
         self._delegations.add(delegation_id)
         delay = self.session["delegation"]["acknowledgement_delay_ms"] / 1000
-        self._agenda.start("acknowledgement", self._acknowledgement(), delay=delay)
+        self._scheduler.start("acknowledgement", self._acknowledgement(), delay=delay)
         delegation = {"id": delegation_id, "type": "delegation", "target": "client"}
         return self._events("session.delegation.created", delegation=delegation, offset_ms=self._now_ms())
 
-    def _acknowledgement(self) -> Steps:
+    def _acknowledgement(self) -> TimedEvents:
         self._voice.say(_ACKNOWLEDGEMENT)
         yield [], 0.0
 
@@ -286,30 +289,30 @@ class LiveSession:
         said = {"role": "user", "content": [{"text": transcript}]}
         before = [{"role": "assistant", "content": []}] if self._has_answered else []
         self._has_answered = True
-        question = responder.Question(
+        question = replies.Question(
             context=[*history, *before, said],
             asked="",
             instructions="" if own == configs.DEFAULT_INSTRUCTIONS else own,
             tools=[],
             tool_choice="none",
         )
-        answer = responder.answer(question)
-        return answer.text if isinstance(answer, responder.Words) else ""
+        answer = replies.reply_to(question)
+        return answer.text if isinstance(answer, replies.TextReply) else ""
 
     # Time, usage and the end.
 
     def _note_activity(self) -> None:
         """Put off the pause that follows some time without speech."""
         if self._idle_seconds and not self._paused and not self._is_closing:
-            self._agenda.start("idle", self._pausing(), delay=self._idle_seconds)
+            self._scheduler.start("idle", self._pausing(), delay=self._idle_seconds)
 
-    def _pausing(self) -> Steps:
+    def _pausing(self) -> TimedEvents:
         self._paused = True
         self._meter.pause()
         self._hearing.configure({**_VAD, "threshold": self._wake_threshold})
         yield [self._events("session.paused")], 0.0
 
-    def _usage(self) -> Steps:
+    def _usage(self) -> TimedEvents:
         while True:
             usage = self._meter.usage()
             ratio = min(1.0, usage["seconds"] * _CONTEXT_TOKENS_A_SECOND / _CONTEXT_TOKENS)
@@ -323,11 +326,11 @@ class LiveSession:
         self.ended_by, self._is_closing = by, True
         lost = [self._incomplete(appended) for appended in self._voice.stop()]
         for name in ("turn", "acknowledgement", "usage", "idle", "lost"):
-            self._agenda.stop(name)
-        self._agenda.start("expiry", self._closing(reason, by, event_id), delay=_CLOSING_SECONDS)
+            self._scheduler.stop(name)
+        self._scheduler.start("expiry", self._closing(reason, by, event_id), delay=_CLOSING_SECONDS)
         return lost
 
-    def _closing(self, reason: CloseReason, by: str | None, event_id: str | None = None) -> Steps:
+    def _closing(self, reason: CloseReason, by: str | None, event_id: str | None = None) -> TimedEvents:
         self.ended_by = self.ended_by or by or "expired"
         self._is_closing = self.ended = True
         self._voice.stop()
@@ -336,7 +339,7 @@ class LiveSession:
 
     def _incomplete(self, event_id: str) -> Event:
         message = "The session closed before this was spoken."
-        return self._error(Refusal(message, code="context_injection_incomplete"), event_id or None)
+        return self._error(ApiError(message, code="context_injection_incomplete"), event_id or None)
 
     def _now_ms(self) -> int:
         return round((self._clock() - self._began) * 1000)
@@ -350,17 +353,13 @@ class LiveSession:
         named = {} if event_id is None else {"client_event_id": event_id}
         return self._events(kind, **members, **named)
 
-    def _error(self, refusal: Refusal, event_id: str | None) -> Event:
+    def _error(self, error: ApiError, event_id: str | None) -> Event:
         details = {
-            "type": refusal.kind,
-            "code": refusal.code or "invalid_request",
-            "message": refusal.message,
-            "param": refusal.param,
+            "type": error.kind,
+            "code": error.code or "invalid_request",
+            "message": error.message,
+            "param": error.param,
             "client_event_id": event_id,
         }
         return self._acknowledged("error", event_id, error=details)
 
-
-def fixture_bytes(ms: int) -> int:
-    """How many bytes of PCM play for so long."""
-    return ms * BYTES_PER_MS

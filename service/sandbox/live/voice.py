@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.sandbox.sound import speech
-from service.sandbox.sound.pcm import milliseconds
-from service.sandbox.talk.agenda import Agenda, Steps
-from service.sandbox.talk.server_events import Event
+from service.sandbox.audio import speech
+from service.sandbox.audio.pcm import milliseconds
+from service.sandbox.sessions.scheduler import Scheduler, TimedEvents
+from service.sandbox.sessions.events import Event
 
 _LEAD_MS = 500
 """Words are made so long before they are heard, so that a busy machine does not make the voice stutter."""
@@ -36,19 +36,19 @@ class Utterance:
 class Voice:
     """A queue of things to say.
 
-    ``agenda`` paces it, ``output`` takes the sound, ``events`` makes its transcript, ``now_ms`` tells the session's
+    ``scheduler`` paces it, ``output`` takes the sound, ``events`` makes its transcript, ``now_ms`` tells the session's
     time and ``voice`` is the vendor's name of one, or an object with an id.
     """
 
     def __init__(
         self,
-        agenda: Agenda,
+        scheduler: Scheduler,
         output: _Output,
         events: Callable[..., Event],
         now_ms: Callable[[], int],
         voice: str | dict[str, Any],
     ) -> None:
-        self._agenda = agenda
+        self._scheduler = scheduler
         self._output = output
         self._events = events
         self._now_ms = now_ms
@@ -61,12 +61,12 @@ class Voice:
         self._waiting.append(Utterance(text, appended_by))
         if not self._speaking:
             self._speaking = True
-            self._agenda.start(_STREAM, self._speech())
+            self._scheduler.start(_STREAM, self._speech())
 
     def interrupt(self) -> None:
         """Stop what is being said at once; what waits is said after the next turn."""
         self._output.clear()
-        self._agenda.stop(_STREAM)
+        self._scheduler.stop(_STREAM)
         self._speaking = False
 
     def stop(self) -> list[str]:
@@ -76,12 +76,12 @@ class Voice:
         self._waiting.clear()
         return lost
 
-    def _speech(self) -> Steps:
+    def _speech(self) -> TimedEvents:
         end_ms = self._now_ms()
         while self._waiting:
             pieces = re.findall(r"\s*\S+", self._waiting.popleft().text)
             end_ms = max(end_ms, self._now_ms())
-            spoken = speech.say([piece.strip() for piece in pieces], self._voice)
+            spoken = speech.synthesize([piece.strip() for piece in pieces], self._voice)
             for piece, audio in zip(pieces, spoken, strict=True):
                 start_ms, end_ms = end_ms, end_ms + milliseconds(audio)
                 self._output.play(audio)

@@ -39,6 +39,32 @@ class PeerLoop:
         """Call something on the loop, from any thread."""
         self._loop.call_soon_threadsafe(work)
 
-    def later(self, seconds: float, work: Callable[[], object]) -> None:
-        """Call something on the loop after so many seconds, from any thread."""
-        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(seconds, work))
+    def timer(self, work: Callable[[], object]) -> Timer:
+        """Make a timer that calls something on the loop."""
+        return Timer(self._loop, work)
+
+
+class Timer:
+    """Calls ``work`` on a loop at some time, at most one ahead; may be set and cancelled from any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+        self._loop = loop
+        self._work = work
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, seconds: float) -> None:
+        """Call it after so many seconds, and not at the time that was set before."""
+        self._loop.call_soon_threadsafe(self._set, self._loop.time() + seconds)
+
+    def cancel(self) -> None:
+        """Do not call it."""
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _set(self, at: float) -> None:
+        self._cancel()
+        self._handle = self._loop.call_at(at, self._work)
+
+    def _cancel(self) -> None:
+        if self._handle:
+            self._handle.cancel()
+            self._handle = None

@@ -33,6 +33,7 @@ _PAUSE_SECONDS = 0.2
 _MAX_CHANNELS = 4
 _MAX_MESSAGE_BYTES = 256 * 1024
 _CLOSE_SECONDS = 5.0
+_FLUSH_TURNS, _FLUSH_SECONDS = 50, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,14 @@ class Peer:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        """Let the last events reach the client, and end."""
         if self._listening:
             self._listening.cancel()
         self._voice.stop()
+        for _ in range(_FLUSH_TURNS):
+            if not (self._channel and self._channel.readyState == "open" and self._channel.bufferedAmount):
+                break
+            await asyncio.sleep(_FLUSH_SECONDS)
         await asyncio.wait({asyncio.ensure_future(self._connection.close())}, timeout=_CLOSE_SECONDS)
 
     def _on_state(self) -> None:
