@@ -52,9 +52,9 @@ def invalid_value(message: str, param: str) -> ApiError:
     return ApiError(message, code="invalid_value", param=param)
 
 
-def missing_parameter(param: str) -> ApiError:
+def missing_parameter(param: str, *, hint: str = "") -> ApiError:
     """Build the error for a required member that is missing."""
-    message = f"Missing required parameter: '{param}'."
+    message = f"Missing required parameter: '{param}'. {hint}".rstrip()
     return ApiError(message, code="missing_required_parameter", param=param)
 
 

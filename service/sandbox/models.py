@@ -1,67 +1,89 @@
-"""The models that the sandbox pretends to have, with what each is for."""
+"""The models: what each is for, which settings it takes, and when the vendor shuts it down.
+
+The one table that the whole sandbox reads. Sources, November 2026: the vendor's model pages, its list of deprecations
+(https://developers.openai.com/api/docs/deprecations), the guides to transcription and turn detection, and the
+docstrings of its Python SDK 3.57 (``AudioTranscription``, ``RealtimeSessionCreateRequest``).
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-CONVERSATION = (
-    "gpt-realtime-2.1",
-    "gpt-realtime-2.1-mini",
-    "gpt-realtime-2",
-    "gpt-realtime-1.5",
-    "gpt-realtime",
-    "gpt-realtime-mini",
-    "gpt-audio-1.5",
-    "gpt-audio-mini",
-)
-TRANSCRIPTION = (
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-realtime-whisper",
-    "gpt-live-transcribe",
-    "gpt-transcribe",
-    "whisper-1",
-)
-TRANSLATION = ("gpt-realtime-translate",)
-LIVE = ("gpt-live-1", "gpt-live-1.1")
-BETA = ("gpt-4o-realtime-preview", "gpt-4o-mini-realtime-preview")
-"""Gone from today's API; a beta server still knows them."""
-
-SHUTDOWN = {"gpt-realtime": "2027-01-20", "gpt-realtime-mini": "2027-01-20"}
-"""Announced by the vendor, which lists the date beside the model."""
+Use = Literal["realtime", "live", "transcription", "translation"]
+"""The type of session that a model is for."""
 
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _CREATED = 1756339200
+_JANUARY, _FEBRUARY = "2027-01-20", "2027-02-26"
 
 
-def is_known(model: str, *, beta: bool) -> bool:
-    """Whether a conversation may be held with a model; dated snapshots count as their model."""
-    family = _SNAPSHOT.sub("", model)
-    return family in CONVERSATION or (beta and family in BETA)
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model.
+
+    ``takes`` names the optional settings that a transcription model accepts. ``shutdown_date`` is announced by the
+    vendor. ``bills_seconds`` says that its usage is told in seconds, not in tokens. With ``beta``, only the retired
+    beta knew it.
+    """
+
+    name: str
+    use: Use
+    takes: frozenset[str] = frozenset()
+    shutdown_date: str | None = None
+    bills_seconds: bool = False
+    beta: bool = False
 
 
 OPENING_FAULTS = frozenset({"fault-lost", "fault-no-location", "fault-hangup-500", "fault-hangup-404"})
-"""Names that open a call, of which something then fails."""
+"""Names that open calls, of which something then fails (``faults``)."""
+
+_WITH_PROMPT = frozenset({"turn_detection", "prompt", "language"})
+_WITH_CONTEXT = frozenset({"prompt", "keywords", "languages", "language"})
+
+MODELS = (
+    Model("gpt-realtime-2.1", "realtime"),
+    Model("gpt-realtime-2.1-mini", "realtime"),
+    Model("gpt-realtime-2", "realtime"),
+    Model("gpt-realtime-1.5", "realtime"),
+    Model("gpt-realtime", "realtime", shutdown_date=_JANUARY),
+    Model("gpt-realtime-mini", "realtime", shutdown_date=_JANUARY),
+    Model("gpt-audio-1.5", "realtime"),
+    Model("gpt-audio-mini", "realtime", shutdown_date=_JANUARY),
+    Model("gpt-live-1.1", "live", bills_seconds=True),
+    Model("gpt-live-1", "live", bills_seconds=True),
+    Model("gpt-live-transcribe", "transcription", _WITH_CONTEXT | {"delay"}, bills_seconds=True),
+    Model("gpt-transcribe", "transcription", _WITH_CONTEXT | {"turn_detection"}),
+    Model("gpt-realtime-whisper", "transcription", frozenset({"language", "delay"}), bills_seconds=True),
+    Model("gpt-4o-transcribe", "transcription", _WITH_PROMPT, _FEBRUARY),
+    Model("gpt-4o-mini-transcribe", "transcription", _WITH_PROMPT, _FEBRUARY),
+    Model("gpt-4o-transcribe-diarize", "transcription", _WITH_PROMPT - {"prompt"}, _FEBRUARY),
+    Model("whisper-1", "transcription", _WITH_PROMPT, _FEBRUARY, bills_seconds=True),
+    Model("gpt-realtime-translate", "translation", bills_seconds=True),
+    Model("gpt-4o-realtime-preview", "realtime", beta=True),
+    Model("gpt-4o-mini-realtime-preview", "realtime", beta=True),
+)
 
 
-def is_live(model: str) -> bool:
-    """Whether a Live session may be held with a model."""
-    return _SNAPSHOT.sub("", model) in LIVE or model in OPENING_FAULTS
+def find(name: str, use: Use, *, beta: bool = False) -> Model | None:
+    """Return the model for a type of session, or None; a dated snapshot counts as its model."""
+    if name in OPENING_FAULTS:
+        return Model(name, use)
+    family = _SNAPSHOT.sub("", name)
+    return next((m for m in MODELS if m.name == family and m.use == use and (beta or not m.beta)), None)
 
 
-def may_open(model: str, *, beta: bool) -> bool:
-    """Whether a Realtime call may be opened with a model."""
-    return is_known(model, beta=beta) or model in OPENING_FAULTS
-
-
-def is_translation(model: str) -> bool:
-    """Whether a model translates."""
-    return _SNAPSHOT.sub("", model) in TRANSLATION
+def names(use: Use) -> list[str]:
+    """List the models for a type of session."""
+    return [model.name for model in MODELS if model.use == use and not model.beta]
 
 
 def listing(*, beta: bool) -> list[dict[str, Any]]:
-    """The answer of ``GET /v1/models``."""
-    names = [*CONVERSATION, *LIVE, *TRANSCRIPTION, *TRANSLATION, *(BETA if beta else ())]
+    """Build the ``data`` of ``GET /v1/models``."""
     common = {"object": "model", "created": _CREATED, "owned_by": "system"}
-    return [{"id": name, **common, "shutdown_date": SHUTDOWN.get(name)} for name in names]
+    return [
+        {"id": model.name, **common, "shutdown_date": model.shutdown_date}
+        for model in MODELS
+        if beta or not model.beta
+    ]

@@ -53,11 +53,18 @@ class ConnectRequest:
         return bool(self.beta_header) or wire.BETA_SUBPROTOCOL in self.subprotocols
 
     @property
-    def session_type(self) -> str:
-        """Return the type of session that the path and the ``intent`` name."""
+    def session_type(self) -> models.Use:
+        """Return the type of session that the path and the ``intent`` name.
+
+        Raises:
+            ApiError: if the intent is another one; an empty one is, too.
+        """
         if self.translation:
             return "translation"
-        return "transcription" if self.query.get("intent") == "transcription" else "realtime"
+        intent = self.query.get("intent")
+        if intent not in {None, "transcription"}:
+            raise ApiError(f"Invalid intent {intent}", code="invalid_intent")
+        return "realtime" if intent is None else "transcription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +122,45 @@ class Admission:
             if not model:
                 message = "You must provide a model parameter."
                 raise ApiError(message, code="missing_model", param="model")
-            self._check_model(model, session_type, secret)
+            check_model(model, session_type, secret, beta=self.beta)
             config["model"] = model
         return secret.session if secret else configuration.complete(config, session_id=self.new_id("sess"))
 
-    def _check_model(self, model: str, session_type: str, secret: Secret | None) -> None:
-        if secret:
-            known = model == secret.session["model"]
-        elif session_type == "translation":
-            known = models.is_translation(model)
-        else:
-            known = models.is_known(model, beta=self.beta)
-        if not known:
-            message = f'Model "{model}" is not supported in realtime mode.'
-            raise ApiError(message, code="invalid_model", param="model")
+
+def call_configuration(
+    session: Config | None, model: str | None, secret: Secret | None, use: models.Use, *, session_id: str
+) -> Config:
+    """Return the complete configuration of a WebRTC call.
+
+    It is the secret's, or else made of the ``session`` and ``?model=`` that came with a standard key.
+
+    Raises:
+        ApiError: if there is neither a secret, a session nor a model, or the model is not for such calls.
+    """
+    if secret:
+        config = secret.session
+    elif session is None and not model:
+        raise ApiError("You must provide a model parameter.", code="missing_model", param="model")
+    else:
+        chosen = {"model": model} if model else {}
+        config = configuration.complete({"type": use, **chosen, **(session or {})}, session_id=session_id)
+    if config["type"] != "transcription":
+        check_model(config["model"], use, secret)
+    return config
+
+
+def check_model(model: str, use: models.Use, secret: Secret | None, *, beta: bool = False) -> None:
+    """Check that a session may be opened with a model.
+
+    The vendor mints for any name; what the model cannot do, and what a secret was not minted for, shows here.
+
+    Raises:
+        ApiError: if the model is unknown, retired, of another use, or not the one of the secret.
+    """
+    wrong_secret = secret is not None and secret.session["model"] != model
+    if wrong_secret or models.find(model, use, beta=beta) is None:
+        message = f'Model "{model}" is not supported in realtime mode.'
+        raise ApiError(message, code="invalid_model", param="model")
 
 
 def close_code(error: ApiError) -> int:

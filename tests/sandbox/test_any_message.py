@@ -57,6 +57,14 @@ _EVENTS: list[Event] = [
 _GA_EVENTS: list[Event] = [
     *_EVENTS,
     {
+        "type": "conversation.item.create",
+        "item": {"type": "mcp_call", "server_label": "docs", "name": "find", "arguments": "{}", "output": "none"},
+    },
+    {
+        "type": "conversation.item.create",
+        "item": {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
+    },
+    {
         "type": "session.update",
         "session": {
             "type": "realtime",
@@ -103,7 +111,7 @@ _TRANSLATION_EVENTS: list[Event] = [
         "session": {
             "audio": {
                 "input": {
-                    "transcription": {"model": "x"},
+                    "transcription": {"model": "gpt-realtime-whisper"},
                     "noise_reduction": {"type": "far_field", "strength": 0.5},
                 },
                 "output": {"language": "de"},

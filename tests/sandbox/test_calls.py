@@ -106,7 +106,7 @@ def test_a_browser_calls_with_its_secret_once(sandbox: Sandbox) -> None:
     secret, kind = mint(sandbox.base_url), {"Content-Type": "application/sdp"}
     answer = _call(sandbox, secret, data=_OFFER, headers=kind)
     assert answer.status_code == 201
-    assert answer.headers["Content-Type"] == "application/sdp"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["Location"].startswith("/v1/realtime/calls/rtc_")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert "Location" in answer.headers["Access-Control-Expose-Headers"]

@@ -39,6 +39,7 @@ _TOOL = {
     "name": "look_up",
     "parameters": {"type": "object", "properties": {"q": {"type": "string"}}},
 }
+_APPROVAL = {"server_label": "docs", "name": "find", "arguments": "{}"}
 _LISTENING = {
     "transcription": {"model": "gpt-4o-transcribe", "language": "en"},
     "noise_reduction": {"type": "near_field"},
@@ -135,6 +136,10 @@ def _updates_errors_and_commits() -> list[Event]:
         },
         {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]},
         {"type": "function_call", "name": "look_up", "arguments": "{}"},
+        {"type": "mcp_list_tools", "server_label": "docs", "tools": [{"name": "find", "input_schema": {}}]},
+        {"type": "mcp_call", "server_label": "docs", "name": "find", "arguments": "{}", "output": "none"},
+        {**_APPROVAL, "type": "mcp_approval_request", "id": "mcpr_1"},
+        {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": False},
     ):
         client.send("conversation.item.create", item=message, previous_item_id="root")
     return client.received

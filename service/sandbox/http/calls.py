@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from pydantic import TypeAdapter
 
 from service.sandbox import models
-from service.sandbox.calls.call import Call, Opened
+from service.sandbox.calls.call import Api, Call, Opened
 from service.sandbox.calls.registry import Offer
 from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer, check_key
 from service.sandbox.errors import ApiError, invalid_value, missing_parameter
@@ -19,10 +18,11 @@ from service.sandbox.http.routes import BASE_PATH, controls, require_key
 from service.sandbox.http.state import current
 from service.sandbox.ids import new_id
 from service.sandbox.live.schemas import check_opening
+from service.sandbox.opening import call_configuration
 from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
-from service.sandbox.sessions import configuration
+from service.sandbox.sessions.configuration import Config
 from service.vendors import wire
 
 calls = Blueprint("calls", __name__, url_prefix=BASE_PATH)
@@ -61,14 +61,14 @@ def create_live_session() -> Response:
     if fault:
         return fault()
     check_opening(body)
-    if not models.is_live(str(model)):
+    if models.find(str(model), "live") is None:
         message = f"The model '{model}' is not supported by Live sessions."
         raise ApiError(message, code="invalid_model", param="session.model")
     sdp = body["transport"]["sdp"]
     if not sdp.endswith("\r\n"):
         message = "Invalid SDP offer: its last line does not end in CRLF."
         raise ApiError(message, code="invalid_offer", param="transport.sdp")
-    opened = _opened(new_id("live"), "live", body["session"])
+    opened = _opened(new_id("live"), "live", body["session"], body["session"])
     answer = current().calls.open_live(opened, Offer(sdp, "transport.sdp"))
     if opened.model == "fault-lost":
         return NoResponse()
@@ -139,17 +139,19 @@ def _hang_up(call: Call) -> Response:
 def _create_realtime(path: str, session_types: set[str]) -> Response:
     """Open a call; a secret is used up only by an offer that can be answered."""
     secret = _secret(session_types)
-    parts = _parts()
-    posted = secret.session if secret else _posted_session(parts)
-    fault = fault_for(posted.get("model"))
+    posted, sdp = (None, request.get_data().decode(errors="replace")) if request.mimetype == _SDP else _read_form()
+    fault = fault_for((secret.session if secret else posted or request.args).get("model"))
     if fault:
         return fault()
-    if "sdp" not in parts:
+    use: models.Use = "translation" if "translation" in session_types else "realtime"
+    config = call_configuration(posted, request.args.get("model"), secret, use, session_id=new_id("sess"))
+    if not sdp:
         raise missing_parameter("sdp")
-    config = secret.session if secret else configuration.complete(posted, session_id=new_id("sess"))
     call_id = f"rtc_{config['id'].partition('_')[2]}"
-    opened = _opened(call_id, "realtime", posted, by_secret=secret is not None)
-    answer = current().calls.open_realtime(opened, config, Offer(parts["sdp"], "sdp", _channel_id()))
+    if posted is None:
+        posted = config if secret else {"type": use, "model": config["model"]}
+    opened = _opened(call_id, "realtime", posted, config, by_secret=secret is not None)
+    answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if secret:
         current().secrets.use(secret)
     if opened.model == "fault-lost":
@@ -158,11 +160,11 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     return Response(answer, status=201, content_type=_ANSWER_TYPE, headers=headers)
 
 
-def _opened(call_id: str, api: Any, session: dict[str, Any], *, by_secret: bool = False) -> Opened:
+def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secret: bool = False) -> Opened:
     return Opened(
         id=call_id,
         api=api,
-        model=str(session.get("model", "")),
+        model=str(config.get("model", "")),
         session=session,
         project=request.headers.get(wire.PROJECT_HEADER, ""),
         headers=worth_keeping(request.headers),
@@ -183,37 +185,21 @@ def _secret(session_types: set[str]) -> Secret | None:
     return secret
 
 
-def _parts() -> Mapping[str, str]:
-    """Read what was posted: a raw offer, or the form that servers send."""
-    if request.mimetype == _SDP:
-        return {"sdp": request.get_data().decode(errors="replace")}
+def _read_form() -> tuple[Config | None, str]:
+    """Read the multipart form that servers send: a session, which is checked, and the offer."""
     uploads = {name: upload.read().decode(errors="replace") for name, upload in request.files.items()}
-    return {**request.form, **uploads}
-
-
-def _posted_session(parts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the session of a standard key's call: the form's, or one of the model in the query.
-
-    Raises:
-        ApiError: 400, if it is missing or wrong.
-    """
+    parts = {**request.form, **uploads}
+    session = None
     if "session" in parts:
         try:
             session = json.loads(parts["session"])
         except ValueError:
             message = "The form's 'session' is not valid JSON."
             raise ApiError(message, code="invalid_json", param="session") from None
-        if not fault_for(_model_of({"session": session})):
-            check(_SESSION, session, root="session")
-    elif request.args.get("model"):
-        session = {"type": "realtime", "model": request.args["model"]}
-    else:
-        raise ApiError("You must provide a model parameter.", code="missing_model", param="model")
-    model = session.get("model")
-    if session["type"] == "realtime" and model is not None and not models.may_open(model, beta=current().beta):
-        message = f'Model "{model}" is not supported in realtime mode.'
-        raise ApiError(message, code="invalid_model", param="session.model")
-    return dict(session)
+        check(_SESSION, session, root="session")
+    if "sdp" not in parts:
+        raise missing_parameter("sdp")
+    return session, str(parts["sdp"])
 
 
 def _channel_id() -> int | None:

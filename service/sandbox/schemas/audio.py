@@ -15,7 +15,7 @@ class Pcm(StrictModel):
     """16-bit linear audio, 24 kHz, mono, little-endian."""
 
     type: Literal["audio/pcm"]
-    rate: Literal[24000] = 24000
+    rate: Literal[24000]
 
 
 class G711(StrictModel):
@@ -23,6 +23,8 @@ class G711(StrictModel):
 
     type: Literal["audio/pcmu", "audio/pcma"]
 
+
+_PCM = Pcm(type="audio/pcm", rate=24000)
 
 Format = Annotated[Pcm | G711, Field(discriminator="type")]
 
@@ -69,7 +71,7 @@ class SemanticVad(StrictModel):
 class AudioInput(StrictModel):
     """Settings of the input audio."""
 
-    format: Format = Pcm(type="audio/pcm")
+    format: Format = _PCM
     noise_reduction: NoiseReduction | None = None
     transcription: Transcription | None = None
     turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] | None = None
@@ -90,7 +92,7 @@ Voice = Annotated[
 class AudioOutput(StrictModel):
     """Settings of the output audio."""
 
-    format: Format = Pcm(type="audio/pcm")
+    format: Format = _PCM
     voice: Voice = "alloy"
     speed: Annotated[float, Field(ge=0.25, le=1.5)] = 1.0
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from service.sandbox.schemas.validation import StrictModel
+from service.sandbox.schemas.validation import Name, StrictModel
 
 ItemId = Annotated[str, Field(min_length=1, max_length=32)]
 Status = Literal["completed", "incomplete", "in_progress"]
@@ -86,17 +86,68 @@ class FunctionCall(Item):
     """A function call of the model from an earlier conversation."""
 
     type: Literal["function_call"]
-    name: str
+    name: Name
     arguments: str
-    call_id: str | None = None
+    call_id: Name | None = None
 
 
 class FunctionCallOutput(Item):
     """The result of a function call."""
 
     type: Literal["function_call_output"]
-    call_id: str
+    call_id: Name
     output: str
+
+
+class McpListedTool(StrictModel):
+    """A tool that an MCP server offers."""
+
+    name: str
+    input_schema: Any
+    description: str | None = None
+    annotations: Any = None
+
+
+class McpListTools(StrictModel):
+    """The tools of an MCP server, as listed in an earlier conversation."""
+
+    type: Literal["mcp_list_tools"]
+    id: ItemId | None = None
+    server_label: str
+    tools: list[McpListedTool]
+
+
+class McpCall(StrictModel):
+    """A call of an MCP server's tool from an earlier conversation."""
+
+    type: Literal["mcp_call"]
+    id: ItemId | None = None
+    server_label: str
+    name: str
+    arguments: str
+    approval_request_id: str | None = None
+    output: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class McpApprovalRequest(StrictModel):
+    """The model's request to call an MCP server's tool, from an earlier conversation."""
+
+    type: Literal["mcp_approval_request"]
+    id: ItemId | None = None
+    server_label: str
+    name: str
+    arguments: str
+
+
+class McpApprovalResponse(StrictModel):
+    """The client's answer to a request for approval."""
+
+    type: Literal["mcp_approval_response"]
+    id: ItemId | None = None
+    approval_request_id: str
+    approve: bool
+    reason: str | None = None
 
 
 class ItemReference(StrictModel):
@@ -107,7 +158,8 @@ class ItemReference(StrictModel):
 
 
 _Message = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
-NewItem = Annotated[_Message | FunctionCall | FunctionCallOutput, Field(discriminator="type")]
+_Mcp = McpListTools | McpCall | McpApprovalRequest | McpApprovalResponse
+NewItem = Annotated[_Message | FunctionCall | FunctionCallOutput | _Mcp, Field(discriminator="type")]
 ContextItem = Annotated[
-    _Message | FunctionCall | FunctionCallOutput | ItemReference, Field(discriminator="type")
+    _Message | FunctionCall | FunctionCallOutput | _Mcp | ItemReference, Field(discriminator="type")
 ]

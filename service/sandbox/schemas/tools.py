@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from service.sandbox.schemas.validation import StrictModel, string_or_object
+from service.sandbox.schemas.validation import Name, StrictModel, string_or_object
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
 Count = Annotated[int, Field(ge=0)]
@@ -49,18 +50,47 @@ class FunctionTool(StrictModel):
     """A function that the client can run."""
 
     type: Literal["function"]
-    name: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Name
     description: str | None = None
     parameters: JsonSchema | None = None
 
 
-class McpTool(BaseModel):
+class McpToolFilter(StrictModel):
+    """A choice of an MCP server's tools."""
+
+    read_only: bool | None = None
+    tool_names: list[str] | None = None
+
+
+class McpApprovalFilter(StrictModel):
+    """The tools of an MCP server that need an approval, and those that do not."""
+
+    always: McpToolFilter | None = None
+    never: McpToolFilter | None = None
+
+
+class McpTool(StrictModel):
     """A remote MCP server; the sandbox checks its configuration and never calls it."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
-
     type: Literal["mcp"]
-    server_label: str
+    server_label: Name
+    server_url: str | None = None
+    connector_id: str | None = None
+    tunnel_id: str | None = None
+    server_description: str | None = None
+    authorization: str | None = None
+    headers: dict[str, str] | None = None
+    allowed_callers: list[Literal["direct", "programmatic"]] | None = None
+    allowed_tools: list[str] | McpToolFilter | None = None
+    require_approval: Literal["always", "never"] | McpApprovalFilter | None = None
+    defer_loading: bool | None = None
+
+    @model_validator(mode="after")
+    def _require_server(self) -> Self:
+        if not (self.server_url or self.connector_id or self.tunnel_id):
+            message = "One of 'server_url', 'connector_id' or 'tunnel_id' must be provided."
+            raise PydanticCustomError("missing_one_of", message, {"first": "server_url"})
+        return self
 
 
 Tool = Annotated[FunctionTool | McpTool, Field(discriminator="type")]
@@ -70,14 +100,14 @@ class FunctionChoice(StrictModel):
     """The one function that the model must call."""
 
     type: Literal["function"]
-    name: str
+    name: Name
 
 
 class McpChoice(StrictModel):
     """The one remote tool that the model must call."""
 
     type: Literal["mcp"]
-    server_label: str
+    server_label: Name
     name: str | None = None
 
 

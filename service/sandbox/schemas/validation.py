@@ -22,6 +22,9 @@ def string_or_object(value: object) -> str:
     return "string" if isinstance(value, str) else "object"
 
 
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
+"""What a function, a call of one, or an MCP server may be called."""
+
 MaxOutputTokens = Annotated[
     Annotated[Literal["inf"], Tag("string")] | Annotated[Annotated[int, Field(ge=1, le=4096)], Tag("object")],
     Discriminator(string_or_object),
@@ -67,14 +70,22 @@ def check(schema: TypeAdapter[Any], data: Any, *, root: str = "") -> None:
 
 
 def _path(error: ErrorDetails, data: Any, *, root: str) -> str:
-    """Write an error's location as ``session.tools[2].name``, without the tags that pydantic adds for unions."""
-    location, path, value = error["loc"], root, data
+    """Write an error's location as ``session.tools[2].name``, without the tags that pydantic adds for unions.
+
+    A tag is no member, or is followed by one: in a tool ``{"type": "function", "function": {…}}``, the location of
+    the missing name is ``function``, ``name``.
+    """
+    location, path, value, seen = error["loc"], root, data, set[Any]()
     is_missing = error["type"] == "missing"
-    for step in location[:-1] if is_missing else location:
+    for index, step in enumerate(location[:-1] if is_missing else location):
         if isinstance(step, int) and isinstance(value, list):
-            path, value = f"{path}[{step}]", value[step]
+            path, value, seen = f"{path}[{step}]", value[step], set()
         elif isinstance(value, dict) and step in value:
-            path, value = f"{path}.{step}", value[step]
+            is_followed = index < len(location) - 1
+            if is_followed and step not in seen and step in ("object", value.get("type"), value.get("role")):
+                seen.add(step)
+                continue
+            path, value, seen = f"{path}.{step}", value[step], set()
     if is_missing:
         path = f"{path}.{location[-1]}"
     return path.lstrip(".")
@@ -96,10 +107,12 @@ def _api_error(error: ErrorDetails, path: str) -> ApiError:
             found = _unsupported(value, context["expected"], path)
         case "union_tag_invalid":
             found = _unsupported(context["tag"], context["expected_tags"], tag_path)
+        case "missing_one_of":
+            found = missing_parameter(f"{path}.{context['first']}", hint=error["msg"])
         case _ if kind in _BOUNDS:
             found = _out_of_bounds(kind, value, context, path)
-        case _ if kind in _LENGTHS:
-            found = _wrong_length(kind, value, context, path)
+        case "string_too_short" | "string_too_long" | "string_pattern_mismatch":
+            found = _wrong_string(kind, value, context, path)
         case "invalid_value":
             found = invalid_value(error["msg"], path)
         case _:
@@ -128,7 +141,14 @@ def _out_of_bounds(kind: str, value: Any, context: dict[str, Any], path: str) ->
     return ApiError(message, code=f"{number}_{code}", param=path)
 
 
-def _wrong_length(kind: str, value: Any, context: dict[str, Any], path: str) -> ApiError:
+def _wrong_string(kind: str, value: Any, context: dict[str, Any], path: str) -> ApiError:
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return invalid_value(
+            f"Invalid '{path}': string does not match pattern. "
+            f"Expected a string that matches the pattern '{pattern}'.",
+            path,
+        )
     code, words, side, bound = _LENGTHS[kind]
     message = (
         f"Invalid '{path}': string {words}. Expected a string with {side} length {context[bound]}, "

@@ -5,8 +5,12 @@ from __future__ import annotations
 from service.sandbox.schemas.beta import DEFAULT_TEMPERATURE
 from service.sandbox.sessions.configuration import Config
 
-_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
-_OLD_FORMATS = {new: old for old, new in _FORMATS.items()}
+_FORMATS: dict[str, Config] = {
+    "pcm16": {"type": "audio/pcm", "rate": 24000},
+    "g711_ulaw": {"type": "audio/pcmu"},
+    "g711_alaw": {"type": "audio/pcma"},
+}
+_OLD_FORMATS = {new["type"]: old for old, new in _FORMATS.items()}
 _OLD_CONTENT = {"output_text": "text", "output_audio": "audio"}
 _NEW_CONTENT = {old: new for new, old in _OLD_CONTENT.items()}
 
@@ -22,7 +26,7 @@ def session_to_ga(flat: Config) -> Config:
     }
     audio_input = {new: flat[old] for new, old in input_names.items() if old in flat}
     if "input_audio_format" in flat:
-        audio_input["format"] = {"type": _FORMATS[flat["input_audio_format"]]}
+        audio_input["format"] = _FORMATS[flat["input_audio_format"]]
     if audio_input:
         session.setdefault("audio", {})["input"] = audio_input
     return session
@@ -77,7 +81,7 @@ def _generation_to_ga(flat: Config) -> Config:
             ga["max_output_tokens"] = flat[name]
     output: Config = {name: flat[name] for name in ("voice", "speed") if name in flat}
     if "output_audio_format" in flat:
-        output["format"] = {"type": _FORMATS[flat["output_audio_format"]]}
+        output["format"] = _FORMATS[flat["output_audio_format"]]
     if output:
         ga["audio"] = {"output": output}
     return ga

@@ -5,6 +5,9 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from service.sandbox import models
+from service.sandbox.errors import invalid_value
+
 Config = dict[str, Any]
 """A session as JSON."""
 
@@ -101,17 +104,45 @@ _COMPLETE = {"realtime": _realtime, "transcription": _transcription, "translatio
 
 
 def update(session: Config, change: Config) -> Config:
-    """Apply an update: ``audio`` is merged member by member, everything else is replaced."""
+    """Apply an update: ``audio`` is merged member by member, everything else is replaced.
+
+    Raises:
+        ApiError: if the transcription model does not take one of its settings.
+    """
     changed = deepcopy(session)
     changed.update({name: deepcopy(value) for name, value in change.items() if name != "audio"})
     for side, members in (change.get("audio") or {}).items():
         changed["audio"].setdefault(side, {}).update(
             {name: _completed(name, value) for name, value in (members or {}).items()}
         )
-    if changed["type"] == "transcription" and changed["audio"]["input"]["turn_detection"]:
-        turns = changed["audio"]["input"]["turn_detection"]
-        changed["audio"]["input"]["turn_detection"] = {k: turns[k] for k in _TRANSCRIPTION_VAD if k in turns}
+    audio_input = changed["audio"]["input"]
+    model = _transcription_model(audio_input["transcription"] or {})
+    if changed["type"] == "transcription" and audio_input["turn_detection"]:
+        if model and "turn_detection" not in model.takes:
+            if ((change.get("audio") or {}).get("input") or {}).get("turn_detection"):
+                message = "Turn detection is not supported for this transcription model."
+                raise invalid_value(message, "session.audio.input.turn_detection")
+            audio_input["turn_detection"] = None
+        else:
+            turns = audio_input["turn_detection"]
+            audio_input["turn_detection"] = {k: turns[k] for k in _TRANSCRIPTION_VAD if k in turns}
     return changed
+
+
+def _transcription_model(transcription: Config) -> models.Model | None:
+    """Return the model that transcribes, after checking that it exists and takes its settings."""
+    path, name = "session.audio.input.transcription", transcription.get("model")
+    if name is None:
+        return None
+    model = models.find(name, "transcription")
+    if model is None:
+        supported = ", ".join(f"'{known}'" for known in models.names("transcription"))
+        raise invalid_value(f"Invalid value: '{name}'. Supported values are: {supported}.", f"{path}.model")
+    for setting, value in transcription.items():
+        if value and setting != "model" and setting not in model.takes:
+            message = f"'{setting}' is not supported for the transcription model '{name}'."
+            raise invalid_value(message, f"{path}.{setting}")
+    return model
 
 
 def _completed(name: str, value: Any) -> Any:

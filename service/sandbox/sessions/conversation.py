@@ -12,6 +12,7 @@ from service.sandbox.sessions import replies
 from service.sandbox.sessions.base import Handler, decode_audio
 from service.sandbox.sessions.configuration import Config
 from service.sandbox.sessions.events import Event
+from service.sandbox.sessions.items import check_reference
 from service.sandbox.sessions.listening import Listening
 from service.sandbox.sessions.response import Response
 from service.sandbox.sessions.response_request import ResponseRequest
@@ -48,7 +49,10 @@ class Conversation(Listening):
 
     def create_item(self, event: Event) -> list[Event]:
         """Add the client's item to the conversation."""
-        item = {"id": self.new_id("item"), "object": "realtime.item", "status": "completed", **event["item"]}
+        check_reference(event["item"], self.items)
+        item = {"id": self.new_id("item"), **event["item"]}
+        if not item["type"].startswith("mcp_"):
+            item = {"object": "realtime.item", "status": "completed"} | item
         if "content" in item:
             item["content"] = [self._without_audio(part, item["id"]) for part in item["content"]]
         if item["type"] == "function_call":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -21,6 +21,33 @@ def snapshot(item: Item) -> Item:
     if "content" not in item:
         return dict(item)
     return {**item, "content": [dict(part) for part in item["content"]]}
+
+
+_REFERENCES = {
+    "function_call_output": ("call_id", "function_call", "call_id", "Tool call ID", "invalid_tool_call_id"),
+    "mcp_approval_response": (
+        "approval_request_id",
+        "mcp_approval_request",
+        "id",
+        "MCP approval request",
+        "invalid_mcp_approval_request_id",
+    ),
+}
+"""For items that answer another one: the member that names it, its type and member, and the vendor's error."""
+
+
+def check_reference(item: Item, context: Iterable[Item]) -> None:
+    """Check that the item which ``item`` answers is in the context.
+
+    Raises:
+        ApiError: if it is not. The vendor's code for a function call was observed; that for an approval is a guess.
+    """
+    if item["type"] not in _REFERENCES:
+        return
+    member, answered_type, id_member, label, code = _REFERENCES[item["type"]]
+    wanted = item[member]
+    if not any(known["type"] == answered_type and known.get(id_member) == wanted for known in context):
+        raise ApiError(f"{label} '{wanted}' not found in conversation.", code=code)
 
 
 class Items:

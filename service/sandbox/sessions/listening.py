@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from service.sandbox import models
 from service.sandbox.audio import pcm
 from service.sandbox.audio.input_buffer import InputBuffer, Turn
 from service.sandbox.errors import ApiError, invalid_value
@@ -160,9 +161,12 @@ class Listening(BaseSession):
         return [{"token": piece, "bytes": list(piece.encode()), "logprob": -0.01} for piece in pieces]
 
     def _transcription_usage(self, item_id: str, transcript: str) -> dict[str, Any]:
-        """Count tokens or, for the vendor's oldest model, seconds."""
+        """Count tokens or seconds, as the model bills."""
         ms = pcm.milliseconds(self.items.audio.get(item_id, b""))
-        if self.session["audio"]["input"]["transcription"].get("model") == "whisper-1":
+        model = models.find(
+            self.session["audio"]["input"]["transcription"].get("model") or "", "transcription"
+        )
+        if model and model.bills_seconds:
             return {"type": "duration", "seconds": ms / 1000}
         audio_tokens, text_tokens = tokens.input_audio_tokens(ms), tokens.text_tokens(transcript)
         return {

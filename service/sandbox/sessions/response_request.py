@@ -9,7 +9,7 @@ from service.sandbox.audio import pcm
 from service.sandbox.errors import invalid_value
 from service.sandbox.sessions import configuration, replies, tokens
 from service.sandbox.sessions.configuration import Config
-from service.sandbox.sessions.items import Item, Items
+from service.sandbox.sessions.items import Item, Items, check_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,13 @@ class ResponseRequest:
         if chosen is None:
             return list(self.items)
         known = {item["id"]: item for item in self.items}
-        context = []
+        context: list[Item] = []
         for item in chosen:
             is_reference = item["type"] == "item_reference"
             if is_reference and item["id"] not in known:
                 message = f"Error creating response: the item with id '{item['id']}' does not exist."
                 raise invalid_value(message, "response.input")
+            check_reference(item, [*self.items, *context])
             context.append(known[item["id"]] if is_reference else item)
         return context
 
