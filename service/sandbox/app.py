@@ -31,7 +31,9 @@ def create_sandbox(
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
-    attach(app, State(SecretStore(time.time), Calls(lost_seconds=connection_lost_seconds), beta, ping_seconds))
+    attach(
+        app, State(SecretStore(time.time), Calls(lost_seconds=connection_lost_seconds), beta, ping_seconds)
+    )
     app.before_request(routes.before_request)
     app.before_request(sidebands.before_request)
     app.before_request(share_connection)

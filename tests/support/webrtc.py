@@ -135,7 +135,9 @@ def webrtc_clients(count: int = 1, *, dcid: int | None = None) -> Iterator[Clien
             process.wait()
 
 
-def open_call(base_url: str, offer: str, model: str = "gpt-realtime-2.1", **session: Any) -> requests.Response:
+def open_call(
+    base_url: str, offer: str, model: str = "gpt-realtime-2.1", **session: Any
+) -> requests.Response:
     """Open a Realtime call as a server does."""
     config = {"type": "realtime", "model": model, **session}
     form = {

@@ -103,7 +103,10 @@ class Client:
             case {"say": path}:
                 self.microphone.say(Path(path))
             case {"stats": since}:
-                gaps = [after - before for (before, _), (after, _) in zip(self.frames, self.frames[1:], strict=False)]
+                gaps = [
+                    after - before
+                    for (before, _), (after, _) in zip(self.frames, self.frames[1:], strict=False)
+                ]
                 loud = [at for at, level in self.frames if level > LOUD and at >= since]
                 pauses = [after - before for before, after in zip(loud, loud[1:], strict=False)]
                 tell(
@@ -139,7 +142,9 @@ async def main() -> None:
     for client in clients:
         await client.offer()
     reader = asyncio.StreamReader(limit=2**20)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while line := await reader.readline():
         command = json.loads(line)
         await clients[command.pop("call", 0)].take(command)

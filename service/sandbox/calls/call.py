@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from service.sandbox.calls.media import EndedBy, MediaSession, Source
 from service.sandbox.sessions.events import Event
+from service.sandbox.sessions.media import EndedBy, MediaSession, Source
 from service.sandbox.webrtc.loop import PeerLoop
 from service.sandbox.webrtc.peer import Peer, PeerEvents
 from service.sandbox.webrtc.playout import FRAME_MS, Playout
@@ -53,8 +53,8 @@ class Machinery:
 class Opened:
     """How a call was opened.
 
-    ``session`` is the configuration as it was posted, ``project`` the one that the key named, and ``headers`` are those of
-    the request that are worth a look. ``by_secret`` tells a client's secret from a standard key.
+    ``session`` is the configuration as it was posted, ``project`` the one that the key named, and ``headers`` are
+    those of the request that are worth a look. ``by_secret`` tells a client's secret from a standard key.
     """
 
     id: str
@@ -122,7 +122,9 @@ class Call:
             connected=partial(self._do, self._on_connected),
             gone=partial(self._do, self._on_gone),
             channel_open=partial(self._do, self._on_channel_open),
-            message=lambda message: self._do(partial(self._session.receive, message, "data_channel"), "data_channel"),
+            message=lambda message: self._do(
+                partial(self._session.receive, message, "data_channel"), "data_channel"
+            ),
             audio=lambda audio: self._do(partial(self._on_audio, audio), "data_channel"),
         )
         self._peer = Peer(self.playout, events)
@@ -268,7 +270,7 @@ class Call:
                 task = self._tasks.popleft()
             try:
                 task()
-            except Exception:
+            except Exception:  # noqa: BLE001 - what is wrong with one call must not end its thread
                 _log.exception("call %s", self.opened.id)
 
     def _step(self, work: Callable[[], list[Event]], origin: Source | Listener | None) -> None:

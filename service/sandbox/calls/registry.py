@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from service.sandbox.calls.call import Call, Machinery, Opened
-from service.sandbox.calls.media import MEDIA_SESSIONS, MediaSession
 from service.sandbox.errors import ApiError
 from service.sandbox.ids import new_id
 from service.sandbox.live.config import SESSION_SECONDS as LIVE_SECONDS
@@ -19,6 +18,7 @@ from service.sandbox.live.config import resolve
 from service.sandbox.live.session import LiveSession
 from service.sandbox.sessions import configuration
 from service.sandbox.sessions.configuration import Config
+from service.sandbox.sessions.media import MEDIA_SESSIONS, MediaSession
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from service.sandbox.webrtc.playout import Playout
 
@@ -119,7 +119,9 @@ class Calls:
             self._reports[opened.id] = call.report
             self._forget_oldest()
         _log.warning(
-            "call %s: %s opened; the sandbox's answers are canned and its voices synthetic", opened.id, opened.model
+            "call %s: %s opened; the sandbox's answers are canned and its voices synthetic",
+            opened.id,
+            opened.model,
         )
         return answer
 

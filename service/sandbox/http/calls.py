@@ -139,7 +139,9 @@ def _hang_up(call: Call) -> Response:
 def _create_realtime(path: str, session_types: set[str]) -> Response:
     """Open a call; a secret is used up only by an offer that can be answered."""
     secret = _secret(session_types)
-    posted, sdp = (None, request.get_data().decode(errors="replace")) if request.mimetype == _SDP else _read_form()
+    posted, sdp = (
+        (None, request.get_data().decode(errors="replace")) if request.mimetype == _SDP else _read_form()
+    )
     fault = fault_for((secret.session if secret else posted or request.args).get("model"))
     if fault:
         return fault()
@@ -215,4 +217,3 @@ def _channel_id() -> int | None:
 def _model_of(body: Any) -> object:
     session = body.get("session") if isinstance(body, dict) else None
     return session.get("model") if isinstance(session, dict) else None
-

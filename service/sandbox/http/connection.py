@@ -32,7 +32,7 @@ class SharedConnection:
         self._sending = threading.Lock()
         self._inside = threading.Lock()
         if isinstance(connection, ssl.SSLSocket):
-            connection.setblocking(False)
+            connection.settimeout(0)
 
     def send(self, data: bytes) -> None:
         """Send all bytes."""

@@ -99,5 +99,7 @@ class Sideband:
                 if message is None:
                     break
                 self._ws.send(message)
-            self._ws.close(_TRY_AGAIN if self._overflowed else self._close_code, _TOO_SLOW if self._overflowed else None)
+            self._ws.close(
+                _TRY_AGAIN if self._overflowed else self._close_code, _TOO_SLOW if self._overflowed else None
+            )
         self._ws.event.set()  # wakes the reading half, which then finds the socket closed

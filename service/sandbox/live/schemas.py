@@ -12,8 +12,8 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from service.sandbox.errors import ApiError
-from service.sandbox.sessions.tokens import text_tokens
 from service.sandbox.schemas.validation import StrictModel, check, json_type, string_or_object
+from service.sandbox.sessions.tokens import text_tokens
 
 _MAX_INSTRUCTION_TOKENS = 16_384
 _MAX_HISTORY_TOKENS = 8_192
@@ -29,7 +29,7 @@ _FIXED = frozenset(
 
 
 def _invalid(message: str, **context: object) -> PydanticCustomError:
-    return PydanticCustomError("invalid_value", message, context)  # type: ignore[arg-type] # a literal to its stub
+    return PydanticCustomError("invalid_value", message, context)
 
 
 class InputText(StrictModel):
@@ -55,7 +55,9 @@ class _Message(StrictModel):
     @classmethod
     def _one_part(cls, content: list[Any]) -> list[Any]:
         if len(content) != 1:
-            raise _invalid("A message of the history has exactly one text part, not {count}.", count=len(content))
+            raise _invalid(
+                "A message of the history has exactly one text part, not {count}.", count=len(content)
+            )
         return content
 
 
@@ -83,7 +85,11 @@ class LiveOutput(StrictModel):
     """How the model speaks."""
 
     voice: (
-        Annotated[Annotated[str, Tag("string")] | Annotated[CustomVoice, Tag("object")], Discriminator(string_or_object)] | None
+        Annotated[
+            Annotated[str, Tag("string")] | Annotated[CustomVoice, Tag("object")],
+            Discriminator(string_or_object),
+        ]
+        | None
     ) = None
 
 
@@ -102,7 +108,9 @@ class ServerEventSelector(StrictModel):
     @model_validator(mode="after")
     def _nested_only_in_responses(self) -> ServerEventSelector:
         if (self.type == "response.event") != (self.response_event is not None):
-            raise _invalid("'response_event' is required for the type 'response.event', and forbidden elsewhere.")
+            raise _invalid(
+                "'response_event' is required for the type 'response.event', and forbidden elsewhere."
+            )
         return self
 
 
@@ -116,7 +124,8 @@ class DataChannel(StrictModel):
         Annotated[_ALL | Annotated[list[str], Tag("object")], Discriminator(string_or_object)] | None
     ) = None
     allowed_server_events: (
-        Annotated[_ALL | Annotated[list[ServerEventSelector], Tag("object")], Discriminator(string_or_object)] | None
+        Annotated[_ALL | Annotated[list[ServerEventSelector], Tag("object")], Discriminator(string_or_object)]
+        | None
     ) = None
 
 

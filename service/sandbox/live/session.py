@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
+from service.sandbox.audio.input_buffer import InputBuffer, Turn
+from service.sandbox.audio.pcm import milliseconds
+from service.sandbox.errors import ApiError
 from service.sandbox.ids import NewId
 from service.sandbox.live import config as configs
 from service.sandbox.live.config import Config
@@ -17,16 +20,13 @@ from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, SERVER_EVENTS
 from service.sandbox.live.meter import PREPAID_SECONDS, Meter
 from service.sandbox.live.schemas import LIVE_EVENT, check_update
 from service.sandbox.live.voice import Voice
-from service.sandbox.errors import ApiError
-from service.sandbox.audio.input_buffer import InputBuffer, Turn
-from service.sandbox.audio.pcm import milliseconds
+from service.sandbox.schemas.validation import check
 from service.sandbox.sessions import replies
-from service.sandbox.sessions.scheduler import Clock, Scheduler, TimedEvents
 from service.sandbox.sessions.base import decode_audio, parse
 from service.sandbox.sessions.events import Event
-from service.sandbox.schemas.validation import check
+from service.sandbox.sessions.media import EndedBy, Output, Source
+from service.sandbox.sessions.scheduler import Clock, Scheduler, TimedEvents
 
-Source = Literal["data_channel", "sideband"]
 CloseReason = Literal["close_requested", "expired", "content", "remote_hangup", "connection_lost"]
 
 _VAD: Mapping[str, Any] = MappingProxyType(
@@ -45,19 +45,6 @@ _ACKNOWLEDGEMENT = "Let me look into that."
 _TRANSCRIPT_SECONDS = 0.02
 
 
-class Output(Protocol):
-    """Where the session's voice goes."""
-
-    def play(self, pcm: bytes) -> None:
-        """Add sound."""
-
-    def finish(self) -> None:
-        """Say that the sound is complete."""
-
-    def clear(self) -> bool:
-        """Stop the sound at once."""
-
-
 class LiveSession:
     """One session.
 
@@ -66,13 +53,20 @@ class LiveSession:
     ``data_channel``, ``peer`` or ``expired``.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session is made of
-        self, session: Config, given: Config, *, new_id: NewId, clock: Clock, output: Output, lost_seconds: float
+    def __init__(
+        self,
+        session: Config,
+        given: Config,
+        *,
+        new_id: NewId,
+        clock: Clock,
+        output: Output,
+        lost_seconds: float,
     ) -> None:
         self.session = session
         self.permissions = configs.permissions(session)
         self.ended = False
-        self.ended_by: str | None = None
+        self.ended_by: EndedBy | None = None
         self._new_id = new_id
         self._clock = clock
         self._began = clock()
@@ -90,7 +84,9 @@ class LiveSession:
         self._fixture: str | None = None
         self._has_answered = False
         self._output = output
-        self._voice = Voice(self._scheduler, output, self._events, self._now_ms, session["audio"]["output"]["voice"])
+        self._voice = Voice(
+            self._scheduler, output, self._events, self._now_ms, session["audio"]["output"]["voice"]
+        )
 
     def open(self) -> list[Event]:
         """Start: the request that creates a session starts it, whether or not a client connects."""
@@ -116,7 +112,7 @@ class LiveSession:
             self._scheduler.start("lost", self._closing("connection_lost", "peer"), delay=self._lost_seconds)
         return []
 
-    def end(self, by: str, reason: CloseReason = "close_requested") -> list[Event]:
+    def end(self, by: EndedBy, reason: CloseReason = "close_requested") -> list[Event]:
         """Begin to close."""
         return self._begin_closing(reason, by, None)
 
@@ -319,7 +315,7 @@ class LiveSession:
             window = {"usage_ratio": ratio}
             yield [self._events("session.usage.updated", usage=usage, context_window=window)], PREPAID_SECONDS
 
-    def _begin_closing(self, reason: CloseReason, by: str, event_id: str | None) -> list[Event]:
+    def _begin_closing(self, reason: CloseReason, by: EndedBy, event_id: str | None) -> list[Event]:
         """Stop everything; what was appended and not spoken is told to be lost."""
         if self._is_closing:
             return []
@@ -330,7 +326,7 @@ class LiveSession:
         self._scheduler.start("expiry", self._closing(reason, by, event_id), delay=_CLOSING_SECONDS)
         return lost
 
-    def _closing(self, reason: CloseReason, by: str | None, event_id: str | None = None) -> TimedEvents:
+    def _closing(self, reason: CloseReason, by: EndedBy | None, event_id: str | None = None) -> TimedEvents:
         self.ended_by = self.ended_by or by or "expired"
         self._is_closing = self.ended = True
         self._voice.stop()
@@ -362,4 +358,3 @@ class LiveSession:
             "client_event_id": event_id,
         }
         return self._acknowledged("error", event_id, error=details)
-

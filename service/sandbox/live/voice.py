@@ -6,23 +6,18 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from service.sandbox.audio import speech
 from service.sandbox.audio.pcm import milliseconds
-from service.sandbox.sessions.scheduler import Scheduler, TimedEvents
 from service.sandbox.sessions.events import Event
+from service.sandbox.sessions.media import Output
+from service.sandbox.sessions.scheduler import Scheduler, TimedEvents
 
 _LEAD_MS = 500
 """Words are made so long before they are heard, so that a busy machine does not make the voice stutter."""
 
 _STREAM = "voice"
-
-
-class _Output(Protocol):
-    def play(self, pcm: bytes) -> None: ...
-    def finish(self) -> None: ...
-    def clear(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +38,7 @@ class Voice:
     def __init__(
         self,
         scheduler: Scheduler,
-        output: _Output,
+        output: Output,
         events: Callable[..., Event],
         now_ms: Callable[[], int],
         voice: str | dict[str, Any],

@@ -23,7 +23,7 @@ def use_addresses_for(host: str) -> None:
     ``host`` is the address that the sandbox listens on: a loopback address gives candidates on loopback alone, any
     other adds all of the machine's own addresses.
     """
-    aioice.ice.get_host_addresses = address_source(host)
+    aioice.ice.get_host_addresses = address_source(host)  # type: ignore[assignment] # its arguments have names
 
 
 def address_source(host: str) -> AddressSource:

@@ -39,7 +39,7 @@ def answerable(offer: str) -> str:
         if not any(line.startswith(f"a={attribute}:") for line in lines):
             raise InvalidOfferError(f"it has no a={attribute} line")
     _check_candidates(lines)
-    kept = [line for line in lines if not line.startswith("a=candidate:") or _usable(line)]
+    kept = [line for line in lines if not line.startswith("a=candidate:") or _is_usable(line)]
     kept = [line for line in kept if line != _END]
     return "\r\n".join(kept) + "\r\n"
 
@@ -56,19 +56,19 @@ def _check_media(lines: list[str]) -> None:
         raise InvalidOfferError("its audio section does not offer Opus (opus/48000/2)")
 
 
-def _usable(line: str) -> bool:
-    """Tell whether a line is a candidate that packets could be sent to: by UDP, to an address."""
+def _udp_host(line: str) -> str | None:
+    """Return the address or name of a candidate that is reached by UDP, or None."""
     found = _CANDIDATE.match(line)
-    return bool(found) and found["transport"].lower() == "udp" and not found["host"].endswith(".local")
+    return found["host"] if found and found["transport"].lower() == "udp" else None
 
 
-def _hidden(line: str) -> bool:
-    found = _CANDIDATE.match(line)
-    return bool(found) and found["transport"].lower() == "udp" and found["host"].endswith(".local")
+def _is_usable(line: str) -> bool:
+    host = _udp_host(line)
+    return host is not None and not host.endswith(".local")
 
 
 def _check_candidates(lines: list[str]) -> None:
-    if any(_usable(line) or _hidden(line) for line in lines):
+    if any(_udp_host(line) for line in lines):
         return
     trickles = any(line.startswith("a=ice-options:") and "trickle" in line for line in lines)
     if trickles and _END not in lines:

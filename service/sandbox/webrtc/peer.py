@@ -23,7 +23,7 @@ from service.sandbox.webrtc.playout import Playout, VoiceTrack
 CHANNEL_LABEL = "oai-events"
 _OPUS = [
     codec
-    for codec in RTCRtpReceiver.getCapabilities("audio").codecs
+    for codec in getattr(RTCRtpReceiver.getCapabilities("audio"), "codecs", [])
     if codec.mimeType.lower() == "audio/opus"
 ]
 _RATE = 24_000

@@ -7,7 +7,7 @@ import fractions
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, CodecContext
@@ -125,7 +125,7 @@ class VoiceTrack(MediaStreamTrack):
         self._next = 0.0
         self._timestamp = 0
 
-    async def recv(self) -> Packet:
+    async def recv(self) -> Packet[Any]:
         """Wait until the next packet is due, and give it."""
         if self.readyState != "live":
             raise MediaStreamError
@@ -134,15 +134,15 @@ class VoiceTrack(MediaStreamTrack):
             self._next = now
         await asyncio.sleep(max(0.0, self._next - now))
         self._next += FRAME_MS / 1000
-        packet = Packet(self._playout.take())
+        packet: Packet[Any] = Packet(self._playout.take())
         packet.pts = self._timestamp
         packet.time_base = fractions.Fraction(1, _RTP_RATE)
         self._timestamp += _RTP_SAMPLES
         return packet
 
 
-def _encoder() -> CodecContext:
-    encoder = CodecContext.create("libopus", "w")
+def _encoder() -> Any:
+    encoder: Any = CodecContext.create("libopus", "w")
     encoder.format, encoder.layout = "s16", "mono"
     encoder.sample_rate, encoder.bit_rate = _INPUT_RATE, _BIT_RATE
     encoder.options = {"application": "voip", "frame_duration": str(FRAME_MS)}

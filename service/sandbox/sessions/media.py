@@ -92,7 +92,7 @@ class MediaSession(Protocol):
         """Return whether events of a type go to the client."""
 
 
-class _Media(BaseSession):
+class RealtimeMedia(BaseSession):
     """What the three types of Realtime sessions have in common over WebRTC."""
 
     def __init__(self, session: Config, *, new_id: NewId, clock: Clock, output: Output) -> None:
@@ -107,6 +107,10 @@ class _Media(BaseSession):
     def channel_opened(self) -> list[Event]:
         """Return what the data channel alone is told when it opens: nothing."""
         return []
+
+    def hear(self, audio: bytes) -> list[Event]:
+        """Handle sound (16 bits, 24 kHz, mono), as the type of session does."""
+        raise NotImplementedError
 
     def disconnected(self) -> list[Event]:
         """End at once: the vendor ends a Realtime call with its peer connection."""
@@ -146,15 +150,23 @@ class _Media(BaseSession):
         return [event for event in events if not event["type"].endswith("output_audio.delta")]
 
 
-class MediaTranscription(_Media, Transcription):
+class MediaTranscription(RealtimeMedia, Transcription):
     """A transcription of a microphone."""
 
+    def hear(self, audio: bytes) -> list[Event]:
+        """Find turns, and write them down."""
+        return Transcription.hear(self, audio)
 
-class MediaTranslation(_Media, Translation):
+
+class MediaTranslation(RealtimeMedia, Translation):
     """A translation whose translated speech is on the track."""
 
+    def hear(self, audio: bytes) -> list[Event]:
+        """Translate sound into sound."""
+        return self.voiced(Translation.hear(self, audio))
 
-class MediaConversation(_Media, Conversation):
+
+class MediaConversation(RealtimeMedia, Conversation):
     """A conversation by voice: the sandbox knows what was heard of an answer, and says so."""
 
     known = CONVERSATION_EVENTS | OUTPUT_BUFFER_EVENTS
@@ -167,8 +179,8 @@ class MediaConversation(_Media, Conversation):
         self._silenced = ""
 
     def hear(self, audio: bytes) -> list[Event]:
-        """Handle sound."""
-        return self.voiced(super().hear(audio))
+        """Find turns, and answer them."""
+        return self.voiced(Conversation.hear(self, audio))
 
     def voiced(self, events: list[Event]) -> list[Event]:
         """Turn audio events into sound; stop the sound of a response that was cancelled."""
@@ -241,7 +253,7 @@ class MediaConversation(_Media, Conversation):
     }
 
 
-MEDIA_SESSIONS: Mapping[str, type[_Media]] = {
+MEDIA_SESSIONS: Mapping[str, type[RealtimeMedia]] = {
     "realtime": MediaConversation,
     "transcription": MediaTranscription,
     "translation": MediaTranslation,
