@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from av import AudioFrame
+
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import EndedBy, MediaSession, Source
 from service.sandbox.webrtc.loop import PeerLoop
-from service.sandbox.webrtc.peer import Peer, PeerEvents
+from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
 from service.sandbox.webrtc.playout import FRAME_MS, Playout
 
 _log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ _REPLAY_SECONDS = 3.0
 _MAX_BACKLOG = 500
 _REFLECTED_FRAMES = 5
 _WAIT_SECONDS = 5.0
-_THREADS = 4
+_THREADS = 1
 _REFUSED_ENDINGS = 3
 _TIMER_PRECISION = 0.001
 _MAX_TASKS = 1000
@@ -101,6 +103,7 @@ class Call:
         self._timer = loop.timer(partial(self._do, list))
         self._due_at = float("inf")
         self._over = threading.Event()
+        self._ear = Ear()
         self._spoken_frames: list[bytes] = []
         self._began = time.monotonic()
         self.playout = Playout(self._on_playback, self._on_sound_sent)
@@ -125,7 +128,7 @@ class Call:
             message=lambda message: self._do(
                 partial(self._session.receive, message, "data_channel"), "data_channel"
             ),
-            audio=lambda audio: self._do(partial(self._on_audio, audio), "data_channel"),
+            audio=lambda frame: self._do(partial(self._on_audio, frame), "data_channel"),
         )
         self._peer = Peer(self.playout, events)
         return await self._peer.answer(offer, channel_id=channel_id)
@@ -221,7 +224,8 @@ class Call:
                 self._send(_encode(event))
         return []
 
-    def _on_audio(self, audio: bytes) -> list[Event]:
+    def _on_audio(self, frame: AudioFrame | None) -> list[Event]:
+        audio = self._ear.hear(frame)
         if self._listeners and self.opened.api == "live":
             self._reflect({"type": "session.input_audio.append", "audio": base64.b64encode(audio).decode()})
         return self._session.hear(audio)

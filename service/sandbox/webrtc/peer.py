@@ -15,7 +15,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from av import AudioResampler
+from av import AudioFrame, AudioResampler
 
 from service.sandbox.webrtc.offers import InvalidOfferError
 from service.sandbox.webrtc.playout import Playout, VoiceTrack
@@ -27,7 +27,7 @@ _OPUS = [
     if codec.mimeType.lower() == "audio/opus"
 ]
 _RATE = 24_000
-_PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.2
 """A client that sends nothing for so long is silent: turns of speech end then, too."""
 
 _MAX_CHANNELS = 4
@@ -40,15 +40,16 @@ _FLUSH_TURNS, _FLUSH_SECONDS = 50, 0.01
 class PeerEvents:
     """What a peer tells, on the peers' loop, so that nothing here may wait.
 
-    ``connected`` once media can flow, ``gone`` when it no longer can (with whether it ever could), ``channel_open``
-    when events can be sent, ``message`` for each one received, ``audio`` for PCM (16 bits, 24 kHz, mono) as it arrives.
+    ``connected`` once media can flow, ``gone`` when it no longer can, ``channel_open`` when events can be sent,
+    ``message`` for each one received, ``audio`` for each frame of sound as it arrives, and None for each
+    ``PAUSE_SECONDS`` without any.
     """
 
     connected: Callable[[], None]
     gone: Callable[[], None]
     channel_open: Callable[[], None]
     message: Callable[[str | bytes], None]
-    audio: Callable[[bytes], None]
+    audio: Callable[[AudioFrame | None], None]
 
 
 class Peer:
@@ -144,18 +145,31 @@ class Peer:
             self._events.message(message)
 
     async def _listen(self, track: MediaStreamTrack) -> None:
-        """Pass the client's sound on in the format that sessions hear."""
-        resampler = AudioResampler(format="s16", layout="mono", rate=_RATE)
-        silence = bytes(int(_RATE * _PAUSE_SECONDS) * 2)
         while True:
             try:
-                async with asyncio.timeout(_PAUSE_SECONDS):
+                async with asyncio.timeout(PAUSE_SECONDS):
                     frame: Any = await track.recv()
             except TimeoutError:
                 if self.connected:
-                    self._events.audio(silence)
+                    self._events.audio(None)
                 continue
             except MediaStreamError:
                 return
-            for heard in resampler.resample(frame):
-                self._events.audio(bytes(heard.planes[0])[: heard.samples * 2])
+            self._events.audio(frame)
+
+
+class Ear:
+    """Brings a client's sound into the format that sessions hear: PCM of 16 bits, 24 kHz, mono.
+
+    Apart from the peer, since it is work for another thread than that of the peers' loop.
+    """
+
+    def __init__(self) -> None:
+        self._resampler = AudioResampler(format="s16", layout="mono", rate=_RATE)
+
+    def hear(self, frame: AudioFrame | None) -> bytes:
+        """Convert a frame; None is the silence of a client that sends nothing."""
+        if frame is None:
+            return bytes(int(_RATE * PAUSE_SECONDS) * 2)
+        heard = self._resampler.resample(frame)
+        return b"".join(bytes(part.planes[0])[: part.samples * 2] for part in heard)
