@@ -33,7 +33,18 @@ class Clients:
         self.heard: list[Message] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.offers = [self.wait("offer", call=number)["sdp"] for number in range(count)]
+        self._count = count
+        self.offers: list[str] = []
+
+    def take_offers(self) -> None:
+        """Wait for everybody's offer."""
+        self.offers = [self.wait("offer", call=number)["sdp"] for number in range(self._count)]
+
+    def stop_reading(self) -> None:
+        """Read to the end of what the process, which has ended, has written."""
+        self._reader.join(SECONDS)
+        assert self._process.stdout
+        self._process.stdout.close()
 
     def answer(self, sdp: str, *, call: int = 0) -> None:
         """Take the answer to an offer."""
@@ -123,8 +134,10 @@ def webrtc_clients(count: int = 1, *, dcid: int | None = None) -> Iterator[Clien
         stdout=subprocess.PIPE,
         text=True,
     )
+    clients = Clients(process, count)
     try:
-        yield Clients(process, count)
+        clients.take_offers()
+        yield clients
     finally:
         assert process.stdin
         process.stdin.close()
@@ -133,6 +146,7 @@ def webrtc_clients(count: int = 1, *, dcid: int | None = None) -> Iterator[Clien
         finally:
             process.kill()
             process.wait()
+            clients.stop_reading()
 
 
 def open_call(

@@ -29,6 +29,7 @@ _MAX_CONNECTED = 100
 _MAX_WAITING = 200
 _MAX_ENDED = 5000
 _ANSWER_SECONDS = 10.0
+_CLOSE_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,13 @@ class Calls:
             call.wait()
         with self._lock:
             self._reports.clear()
+
+    def close(self) -> None:
+        """Close all peer connections, since the sandbox ends."""
+        for call in tuple(self._open.values()):
+            call.drop_peer()
+        if self._machinery:
+            self._machinery.loop.settle(_CLOSE_SECONDS)
 
     def _opened(self, opened: Opened, make: Callable[[Playout], MediaSession], offer: Offer) -> str:
         self._make_room()

@@ -52,11 +52,12 @@ def attach(ws: Server, call_id: str) -> None:
 
 
 def close_all(app: Flask) -> None:
-    """Close all WebSockets of a sandbox that is about to end."""
+    """Close all WebSockets and calls of a sandbox that is about to end."""
     for ws in tuple(state_of(app).sockets):
         with suppress(ConnectionClosed, OSError):
             ws.close(_GOING_AWAY, "the sandbox ends")
         ws.event.set()  # wakes the pump, which then finds the socket closed
+    state_of(app).calls.close()
 
 
 def _serve(ws: Server, *, translation: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ class PeerLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._started: set[concurrent.futures.Future[Any]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="peers", daemon=True)
         self._thread.start()
 
@@ -33,7 +35,13 @@ class PeerLoop:
 
     def start(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Start a coroutine on the loop without waiting for it, from any thread."""
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._started.add(future)
+        future.add_done_callback(self._started.discard)
+
+    def settle(self, seconds: float) -> None:
+        """Wait until everything that was started is done, at most for so long."""
+        concurrent.futures.wait(tuple(self._started), seconds)
 
     def soon(self, work: Callable[[], object]) -> None:
         """Call something on the loop, from any thread."""
