@@ -16,6 +16,7 @@ from service.auth.development import sign
 from service.core.environment_types import authority, is_loopback
 from service.demo.environment import demo_environment
 from service.demo.processes import StartError, start_sandbox, start_service, stop
+from service.sandbox.command import require_packages
 from service.sandbox.tls import Certificate
 
 _JWT_SECONDS = 12 * 3600
@@ -29,6 +30,7 @@ _LOOPBACK_FOR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wi
 @click.option("--tls", is_flag=True, help="Serve both with a certificate made for this machine.")
 def demo(host: str, port: int, sandbox_port: int, *, tls: bool) -> None:
     """Run the sandbox and the token service together: no key, no network, no cost."""
+    require_packages()
     signal.signal(signal.SIGTERM, _interrupt)
     started: list[subprocess.Popen[str]] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from flask import Flask
@@ -30,6 +31,7 @@ def create_sandbox(
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
+    app.logger.setLevel(logging.INFO)  # the application's own logger, for a line at each session
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
     attach(
         app, State(SecretStore(time.time), Calls(lost_seconds=connection_lost_seconds), beta, ping_seconds)

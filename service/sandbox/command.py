@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
 import click
 
 from service.sandbox.server import serve
+
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def require_packages() -> None:
+    """Check that the packages which only the sandbox needs are installed.
+
+    Raises:
+        ClickException: if one is missing; the message is the command that installs them.
+    """
+    for name in re.findall(r"^([A-Za-z0-9._-]+)==", _REQUIREMENTS.read_text(), re.MULTILINE):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            install = f"{sys.executable} -m pip install -r {_REQUIREMENTS}"
+            raise click.ClickException(
+                f"The sandbox needs {name}, which is not installed. Run: {install}"
+            ) from None
+
+
+def _print_event_types(context: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if wanted:
+        from service.sandbox.event_types import listing  # noqa: PLC0415 - only here, as it imports all sessions
+
+        click.echo("\n".join(listing()))
+        context.exit()
 
 
 @click.command()
@@ -21,11 +52,23 @@ from service.sandbox.server import serve
     type=click.FloatRange(0),
     help="How long a Live session waits for a client that is gone.",
 )
+@click.option(
+    "--events",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_event_types,
+    help="List all event types that it takes and sends, and end.",
+)
 def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seconds: float) -> None:
     """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
-    Its answers are canned, and its voices synthetic. WebRTC needs a network interface that is up, not the Internet: a
-    browser offers no address without one (on a machine with nothing but loopback start Chromium with
-    --allow-loopback-in-peer-connection).
+    It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
+    only how long somebody spoke.
+
+    WebRTC needs a network interface that is up, not the Internet: without one, a browser offers no address. On a
+    machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at
+    127.0.0.1, and at the machine's own addresses if --host is another one.
     """
+    require_packages()
     serve(host, port, tls=tls, beta=beta, connection_lost_seconds=connection_lost_seconds)

@@ -29,57 +29,40 @@ _DRIP_SECONDS = 0.5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER with a timeout of 0 s: closing sends RST instead of FIN."""
 
+_RATE_LIMITED = "Rate limit reached for requests. Please try again in 2s."
+_FAILED = "The server had an error while processing your request. Sorry about that!"
+_OVERLOADED = "The engine is currently overloaded, please try again later."
+_HTML = "<!doctype html><title>Sign in to the network</title><p>Please accept our terms."
+_CUT_OFF = '{"value": "ek_cut_off_in_the_mid'
+
 
 class NoResponse(Response):
     """Ends the connection without an answer; gunicorn does that where an application raises StopIteration."""
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Iterable[bytes]:
-        """Response nothing."""
+        """Send nothing."""
         raise StopIteration
 
 
 def fault_for(model: object) -> Callable[[], Response] | None:
-    """Return the failure that a model's name asks for, or None."""
+    """Return the failure that a model's name asks for, or None.
+
+    Calling it returns the response, or raises an ApiError.
+    """
     return _FAULTS.get(model) if isinstance(model, str) else None
 
 
-def _invalid_key() -> Response:
-    raise invalid_api_key("sk-fault")
+def _refuse(error: Callable[[], ApiError]) -> Callable[[], Response]:
+    def fault() -> Response:
+        raise error()
+
+    return fault
 
 
-def _rate_limited() -> Response:
-    raise ApiError(
-        "Rate limit reached for requests. Please try again in 2s.",
-        kind="requests",
-        code="rate_limit_exceeded",
-        status=429,
-        headers={
-            "Retry-After": str(_RETRY_AFTER_SECONDS),
-            "Retry-After-Ms": str(_RETRY_AFTER_SECONDS * 1000),
-        },
-    )
-
-
-def _server_error() -> Response:
-    message = "The server had an error while processing your request. Sorry about that!"
-    raise ApiError(message, kind="server_error", status=500)
-
-
-def _overloaded() -> Response:
-    message = "The engine is currently overloaded, please try again later."
-    raise ApiError(message, kind="server_error", code="server_overloaded", status=503)
-
-
-def _html() -> Response:
-    return Response("<!doctype html><title>Sign in to the network</title><p>Please accept our terms.")
-
-
-def _truncated() -> Response:
-    return Response('{"value": "ek_cut_off_in_the_mid', mimetype="application/json")
-
-
-def _empty() -> Response:
-    return Response(b"", mimetype="application/json")
+def _rate_limited() -> ApiError:
+    milliseconds = _RETRY_AFTER_SECONDS * 1000
+    headers = {"Retry-After": str(_RETRY_AFTER_SECONDS), "Retry-After-Ms": str(milliseconds)}
+    return ApiError(_RATE_LIMITED, kind="requests", code="rate_limit_exceeded", status=429, headers=headers)
 
 
 def _hang() -> Response:
@@ -88,10 +71,6 @@ def _hang() -> Response:
         while connection.recv(1024):
             pass
     return NoResponse()
-
-
-def _drip() -> Response:
-    return Response(_dripping(), mimetype="application/json")
 
 
 def _dripping() -> Iterator[bytes]:
@@ -108,14 +87,16 @@ def _reset() -> Response:
 
 
 _FAULTS: dict[str, Callable[[], Response]] = {
-    "fault-401": _invalid_key,
-    "fault-429": _rate_limited,
-    "fault-500": _server_error,
-    "fault-503": _overloaded,
-    "fault-html": _html,
-    "fault-truncated": _truncated,
-    "fault-empty": _empty,
+    "fault-401": _refuse(lambda: invalid_api_key("sk-fault")),
+    "fault-429": _refuse(_rate_limited),
+    "fault-500": _refuse(lambda: ApiError(_FAILED, kind="server_error", status=500)),
+    "fault-503": _refuse(
+        lambda: ApiError(_OVERLOADED, kind="server_error", code="server_overloaded", status=503)
+    ),
+    "fault-html": lambda: Response(_HTML),
+    "fault-truncated": lambda: Response(_CUT_OFF, mimetype="application/json"),
+    "fault-empty": lambda: Response(b"", mimetype="application/json"),
     "fault-hang": _hang,
-    "fault-drip": _drip,
+    "fault-drip": lambda: Response(_dripping(), mimetype="application/json"),
     "fault-reset": _reset,
 }

@@ -1,4 +1,4 @@
-"""Function arguments that are made up fit the tool's schema, by an independent validator."""
+"""Generated function arguments fit the tool's schema, by an independent validator."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_schema_without_end_is_given_up() -> None:
-    """No arguments could fit it, and the sandbox goes on."""
+def test_a_recursive_schema_ends() -> None:
+    """No arguments can fit it, and the sandbox goes on."""
     endless = {"type": "array", "minItems": 1, "items": {"$ref": "#"}}
     assert str(arguments_for(endless, "")).count("[") < 20
 
 
 @pytest.mark.parametrize("name", _SCHEMAS)
 def test_arguments_fit_their_schema(name: str) -> None:
-    """Whatever a tool's author wrote of the common words."""
+    """For all common keywords."""
     schema = _SCHEMAS[name]
     jsonschema_rs.validator_for(schema).validate(arguments_for(schema, "Paris tomorrow"))
 
@@ -93,6 +93,6 @@ def test_numbers_keep_their_bounds(schema: dict[str, Any]) -> None:
 
 
 def test_the_users_words_are_used() -> None:
-    """A free string is what was said; a choice is the one that was named."""
+    """They fill free strings, and select a choice that they mention."""
     schema = {"properties": {"city": {"type": "string"}, "unit": {"enum": ["celsius", "fahrenheit"]}}}
     assert arguments_for(schema, "Oslo in Fahrenheit") == {"city": "Oslo in Fahrenheit", "unit": "fahrenheit"}

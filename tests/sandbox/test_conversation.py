@@ -1,4 +1,4 @@
-"""Conversations as a state machine: events in, events out, a clock turned by hand."""
+"""Conversations as a state machine: events in, events out, with a manual clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WEATHER = {
 
 
 def test_a_text_turn_runs_in_the_vendors_order() -> None:
-    """The order is the one that was recorded of the vendor."""
+    """The order is the one that was recorded from the vendor."""
     client = SessionClient({"output_modalities": ["text"]})
     client.say("Hello")
     client.ask()
@@ -41,7 +41,7 @@ def test_a_text_turn_runs_in_the_vendors_order() -> None:
 
 
 def test_the_deltas_of_an_audio_answer_are_its_transcript_and_its_audio() -> None:
-    """What comes in parts is what is told whole, and an item read back holds all of the audio."""
+    """The deltas add up to the whole, and an item that is retrieved holds all of the audio."""
     client = SessionClient()
     client.say("What is a walrus?")
     events = client.ask()
@@ -58,7 +58,7 @@ def test_the_deltas_of_an_audio_answer_are_its_transcript_and_its_audio() -> Non
 
 
 def test_audio_is_sent_several_times_faster_than_it_plays() -> None:
-    """A client may not count on the pace, but a person should not wait."""
+    """Clients must not rely on the pace, but a person should not have to wait."""
     client = SessionClient()
     client.say("Tell me something long about the history of the telephone.")
     before = client.clock.now
@@ -72,7 +72,7 @@ def test_audio_is_sent_several_times_faster_than_it_plays() -> None:
 
 
 def test_rate_limits_follow_the_answer_by_forty_milliseconds() -> None:
-    """That is how the vendor was seen to send them."""
+    """The vendor was observed to do so."""
     client = SessionClient({"output_modalities": ["text"]})
     client.send("response.create")
     while "response.done" not in kinds(client.received):
@@ -84,7 +84,7 @@ def test_rate_limits_follow_the_answer_by_forty_milliseconds() -> None:
 
 
 def test_the_usage_of_a_response_adds_up() -> None:
-    """Totals are the sums of their parts, and what was said and heard is counted."""
+    """Totals are the sums of their parts; input and output are both counted."""
     client = SessionClient()
     client.say("Count me.")
     usage = one(client.ask(), "response.done")["response"]["usage"]
@@ -95,8 +95,8 @@ def test_the_usage_of_a_response_adds_up() -> None:
     assert min(into["text_tokens"], out["text_tokens"], out["audio_tokens"]) > 0
 
 
-def test_a_response_that_may_not_go_on_is_incomplete() -> None:
-    """``max_output_tokens`` is kept to the token, and named as the reason."""
+def test_a_response_that_reaches_its_token_limit_is_incomplete() -> None:
+    """``max_output_tokens`` is exact, and named as the reason."""
     response = one(SessionClient().ask(max_output_tokens=40), "response.done")["response"]
     assert response["status"] == "incomplete"
     assert response["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
@@ -104,7 +104,7 @@ def test_a_response_that_may_not_go_on_is_incomplete() -> None:
     assert response["output"][0]["status"] == "incomplete"
 
 
-def test_a_response_may_sound_unlike_its_session() -> None:
+def test_a_response_may_override_the_audio_settings_of_its_session() -> None:
     """Voice, format and metadata of one response are its own."""
     events = SessionClient().ask(
         audio={"output": {"voice": "cedar", "format": {"type": "audio/pcmu"}}}, metadata={"purpose": "test"}
@@ -115,7 +115,7 @@ def test_a_response_may_sound_unlike_its_session() -> None:
 
 
 def test_a_cancelled_response_closes_everything_it_opened() -> None:
-    """The client asked, and hears so; nothing more of the answer follows."""
+    """The status says that the client cancelled it; no more deltas follow."""
     client = SessionClient()
     client.send("response.create")
     client.listen(0.2)
@@ -136,7 +136,7 @@ def test_a_cancelled_response_closes_everything_it_opened() -> None:
 
 @pytest.mark.parametrize("named", [{}, {"response_id": "resp_unknown"}])
 def test_with_nothing_to_cancel_there_is_an_error(named: dict[str, str]) -> None:
-    """A response that has ended is nothing to cancel, either."""
+    """A response that has ended cannot be cancelled either."""
     client = SessionClient()
     client.ask()
     assert error_of(client.send("response.cancel", **named))["code"] == "response_cancel_not_active"
@@ -149,8 +149,8 @@ def test_a_response_can_be_cancelled_by_its_id() -> None:
     assert "response.done" in kinds(client.send("response.cancel", response_id="resp_1"))
 
 
-def test_one_conversation_answers_once_at_a_time() -> None:
-    """A second response has to wait, one outside the conversation has not."""
+def test_a_conversation_has_one_active_response() -> None:
+    """A second one is refused, unless it is out of band."""
     client = SessionClient()
     client.send("response.create")
     error = error_of(client.send("response.create"))
@@ -159,7 +159,7 @@ def test_one_conversation_answers_once_at_a_time() -> None:
 
 
 def test_a_response_outside_the_conversation_leaves_no_item() -> None:
-    """Its item is told, and never added."""
+    """Its item is sent, but not added to the conversation."""
     client = SessionClient({"output_modalities": ["text"]})
     events = client.ask(conversation="none", input=[], instructions="Classify this.")
     assert "conversation.item.added" not in kinds(events)
@@ -174,7 +174,7 @@ def test_a_response_outside_the_conversation_leaves_no_item() -> None:
 
 
 def test_the_context_of_a_response_can_be_chosen() -> None:
-    """References and new items take the conversation's place; an unknown reference is an error."""
+    """References and new items replace the conversation; an unknown reference is an error."""
     client = SessionClient({"output_modalities": ["text"]})
     first = one(client.say("Apples"), "conversation.item.done")["item"]["id"]
     client.say("Pears")
@@ -189,8 +189,8 @@ def test_the_context_of_a_response_can_be_chosen() -> None:
     assert error["param"] == "response.input"
 
 
-def test_items_stand_where_they_are_put() -> None:
-    """Behind another, at the beginning, or at the end."""
+def test_items_are_inserted_where_the_client_says() -> None:
+    """After another item, at the beginning, or at the end."""
     client = SessionClient()
     client.say("one")
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "zero"}]}
@@ -205,7 +205,7 @@ def test_items_stand_where_they_are_put() -> None:
 
 
 def test_a_deleted_item_is_gone() -> None:
-    """It can be neither read nor deleted again."""
+    """It can be neither retrieved nor deleted again."""
     client = SessionClient()
     client.say("Forget this.")
     assert kinds(client.send("conversation.item.delete", item_id="item_1")) == ["conversation.item.deleted"]
@@ -215,17 +215,17 @@ def test_a_deleted_item_is_gone() -> None:
     )
 
 
-def test_truncating_takes_words_and_audio() -> None:
-    """What the user did not hear is not in the conversation any more."""
+def test_truncating_removes_words_and_audio() -> None:
+    """The part that the user did not hear leaves the conversation."""
     client = SessionClient()
     events = client.ask()
     whole = one(events, "response.output_audio_transcript.done")["transcript"]
     item_id = one(events, "response.output_item.done")["item"]["id"]
-    told = one(
+    truncated = one(
         client.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1000),
         "conversation.item.truncated",
     )
-    assert told["audio_end_ms"] == 1000
+    assert truncated["audio_end_ms"] == 1000
     part = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]
     assert len(base64.b64decode(part["audio"])) == 48_000
     assert whole.startswith(part["transcript"])
@@ -242,7 +242,7 @@ def test_truncating_takes_words_and_audio() -> None:
     ],
 )
 def test_only_spoken_answers_can_be_truncated(item_id: str, members: dict[str, int], words: str) -> None:
-    """And only to less than they are."""
+    """And only to less than their length."""
     client = SessionClient()
     client.say("Hello")
     client.ask()
@@ -250,8 +250,8 @@ def test_only_spoken_answers_can_be_truncated(item_id: str, members: dict[str, i
     assert words in error_of(client.send("conversation.item.truncate", **cut))["message"]
 
 
-def test_a_tool_that_the_user_names_is_called_and_its_answer_spoken_of() -> None:
-    """The whole round: named, called with arguments, answered, told."""
+def test_a_tool_that_the_user_names_is_called_and_its_result_used() -> None:
+    """The whole round trip: named, called with arguments, answered, mentioned in the reply."""
     client = SessionClient({"tools": [_WEATHER], "output_modalities": ["text"]})
     client.say("Please get weather for Paris!")
     events = client.ask()
@@ -277,7 +277,7 @@ def test_a_tool_that_the_user_names_is_called_and_its_answer_spoken_of() -> None
     ],
 )
 def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said: str, called: bool) -> None:
-    """Anything else would surprise whoever only wants to talk."""
+    """Other calls would surprise a person who only wants to talk."""
     client = SessionClient({"tools": [_WEATHER], "tool_choice": choice})
     client.say(said)
     assert ("response.function_call_arguments.done" in kinds(client.ask())) is called
@@ -291,8 +291,8 @@ def test_tools_are_called_only_where_they_are_forced_or_named(choice: Any, said:
         ("It rains.", "You said: “It rains.”"),
     ],
 )
-def test_answers_reflect_what_was_said(said: str, heard: str) -> None:
-    """A person who is offline should see that they were understood."""
+def test_answers_repeat_what_was_said(said: str, heard: str) -> None:
+    """So a developer sees that the input arrived."""
     client = SessionClient({"output_modalities": ["text"]})
     client.say(said)
     assert heard in one(client.ask(), "response.output_text.done")["text"]
@@ -302,15 +302,15 @@ def test_answers_reflect_what_was_said(said: str, heard: str) -> None:
     ("said", "repeated"),
     [("Say: walrus", "walrus"), ("Please say “one two”", "one two"), ("Repeat after me: hello.", "hello.")],
 )
-def test_what_is_to_be_said_is_said_and_nothing_else(said: str, repeated: str) -> None:
-    """Whoever tests a client wants to choose the words."""
+def test_a_request_to_say_something_is_followed_word_for_word(said: str, repeated: str) -> None:
+    """So a test of a client can choose the words."""
     client = SessionClient({"output_modalities": ["text"]})
     client.say(said)
     assert one(client.ask(), "response.output_text.done")["text"] == repeated
 
 
-def test_the_first_answer_reflects_the_instructions() -> None:
-    """And later ones do not repeat them."""
+def test_the_first_answer_repeats_the_instructions() -> None:
+    """Later ones do not."""
     client = SessionClient({"output_modalities": ["text"], "instructions": "Session like a pirate."})
     assert "Session like a pirate." in one(client.ask(), "response.output_text.done")["text"]
     assert "Session like a pirate." not in one(client.ask(), "response.output_text.done")["text"]
@@ -327,8 +327,8 @@ def test_a_session_update_merges_audio_and_replaces_the_rest() -> None:
     assert session["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
 
 
-def test_the_voice_cannot_change_once_it_was_heard() -> None:
-    """Before that it can, and the same voice is no change."""
+def test_the_voice_cannot_change_once_audio_was_sent() -> None:
+    """Before that it can; the same voice is not a change."""
     client = SessionClient()
     update = {"type": "realtime", "audio": {"output": {"voice": "cedar"}}}
     assert kinds(client.send("session.update", session=update)) == ["session.updated"]
@@ -350,7 +350,7 @@ def test_the_voice_cannot_change_once_it_was_heard() -> None:
     ],
 )
 def test_a_bad_session_update_is_named_and_changes_nothing(session: Event, code: str, param: str) -> None:
-    """The error says which member it was."""
+    """The error names the member."""
     client = SessionClient()
     error = error_of(client.send("session.update", session=session))
     assert (error["code"], error["param"]) == (code, param)
@@ -402,8 +402,8 @@ def test_a_session_ends_after_an_hour() -> None:
     assert client.session.ended
 
 
-def test_audio_in_an_item_counts_and_is_kept_aside() -> None:
-    """EventFactory do not repeat it; reading the item back does."""
+def test_audio_in_an_item_counts_and_is_left_out_of_events() -> None:
+    """Only retrieving the item returns it."""
     client = SessionClient()
     audio = base64.b64encode(speak(2)).decode()
     item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}

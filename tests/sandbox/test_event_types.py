@@ -1,28 +1,36 @@
-"""Every server event the sandbox can send, held against the vendor's published types in strict mode."""
+"""All events of the sandbox, validated against the vendor's published types in strict mode."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from openai.types.beta import realtime as beta_types
+from openai.types.live import ConnectClientEvent, ConnectServerEvent
 from openai.types.realtime import (
     ClientSecretCreateResponse,
+    RealtimeClientEvent,
     RealtimeServerEvent,
     RealtimeSessionCreateResponse,
     RealtimeTranscriptionSessionCreateResponse,
+    RealtimeTranslationClientEvent,
     RealtimeTranslationClientSecretCreateResponse,
     RealtimeTranslationServerEvent,
 )
 from pydantic import BaseModel, TypeAdapter
 
 from service.sandbox.credentials import SecretStore
+from service.sandbox.event_types import EVENT_TYPES
 from service.sandbox.ids import new_id
+from service.sandbox.live.session import LiveSession
 from service.sandbox.minting import Minter
 from service.sandbox.sessions.beta import BETA_EVENTS
+from service.sandbox.sessions.conversation import Conversation
 from service.sandbox.sessions.events import CONVERSATION_EVENTS, TRANSLATION_EVENTS, EventFactory
+from service.sandbox.sessions.translation import Translation
+from tests.support.processes import bare_environ, run_command
 from tests.support.sandbox_session import SILENCE, Event, SessionClient, one, speak
 
 _GA: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -198,7 +206,7 @@ def _translation() -> list[Event]:
 
 
 def _unknown_members(value: Any, path: str = "") -> Iterator[str]:
-    """Everything in a validated model that the vendor's types do not know, by its dotted path."""
+    """Yield the dotted paths of all members that the vendor's types do not know."""
     if isinstance(value, BaseModel):
         for name in value.model_extra or {}:
             yield f"{path}.{name}".lstrip(".")
@@ -240,7 +248,7 @@ def test_translations_send_only_what_the_vendor_publishes() -> None:
 
 @pytest.mark.parametrize("modalities", [["text"], ["audio", "text"]])
 def test_the_beta_sends_only_what_the_vendor_published_then(modalities: list[str]) -> None:
-    """The coat over today's events gives the beta's, by the types that the SDK still carries."""
+    """Today's events, converted to the beta's, are valid by the types that the SDK still has."""
     for event in _beta(modalities):
         extras = _BETA_SESSION_EXTRAS if event["type"].startswith("session.") else set()
         _hold(_BETA, event, extras=extras)
@@ -264,11 +272,11 @@ def _beta(modalities: list[str]) -> list[Event]:
 
 
 def test_the_walk_meets_every_event_that_can_be_built() -> None:
-    """What no walk meets could be wrong unseen; what is not registered cannot be built at all."""
-    told = {event["type"] for walk in _CONVERSATIONS for event in walk()}
-    assert told == CONVERSATION_EVENTS
+    """An event that no walk meets would go unchecked; one that is not registered cannot be built."""
+    sent = {event["type"] for walk in _CONVERSATIONS for event in walk()}
+    assert sent == CONVERSATION_EVENTS
     assert {event["type"] for event in _translation()} == TRANSLATION_EVENTS
-    assert {event["type"] for told in (["text"], ["audio", "text"]) for event in _beta(told)} == BETA_EVENTS
+    assert {event["type"] for given in (["text"], ["audio", "text"]) for event in _beta(given)} == BETA_EVENTS
     with pytest.raises(LookupError, match="not an event of this session"):
         EventFactory(CONVERSATION_EVENTS, new_id)("session.closed")
 
@@ -293,3 +301,52 @@ def test_mints_answer_what_the_vendor_publishes(kind: str, session: Event, answe
     """The answers of both minting routes are valid in strict mode, too."""
     minted = getattr(Minter(SecretStore(lambda: 0.0), new_id), kind)({"session": session})
     assert set(_unknown_members(answer.model_validate(minted, strict=True))) == set()
+
+
+_SDK_TYPES = {
+    "realtime": (RealtimeClientEvent, RealtimeServerEvent),
+    "translation": (RealtimeTranslationClientEvent, RealtimeTranslationServerEvent),
+    "live": (ConnectClientEvent, ConnectServerEvent),
+    "beta": (beta_types.RealtimeClientEvent, beta_types.RealtimeServerEvent),
+}
+
+
+def _types_in(union: Any) -> set[str]:
+    """The ``type`` of every model in a union, however nested."""
+    found: set[str] = set()
+    for member in get_args(union):
+        fields = getattr(member, "model_fields", None)
+        found |= set(get_args(fields["type"].annotation)) if fields else _types_in(member)
+    return found
+
+
+def test_each_event_type_of_the_sdk_is_sent_or_taken_or_left_out_with_a_reason() -> None:
+    """And no other; what is left out says why."""
+    for types in EVENT_TYPES:
+        client, server = map(_types_in, _SDK_TYPES[types.api])
+        left_out = types.left_out.keys()
+        assert types.client | (left_out & client) == client
+        assert types.server | (left_out & server) == server
+        assert left_out <= client | server
+        assert not left_out & (types.client | types.server)
+        assert all(types.left_out.values())
+
+
+def test_one_command_lists_the_event_types() -> None:
+    """Without a server; each line names the API, what the sandbox does with the type, and the type."""
+    listed = run_command("sandbox", "--events", environ=bare_environ()).stdout.splitlines()
+    told = {tuple(line.split()[:3]) for line in listed}
+    assert len(told) == len(listed)
+    for types in EVENT_TYPES:
+        assert {(types.api, "takes", name) for name in types.client} <= told
+        assert {(types.api, "sends", name) for name in types.server} <= told
+        assert {(types.api, "neither", name) for name in types.left_out} <= told
+    assert len(told) == sum(len(t.client) + len(t.server) + len(t.left_out) for t in EVENT_TYPES)
+
+
+def test_a_conversation_handles_every_event_that_it_takes() -> None:
+    """A type in the schema without a handler would be refused as one for another session."""
+    taken = {types.api: types.client for types in EVENT_TYPES}
+    assert Conversation.handlers.keys() == taken["realtime"]
+    assert Translation.handlers.keys() == taken["translation"]
+    assert LiveSession.handlers.keys() == taken["live"]

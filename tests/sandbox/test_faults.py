@@ -1,4 +1,4 @@
-"""Failures on demand, each seen from the other end of a real connection."""
+"""Failures on demand, as a client sees them over a real connection."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def _mint(sandbox: Sandbox, model: str, **options: Any) -> requests.Response:
 def test_a_fault_with_a_status_is_answered_in_the_vendors_shape(
     sandbox: Sandbox, model: str, status: int, code: str | None
 ) -> None:
-    """As if the vendor itself had the trouble."""
+    """With the vendor's error object."""
     answer = _mint(sandbox, model, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-def test_the_rate_limit_says_when_to_come_back(sandbox: Sandbox) -> None:
+def test_the_rate_limit_says_when_to_retry(sandbox: Sandbox) -> None:
     """In both of the vendor's headers."""
     headers = _mint(sandbox, "fault-429", timeout=10).headers
     assert int(headers["retry-after"]) * 1000 == int(headers["retry-after-ms"])
 
 
 @pytest.mark.parametrize("model", ["fault-html", "fault-truncated", "fault-empty"])
-def test_some_faults_look_like_success_and_hold_no_json(sandbox: Sandbox, model: str) -> None:
-    """These are what a careless client takes for a secret."""
+def test_some_faults_have_status_200_and_no_json(sandbox: Sandbox, model: str) -> None:
+    """A careless client would take them for a secret."""
     answer = _mint(sandbox, model, timeout=10)
     assert answer.status_code == 200
     with pytest.raises(requests.JSONDecodeError):
@@ -52,13 +52,13 @@ def test_some_faults_look_like_success_and_hold_no_json(sandbox: Sandbox, model:
 
 
 def test_a_hang_never_answers(sandbox: Sandbox) -> None:
-    """Only the client's patience ends it."""
+    """Only the client's timeout ends it."""
     with pytest.raises(requests.ReadTimeout):
         _mint(sandbox, "fault-hang", timeout=0.5)
 
 
 def test_a_drip_outlasts_every_timeout_between_bytes(sandbox: Sandbox) -> None:
-    """A byte comes each time before the client's patience ends."""
+    """A byte arrives before each timeout."""
     with _mint(sandbox, "fault-drip", timeout=2, stream=True) as answer:
         before = time.monotonic()
         pieces = answer.iter_content(1)
@@ -66,14 +66,14 @@ def test_a_drip_outlasts_every_timeout_between_bytes(sandbox: Sandbox) -> None:
         assert time.monotonic() - before > 0.5
 
 
-def test_a_reset_is_one_before_any_answer(sandbox: Sandbox) -> None:
-    """RST, not an orderly end."""
+def test_a_reset_comes_before_any_answer(sandbox: Sandbox) -> None:
+    """RST, not an orderly close."""
     with pytest.raises(requests.ConnectionError, match="reset"):
         _mint(sandbox, "fault-reset", timeout=10)
 
 
 def test_every_attempt_is_counted_answered_or_not(sandbox: Sandbox) -> None:
-    """A test of retries counts these."""
+    """Tests of retries count them."""
     sandbox.reset()
     for model in ("fault-503", "fault-reset", "fault-503"):
         try:
@@ -97,13 +97,13 @@ def test_every_attempt_is_counted_answered_or_not(sandbox: Sandbox) -> None:
 def test_the_model_is_found_where_the_session_keeps_it(
     sandbox: Sandbox, path: str, session: dict[str, Any]
 ) -> None:
-    """Further down for a transcription."""
+    """It is deeper in a transcription."""
     answer = requests.post(sandbox.base_url + path, json={"session": session}, headers=KEY, timeout=10)
     assert answer.status_code == 503
 
 
 def test_a_hanging_client_that_leaves_frees_the_sandbox(sandbox: Sandbox) -> None:
-    """Many may hang and go; the next is served."""
+    """After many that hang and leave, the next is served."""
     where = urlsplit(sandbox.base_url)
     body = b'{"session": {"type": "realtime", "model": "fault-hang"}}'
     for _ in range(30):

@@ -18,7 +18,7 @@ def _listener(**heard: Any) -> SessionClient:
 
 
 def test_a_turn_is_found_committed_and_answered() -> None:
-    """Speech and then silence is all that a client sends."""
+    """The client sends only speech and then silence."""
     client = _listener(**_WRITTEN)
     client.append(SILENCE + speak(1.5) + SILENCE)
     events = client.received + client.listen()
@@ -39,8 +39,8 @@ def test_a_turn_is_found_committed_and_answered() -> None:
     assert "response.done" in kinds(events)
 
 
-def test_the_places_of_a_turn_are_milliseconds_of_audio() -> None:
-    """The padding before speech belongs to it; the silence that ended it, too."""
+def test_the_positions_of_a_turn_are_milliseconds_of_audio() -> None:
+    """The padding before speech is part of the turn, and so is the silence that ends it."""
     client = _listener(
         turn_detection={"type": "server_vad", "prefix_padding_ms": 200, "silence_duration_ms": 400}
     )
@@ -53,7 +53,7 @@ def test_the_places_of_a_turn_are_milliseconds_of_audio() -> None:
     )
 
 
-def test_silence_and_clicks_are_no_speech() -> None:
+def test_silence_and_clicks_are_not_speech() -> None:
     """A click is shorter than a syllable."""
     client = _listener()
     click = speak(1)[4800 : 4800 + 40 * pcm.BYTES_PER_MS]
@@ -61,8 +61,8 @@ def test_silence_and_clicks_are_no_speech() -> None:
     assert kinds(client.received) == ["session.created"]
 
 
-def test_a_higher_threshold_hears_less() -> None:
-    """The same voice is speech at 0.5 and none at 1.0, once it is quiet enough."""
+def test_a_higher_threshold_finds_less_speech() -> None:
+    """The same quiet voice is speech at 0.5 and not at 1.0."""
     quiet = pcm.to_bytes(
         pcm.samples(speak(1)).__class__("h", (value // 4 for value in pcm.samples(speak(1))))
     )
@@ -75,8 +75,8 @@ def test_a_higher_threshold_hears_less() -> None:
 
 
 @pytest.mark.parametrize(("eagerness", "turns"), [("high", 2), ("low", 1)])
-def test_an_eager_listener_ends_a_turn_sooner(eagerness: str, turns: int) -> None:
-    """Half a second of silence is a pause to one and an end to the other."""
+def test_higher_eagerness_ends_a_turn_sooner(eagerness: str, turns: int) -> None:
+    """Half a second of silence is a pause for one setting and the end for another."""
     client = _listener(
         turn_detection={"type": "semantic_vad", "eagerness": eagerness, "create_response": False}
     )
@@ -96,8 +96,8 @@ def test_speech_interrupts_an_answer() -> None:
     }
 
 
-def test_speech_need_not_interrupt() -> None:
-    """Where the session says so, the answer goes on and the turn is not answered."""
+def test_interruption_can_be_switched_off() -> None:
+    """Then the answer goes on, and the turn gets none."""
     client = _listener(turn_detection={"type": "server_vad", "interrupt_response": False})
     client.send("response.create")
     events = [*client.append(speak(1) + SILENCE), *client.listen()]
@@ -105,8 +105,8 @@ def test_speech_need_not_interrupt() -> None:
     assert [event["type"] for event in client.received].count("response.created") == 1
 
 
-def test_a_turn_need_not_be_answered() -> None:
-    """With ``create_response`` off the client asks by itself."""
+def test_automatic_answers_can_be_switched_off() -> None:
+    """Without ``create_response`` the client asks for each response."""
     client = _listener(turn_detection={"type": "server_vad", "create_response": False})
     client.append(speak(1) + SILENCE)
     assert "input_audio_buffer.committed" in kinds(client.received)
@@ -114,7 +114,7 @@ def test_a_turn_need_not_be_answered() -> None:
 
 
 def test_without_turn_detection_the_client_commits() -> None:
-    """Then nothing is told until it does, and nothing answered until it asks."""
+    """Nothing is sent until it does, and nothing answered until it asks."""
     client = _listener(turn_detection=None)
     assert client.append(speak(1)) == []
     events = client.send("input_audio_buffer.commit")
@@ -131,7 +131,7 @@ def test_without_turn_detection_the_client_commits() -> None:
 
 
 def test_too_little_audio_cannot_be_committed() -> None:
-    """The vendor wants a tenth of a second."""
+    """The vendor requires 100 ms."""
     client = _listener(turn_detection=None)
     client.append(speak(1)[: 99 * pcm.BYTES_PER_MS])
     error = error_of(client.send("input_audio_buffer.commit"))
@@ -140,7 +140,7 @@ def test_too_little_audio_cannot_be_committed() -> None:
 
 
 def test_a_cleared_buffer_is_empty() -> None:
-    """What was appended before does not count."""
+    """Audio from before no longer counts."""
     client = _listener(turn_detection=None)
     client.append(speak(1))
     assert kinds(client.send("input_audio_buffer.clear")) == ["input_audio_buffer.cleared"]
@@ -148,7 +148,7 @@ def test_a_cleared_buffer_is_empty() -> None:
 
 
 def test_a_commit_in_the_middle_of_speech_keeps_the_turns_item() -> None:
-    """The item was named when speech began."""
+    """Its id was sent when speech began."""
     client = _listener()
     started = one(client.append(speak(1)), "input_audio_buffer.speech_started")
     assert (
@@ -157,8 +157,8 @@ def test_a_commit_in_the_middle_of_speech_keeps_the_turns_item() -> None:
     )
 
 
-def test_a_transcript_comes_in_deltas_and_then_whole() -> None:
-    """And the item has it from then on."""
+def test_a_transcript_is_sent_in_deltas_and_then_whole() -> None:
+    """Afterwards the item holds it."""
     client = _listener(**_WRITTEN, turn_detection=None)
     client.append(speak(1))
     item_id = one(client.send("input_audio_buffer.commit"), "input_audio_buffer.committed")["item_id"]
@@ -171,7 +171,7 @@ def test_a_transcript_comes_in_deltas_and_then_whole() -> None:
     assert item["content"][0]["transcript"] == completed["transcript"]
 
 
-def test_the_oldest_transcriber_is_paid_by_the_second() -> None:
+def test_some_transcription_models_are_billed_by_duration() -> None:
     """The vendor counts ``whisper-1`` by duration."""
     client = _listener(transcription={"model": "whisper-1"}, turn_detection=None)
     client.append(speak(1.5))
@@ -181,16 +181,16 @@ def test_the_oldest_transcriber_is_paid_by_the_second() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
-def test_telephone_audio_is_heard(encoding: str) -> None:
-    """An eighth of the bytes, the same second of speech."""
+def test_speech_is_found_in_telephone_audio(encoding: str) -> None:
+    """A sixth of the bytes for the same second of speech."""
     client = _listener(format={"type": encoding})
     client.append(pcm.encode(speak(1) + SILENCE, encoding))
     stopped = one(client.received, "input_audio_buffer.speech_stopped")
     assert stopped["audio_end_ms"] == pytest.approx(1500, abs=80)
 
 
-def test_a_user_who_stays_silent_is_prompted() -> None:
-    """With an idle timeout the model speaks up by itself, five seconds after it last did."""
+def test_an_idle_timeout_starts_a_response() -> None:
+    """The model answers by itself, five seconds after its last response."""
     client = _listener(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000})
     client.send("response.create")
     events = client.listen(4)
@@ -204,8 +204,8 @@ def test_a_user_who_stays_silent_is_prompted() -> None:
     assert "response.created" in kinds(events)
 
 
-def test_a_transcription_session_listens_and_does_not_answer() -> None:
-    """Turns are found and written down; asking for a response is an error."""
+def test_a_transcription_session_transcribes_and_does_not_answer() -> None:
+    """Turns are found and transcribed; asking for a response is an error."""
     client = SessionClient({"type": "transcription", "audio": {"input": _WRITTEN}})
     client.append(speak(1) + SILENCE)
     events = [*client.received, *client.listen()]
@@ -216,7 +216,7 @@ def test_a_transcription_session_listens_and_does_not_answer() -> None:
 
 
 def test_a_translation_goes_on_while_the_speaker_speaks() -> None:
-    """TextReply in both languages and audio, without a turn; silence adds nothing."""
+    """It sends text in both languages and audio, without turns; silence adds nothing."""
     events = _translated("de", speak(2) + SILENCE)
     target = "".join(e["delta"] for e in events if e["type"] == "session.output_transcript.delta")
     source = "".join(e["delta"] for e in events if e["type"] == "session.input_transcript.delta")
@@ -229,7 +229,7 @@ def test_a_translation_goes_on_while_the_speaker_speaks() -> None:
 
 
 def test_a_translation_can_change_its_language_and_end() -> None:
-    """The next word is of the new language."""
+    """The next word is in the new language."""
     client = _translator("de")
     client.append(speak(1), kind="session.input_audio_buffer.append")
     client.send("session.update", session={"audio": {"output": {"language": "fr"}}})
@@ -239,8 +239,8 @@ def test_a_translation_can_change_its_language_and_end() -> None:
     assert client.session.ended
 
 
-def test_a_translation_knows_no_conversation() -> None:
-    """Its own events are named in the error."""
+def test_a_translation_refuses_events_of_conversations() -> None:
+    """The error lists its own events."""
     error = error_of(_translator("de").send("response.create"))
     assert "session.close" in error["message"]
 

@@ -1,4 +1,4 @@
-"""Minting over HTTP: the vendor's answers, its errors, and what the sandbox notes for tests."""
+"""Minting over HTTP: the vendor's answers and errors, and the record that the sandbox keeps for tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _session(**members: Any) -> dict[str, Any]:
 
 
 def test_a_mint_answers_a_secret_and_a_complete_session(sandbox: Sandbox) -> None:
-    """What was asked for stands among the vendor's defaults."""
+    """The request's members are merged into the vendor's defaults."""
     answer = _post(sandbox, _MINT, _session(instructions="Be brief.", audio={"output": {"voice": "marin"}}))
     minted = answer.json()
     assert answer.status_code == 200
@@ -123,7 +123,7 @@ def test_a_mint_answers_a_secret_and_a_complete_session(sandbox: Sandbox) -> Non
 def test_a_bad_body_is_refused_as_the_vendor_does(
     sandbox: Sandbox, path: str, body: Any, code: str, param: str | None
 ) -> None:
-    """With a code, and the dotted path of what was wrong."""
+    """With a code, and the dotted path of the member."""
     answer = _post(sandbox, path, body)
     error = answer.json()["error"]
     assert answer.status_code == 400
@@ -161,7 +161,7 @@ def test_a_bad_body_is_refused_as_the_vendor_does(
     ],
 )
 def test_errors_are_worded_as_the_vendor_words_them(sandbox: Sandbox, body: Any, message: str) -> None:
-    """People search the web for these sentences."""
+    """People search the web for these messages."""
     assert _post(sandbox, _MINT, body).json()["error"]["message"] == message
 
 
@@ -178,7 +178,7 @@ def test_errors_are_worded_as_the_vendor_words_them(sandbox: Sandbox, body: Any,
 def test_a_bad_key_is_refused_and_not_repeated(
     sandbox: Sandbox, authorization: str | None, words: str
 ) -> None:
-    """Only its beginning is shown."""
+    """Only its beginning appears in the message."""
     headers = {"Authorization": authorization} if authorization else {"X-Nothing": "1"}
     answer = _post(sandbox, _MINT, {}, headers)
     assert answer.status_code == 401
@@ -186,8 +186,8 @@ def test_a_bad_key_is_refused_and_not_repeated(
     assert "1234567890" not in answer.text
 
 
-def test_what_was_minted_is_noted_for_tests(sandbox: Sandbox) -> None:
-    """Headers and bodies as they came, the key as its hash."""
+def test_mints_are_recorded_for_tests(sandbox: Sandbox) -> None:
+    """With headers and bodies, and the hash of the key."""
     sandbox.reset()
     headers = KEY | {
         "OpenAI-Safety-Identifier": "user-1",
@@ -206,7 +206,7 @@ def test_what_was_minted_is_noted_for_tests(sandbox: Sandbox) -> None:
 
 
 def test_the_beta_mints_flat_sessions_for_a_minute(beta_sandbox: Sandbox) -> None:
-    """And still mints today's beside them."""
+    """Today's mint stays beside it."""
     body = {
         "model": "gpt-4o-realtime-preview",
         "modalities": ["audio", "text"],
@@ -229,14 +229,14 @@ def test_the_beta_mints_flat_sessions_for_a_minute(beta_sandbox: Sandbox) -> Non
         ({"input_audio_format": "mp3"}, "input_audio_format"),
     ],
 )
-def test_the_beta_checks_its_own_shape(beta_sandbox: Sandbox, body: Any, param: str) -> None:
-    """Flat members, flat paths."""
+def test_the_beta_validates_flat_members(beta_sandbox: Sandbox, body: Any, param: str) -> None:
+    """The error has a flat path, too."""
     answer = _post(beta_sandbox, _BETA, body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
 def test_without_the_beta_its_route_is_unknown(sandbox: Sandbox) -> None:
-    """As with the vendor today."""
+    """As at the vendor today."""
     answer = _post(sandbox, _BETA, {})
     assert answer.status_code == 404
     assert answer.json()["error"]["message"] == f"Invalid URL (POST /v1{_BETA})"
@@ -251,17 +251,17 @@ def test_without_the_beta_its_route_is_unknown(sandbox: Sandbox) -> None:
         ("GET", "/models/none", 404, "The model 'none' does not exist"),
     ],
 )
-def test_what_the_sandbox_lacks_it_says_in_the_vendors_shape(
+def test_unknown_routes_and_methods_get_the_vendors_errors(
     sandbox: Sandbox, method: str, path: str, status: int, words: str
 ) -> None:
-    """Nothing is answered in HTML, and nothing silently."""
+    """No answer is HTML, and each is logged."""
     answer = requests.request(method, sandbox.base_url + path, headers=KEY, timeout=10)
     assert answer.status_code == status
     assert answer.json()["error"]["message"].startswith(words)
 
 
-def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox) -> None:
-    """Whatever its type says it is."""
+def test_a_body_that_is_not_json_is_refused(sandbox: Sandbox) -> None:
+    """Whatever its content type says."""
     answer = requests.post(sandbox.base_url + _MINT, data="{", headers=KEY, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
 
@@ -276,7 +276,7 @@ def test_models_are_listed_and_described(sandbox: Sandbox) -> None:
 
 
 def test_browsers_may_call(sandbox: Sandbox) -> None:
-    """A preflight is answered without a key, with what it asked for."""
+    """A preflight needs no key and allows what it asks for."""
     asked = {
         "Origin": "https://app.example",
         "Access-Control-Request-Headers": "authorization,x-stainless-os",
@@ -288,7 +288,7 @@ def test_browsers_may_call(sandbox: Sandbox) -> None:
 
 
 def test_a_secret_expires() -> None:
-    """At the second that was promised."""
+    """At ``expires_at``."""
     clock = Clock()
     secrets = SecretStore(clock)
     secret = secrets.mint({}, 10)

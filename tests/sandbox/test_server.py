@@ -1,4 +1,4 @@
-"""The sandbox as a command: what it prints, whom TLS convinces, how it ends."""
+"""The sandbox as a command: its output, its TLS certificate, its end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def secure() -> Iterator[tuple[str, Path]]:
 
 
 def test_it_prints_one_line_once_it_serves() -> None:
-    """Port 0 becomes a free one, and whoever reads the line can connect at once."""
+    """Port 0 becomes a free one; after the line, connections are accepted."""
     with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
         (address,) = run.output.splitlines()
         assert address.startswith("sandbox: http://127.0.0.1:")
@@ -45,7 +45,7 @@ def test_it_prints_one_line_once_it_serves() -> None:
         assert requests.get(f"{address.removeprefix('sandbox: ')}/models", headers=KEY, timeout=10).ok
 
 
-def test_nothing_unasked_follows_a_handshake(secure: tuple[str, Path]) -> None:
+def test_no_session_ticket_follows_a_handshake(secure: tuple[str, Path]) -> None:
     """A client that reads and sends in two threads, as the vendor's Python SDK does, may trip over a ticket."""
     address, certificate = secure
     host, _, port = address.removeprefix("https://").removesuffix("/v1").rpartition(":")
@@ -60,16 +60,26 @@ def test_nothing_unasked_follows_a_handshake(secure: tuple[str, Path]) -> None:
         assert connection.session is None or not connection.session.has_ticket
 
 
+def test_its_log_says_at_each_session_that_no_model_answers() -> None:
+    """Nobody should take what it says for the model's words."""
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+        url = run.output.split()[1]
+        for number in (1, 2):
+            with line(url, **bearing("sk-test")) as client:
+                client.until("session.created")
+            assert run.output.count("/v1/realtime opens. No model is behind this session") == number
+
+
 def test_it_serves_ipv6() -> None:
-    """The address is printed as a URL wants it."""
+    """The printed address has the form of a URL."""
     with running((*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
         url = run.output.split()[1]
         assert url.startswith("http://[::1]:")
         assert requests.get(f"{url}/models", headers=KEY, timeout=10).ok
 
 
-def test_the_environment_of_other_servers_does_not_bend_it() -> None:
-    """Its memory is in one process: two of them would each know half of the secrets."""
+def test_variables_for_other_servers_have_no_effect() -> None:
+    """Its memory is in one process: with two, each would know half of the secrets."""
     environ = bare_environ(WEB_CONCURRENCY="4", GUNICORN_CMD_ARGS="--workers 4 --bind 127.0.0.1:1")
     with running((*_ALONE, "--port", "0"), environ=environ, ready=_is_up) as run:
         workers = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
@@ -77,8 +87,8 @@ def test_the_environment_of_other_servers_does_not_bend_it() -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_soon_and_says_farewell_to_open_sockets(sent: signal.Signals) -> None:
-    """A person who presses Ctrl-C should not wait, and their page should know."""
+def test_it_ends_soon_and_closes_open_websockets(sent: signal.Signals) -> None:
+    """A person who presses Ctrl-C should not wait, and a page should learn of it."""
     with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
         with line(run.output.split()[1], **bearing("sk-test")) as client:
             client.until("session.created")
@@ -91,8 +101,8 @@ def test_it_ends_soon_and_says_farewell_to_open_sockets(sent: signal.Signals) ->
         assert "Traceback" not in run.output
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    """And nothing is printed that looks like success."""
+def test_a_port_in_use_is_an_error() -> None:
+    """Nothing is printed that looks like success."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
@@ -110,7 +120,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_requests_and_websockets_trust_the_certificate(secure: tuple[str, Path], host: str) -> None:
-    """By both names, once told; a whole conversation runs over it."""
+    """Under both names, once it is configured; a whole conversation runs over it."""
     url, authority = secure[0].replace("127.0.0.1", host), secure[1]
     assert requests.get(f"{url}/models", headers=KEY, verify=str(authority), timeout=10).ok
     with line(url, sslopt={"ca_certs": str(authority)}, **bearing("sk-test")) as client:
@@ -118,15 +128,15 @@ def test_requests_and_websockets_trust_the_certificate(secure: tuple[str, Path],
         assert client.until("response.done")["response"]["status"] == "completed"
 
 
-def test_who_was_not_told_does_not_trust_it(secure: tuple[str, Path]) -> None:
-    """It is nobody's certificate but this run's."""
+def test_a_client_without_the_authority_does_not_trust_it(secure: tuple[str, Path]) -> None:
+    """Each run has an authority of its own."""
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(f"{secure[0]}/models", headers=KEY, timeout=10)
 
 
 @pytest.mark.parametrize("client", ["node", "curl"])
 def test_other_clients_trust_the_certificate(secure: tuple[str, Path], client: str) -> None:
-    """Node by its environment, curl by its option."""
+    """Node by its variable, curl by its option."""
     url, authority = secure
     commands = {
         "node": ("node", "-e", f"fetch('{url}/models').then(answer => console.log(answer.status))"),
@@ -149,8 +159,8 @@ def test_other_clients_trust_the_certificate(secure: tuple[str, Path], client: s
     assert done.stdout.strip() == "401"
 
 
-def test_the_key_is_private_and_gone_afterwards() -> None:
-    """Only its owner reads it while the sandbox runs, and nobody later."""
+def test_the_key_is_private_and_deleted_afterwards() -> None:
+    """Only its owner can read it while the sandbox runs; afterwards it is gone."""
     with running((*_ALONE, "--tls", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
         authority = Path(run.output.split()[1])
         assert authority.parent.stat().st_mode & 0o077 == 0

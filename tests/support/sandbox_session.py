@@ -1,4 +1,4 @@
-"""Sessions of the sandbox without a socket: a clock that is turned by hand, and ids that count."""
+"""Sessions of the sandbox without a transport, with a manual clock and numbered ids."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SILENCE = bytes(48 * 1000)
 
 
 def speak(seconds: float) -> bytes:
-    """Make speech of about that length, loud enough to be found."""
+    """Return speech of about that length, loud enough for turn detection."""
     voice = b"".join(speech.synthesize(["banana"] * (int(seconds * 2) + 2), "alloy"))
     return voice[: int(seconds * 24_000) * 2]
 
 
 class Clock:
-    """Seconds, turned by hand."""
+    """A clock that only tests advance."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -56,7 +56,7 @@ class Ids:
 
 
 class SessionClient:
-    """A client of one session: it sends events, turns the clock, and keeps everything it is told."""
+    """A client of one session: it sends events, advances the clock, and keeps all events that it receives."""
 
     def __init__(self, config: Event | None = None, *, beta: bool = False) -> None:
         config = {"type": "realtime", **(config or {})}
@@ -95,11 +95,11 @@ class SessionClient:
         return events
 
     def ask(self, **response: Any) -> list[Event]:
-        """Ask for a response and hear it out."""
+        """Ask for a response and wait for its end."""
         return [*self.send("response.create", response=response), *self.listen()]
 
     def listen(self, seconds: float = 60.0) -> list[Event]:
-        """Turn the clock until everything planned within so many seconds was told."""
+        """Advance the clock by so many seconds; return the events that are due."""
         end, events = self.clock.now + seconds, []
         while (due_in := self.session.due_in()) is not None and self.clock.now + due_in <= end:
             self.clock.now += due_in
@@ -110,7 +110,7 @@ class SessionClient:
 
 
 def kinds(events: list[Event]) -> list[str]:
-    """The types of events, in order, each run of equal ones once."""
+    """Return the types of events in order, each run of equal ones once."""
     return [
         event["type"]
         for before, event in zip([{"type": ""}, *events], events, strict=False)
@@ -119,14 +119,14 @@ def kinds(events: list[Event]) -> list[str]:
 
 
 def one(events: list[Event], kind: str) -> Event:
-    """The single event of a type."""
+    """Return the single event of a type."""
     found = [event for event in events if event["type"] == kind]
     assert len(found) == 1, f"{len(found)} of {kind} in {kinds(events)}"
     return found[0]
 
 
 def error_of(events: list[Event]) -> Event:
-    """The error that was the whole answer."""
+    """Return the error, which must be the only event."""
     assert kinds(events) == ["error"], kinds(events)
     error: Event = events[0]["error"]
     return error

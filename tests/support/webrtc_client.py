@@ -1,7 +1,7 @@
 """A WebRTC client on aiortc, as a program: ``python -m tests.support.webrtc_client [--dcid N] [--calls N]``.
 
-It reads JSON lines (``answer``, ``send``, ``say``, ``silence``, ``close``) and writes them (``offer``, ``state``, ``event``,
-``channel``, ``sound``, ``stats``), so that a test drives it, and its event loop is nobody's but its own.
+It reads JSON lines (``answer``, ``send``, ``say``, ``stats``, ``close``) and writes them (``offer``, ``state``,
+``event``, ``channel``, ``sound``, ``stats``), so that a test drives it, and its event loop is nobody's but its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import sys
 import time
 import wave
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,22 +104,21 @@ class Client:
             case {"say": path}:
                 self.microphone.say(Path(path))
             case {"stats": since}:
-                gaps = [
-                    after - before
-                    for (before, _), (after, _) in zip(self.frames, self.frames[1:], strict=False)
-                ]
                 loud = [at for at, level in self.frames if level > LOUD and at >= since]
-                pauses = [after - before for before, after in zip(loud, loud[1:], strict=False)]
+                at = [at for at, _ in self.frames if at >= since]
                 tell(
-                    "stats", self.number, frames=len(self.frames), loud=len(loud),
-                    longest_gap=max(gaps, default=0.0), longest_pause=max(pauses, default=0.0),
-                )  # fmt: skip
+                    "stats",
+                    self.number,
+                    frames=len(self.frames),
+                    loud=len(loud),
+                    longest_gap=max((after - before for before, after in pairwise(at)), default=0.0),
+                )
             case {"close": _}:
                 await self.connection.close()
                 tell("state", self.number, state="closed")
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        asyncio.ensure_future(self._listen(track))
+        self.listening = asyncio.ensure_future(self._listen(track))
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         while True:

@@ -106,14 +106,8 @@ class InputBuffer:
         loud = _rms(frame) > self._threshold
         self._loud = self._loud + 1 if loud else 0
         self._quiet = 0 if loud else self._quiet + _FRAME_MS
-        if not self.speaking:
-            return self._maybe_start()
-        if self._quiet >= self._silence_ms:
-            at_ms = self._heard_ms
-            return Turn("stopped", at_ms, self.take())
-        return None
-
-    def _maybe_start(self) -> Turn | None:
+        if self.speaking:
+            return Turn("stopped", self._heard_ms, self.take()) if self._quiet >= self._silence_ms else None
         kept_ms = self._prefix_ms + _ONSET_FRAMES * _FRAME_MS
         del self._pcm[: max(0, len(self._pcm) - kept_ms * BYTES_PER_MS)]
         if self._loud < _ONSET_FRAMES:

@@ -64,8 +64,23 @@ def encode(pcm: bytes, encoding: str) -> bytes:
 
 @cache
 def _levels(encoding: str) -> tuple[int, ...]:
-    decode_byte = _mu_law if encoding == "audio/pcmu" else _a_law
-    return tuple(decode_byte(byte) for byte in range(256))
+    """Return the PCM level of each byte, by the formula of the law."""
+    levels = []
+    for code in range(256):
+        if encoding == "audio/pcmu":
+            byte, is_negative = ~code & 0xFF, not code & _SIGN
+            magnitude = ((((byte & _STEP) << 3) + 0x84) << ((byte & _SEGMENT) >> 4)) - 0x84
+        else:
+            byte = code ^ 0x55
+            segment, magnitude, is_negative = (
+                (byte & _SEGMENT) >> 4,
+                ((byte & _STEP) << 4) + 8,
+                not byte & _SIGN,
+            )
+            if segment:
+                magnitude = (magnitude + 0x100) << (segment - 1)
+        levels.append(-magnitude if is_negative else magnitude)
+    return tuple(levels)
 
 
 @cache
@@ -80,17 +95,3 @@ def _nearest(encoding: str) -> bytes:
         is_lower_nearer = sample - values[below] < values[above] - sample
         codes.append(ordered[below if is_lower_nearer else above][1])
     return bytes(codes)
-
-
-def _mu_law(byte: int) -> int:
-    byte = ~byte & 0xFF
-    magnitude = ((((byte & _STEP) << 3) + 0x84) << ((byte & _SEGMENT) >> 4)) - 0x84
-    return -magnitude if byte & _SIGN else magnitude
-
-
-def _a_law(byte: int) -> int:
-    byte ^= 0x55
-    segment, magnitude = (byte & _SEGMENT) >> 4, ((byte & _STEP) << 4) + 8
-    if segment:
-        magnitude = (magnitude + 0x100) << (segment - 1)
-    return magnitude if byte & _SIGN else -magnitude

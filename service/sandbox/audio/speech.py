@@ -81,7 +81,12 @@ def _word(word: str, pitch: int, semitones: int, speed: float) -> bytes:
     for onset, vowel in _syllables(word):
         parts.append(_consonant(onset, pitch, speed))
         parts.append(_vowel(vowel, pitch * 2 ** (semitones / 12), _SYLLABLE_MS / speed))
-    parts.append(_silence(_gap_after(word) / speed))
+    gap_ms = _WORD_GAP_MS
+    if word[-1:] in {".", "!", "?"}:
+        gap_ms = _SENTENCE_GAP_MS
+    elif word[-1:] in {",", ";", ":"}:
+        gap_ms = _CLAUSE_GAP_MS
+    parts.append(_silence(gap_ms / speed))
     return b"".join(parts)
 
 
@@ -93,12 +98,6 @@ def _syllables(word: str) -> list[tuple[str, str]]:
     if found:
         return [(onset[-1:], vowel) for onset, vowel in found]
     return [(letter, "aeiou"[ord(letter) % 5]) for letter in letters[:2]]
-
-
-def _gap_after(word: str) -> int:
-    if word[-1:] in ".!?":
-        return _SENTENCE_GAP_MS
-    return _CLAUSE_GAP_MS if word[-1:] in ",;:" else _WORD_GAP_MS
 
 
 def _consonant(letter: str, pitch: int, speed: float) -> bytes:
@@ -136,20 +135,14 @@ def _period(vowel: str, pitch: int, loudness: int) -> bytes:
 def _wave(vowel: str, pitch: int) -> tuple[float, ...]:
     """Compute one period of a vowel with a peak of 1."""
     length = round(SAMPLE_RATE / pitch)
-    harmonics = [
-        (2 * math.pi * number / length, _resonance(number * pitch, _FORMANTS[vowel]))
-        for number in range(1, int(_HIGHEST_HARMONIC / pitch) + 1)
-    ]
+    harmonics = []
+    for number in range(1, int(_HIGHEST_HARMONIC / pitch) + 1):
+        resonances = zip(_FORMANT_GAINS, _FORMANTS[vowel], strict=True)
+        gain = sum(g / (1 + ((number * pitch - formant) / _BANDWIDTH) ** 2) for g, formant in resonances)
+        harmonics.append((2 * math.pi * number / length, gain))
     raw = [sum(gain * math.sin(step * at) for step, gain in harmonics) for at in range(length)]
     peak = max(abs(value) for value in raw)
     return tuple(value / peak for value in raw)
-
-
-def _resonance(frequency: float, formants: tuple[int, ...]) -> float:
-    return sum(
-        gain / (1 + ((frequency - formant) / _BANDWIDTH) ** 2)
-        for gain, formant in zip(_FORMANT_GAINS, formants, strict=True)
-    )
 
 
 @cache

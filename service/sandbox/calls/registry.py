@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +20,6 @@ from service.sandbox.sessions.configuration import Config
 from service.sandbox.sessions.media import MEDIA_SESSIONS, MediaSession
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from service.sandbox.webrtc.playout import Playout
-
-_log = logging.getLogger(__name__)
 
 _MAX_OPEN = 1000
 _MAX_CONNECTED = 100
@@ -126,11 +123,6 @@ class Calls:
             self._open[opened.id] = call
             self._reports[opened.id] = call.report
             self._forget_oldest()
-        _log.warning(
-            "call %s: %s opened; the sandbox's answers are canned and its voices synthetic",
-            opened.id,
-            opened.model,
-        )
         return answer
 
     def _make_room(self) -> None:

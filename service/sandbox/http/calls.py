@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 
 from service.sandbox import models
@@ -15,7 +15,7 @@ from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer, check_key
 from service.sandbox.errors import ApiError, invalid_value, missing_parameter
 from service.sandbox.faults import NoResponse, fault_for
 from service.sandbox.http.routes import BASE_PATH, controls, require_key
-from service.sandbox.http.state import current
+from service.sandbox.http.state import NOTICE, current
 from service.sandbox.ids import new_id
 from service.sandbox.live.schemas import check_opening
 from service.sandbox.opening import call_configuration
@@ -163,6 +163,7 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
 
 
 def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secret: bool = False) -> Opened:
+    current_app.logger.info("%s opens %s. %s", request.path, call_id, NOTICE)
     return Opened(
         id=call_id,
         api=api,

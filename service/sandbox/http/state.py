@@ -11,6 +11,9 @@ from service.sandbox.calls.registry import Calls
 from service.sandbox.credentials import SecretStore
 from service.sandbox.recorder import Recorder
 
+NOTICE = "No model is behind this session: its answers are canned and its voices synthetic."
+"""What the log says of each session."""
+
 _NAME = "sandbox"
 
 

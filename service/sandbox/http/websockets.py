@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from flask import Flask, request
+from flask import Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
@@ -15,7 +15,7 @@ from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
 from service.sandbox.http.connection import close, send
 from service.sandbox.http.routes import BASE_PATH
-from service.sandbox.http.state import current, state_of
+from service.sandbox.http.state import NOTICE, current, state_of
 from service.sandbox.ids import new_id
 from service.sandbox.opening import Admission, ConnectRequest, close_code
 from service.sandbox.sessions.base import Session
@@ -70,6 +70,7 @@ def _serve(ws: Server, *, translation: bool) -> None:
         send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
         close(ws, close_code(error), error.close_reason)
         return
+    current_app.logger.info("%s opens. %s", request.path, NOTICE)
     state.sockets.add(ws)
     try:
         _pump(ws, session, state.ping_seconds)

@@ -140,25 +140,26 @@ class TranslationClose(ClientEvent):
     type: Literal["session.close"]
 
 
-CONVERSATION_EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[
-        SessionUpdate
-        | AudioAppend
-        | AudioCommit
-        | AudioClear
-        | OutputClear
-        | ItemCreate
-        | ItemRetrieve
-        | ItemTruncate
-        | ItemDelete
-        | ResponseCreate
-        | ResponseCancel,
-        Field(discriminator="type"),
-    ]
-)
+ConversationEvent = Annotated[
+    SessionUpdate
+    | AudioAppend
+    | AudioCommit
+    | AudioClear
+    | OutputClear
+    | ItemCreate
+    | ItemRetrieve
+    | ItemTruncate
+    | ItemDelete
+    | ResponseCreate
+    | ResponseCancel,
+    Field(discriminator="type"),
+]
 """All events that a client may send to a conversation or a transcription."""
 
-TRANSLATION_EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[TranslationSessionUpdate | TranslationAppend | TranslationClose, Field(discriminator="type")]
-)
+TranslationEvent = Annotated[
+    TranslationSessionUpdate | TranslationAppend | TranslationClose, Field(discriminator="type")
+]
 """All events that a client may send to a translation."""
+
+CONVERSATION_EVENT: TypeAdapter[Any] = TypeAdapter(ConversationEvent)
+TRANSLATION_EVENT: TypeAdapter[Any] = TypeAdapter(TranslationEvent)

@@ -92,13 +92,7 @@ class RealtimeSession(Generation):
     model: str = ""
     audio: Audio | None = None
     include: Include | None = None
-    tracing: (
-        Annotated[
-            Annotated[Literal["auto"], Tag("string")] | Annotated[Tracing, Tag("object")],
-            Discriminator(string_or_object),
-        ]
-        | None
-    ) = None
+    tracing: TracingSetting | None = None
     truncation: Annotated[
         Annotated[Literal["auto", "disabled"], Tag("string")] | Annotated[RetentionRatio, Tag("object")],
         Discriminator(string_or_object),

@@ -7,7 +7,6 @@ Supported are objects, arrays, the plain types with their bounds, ``enum``,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 Schema = dict[str, Any]
@@ -38,18 +37,11 @@ def arguments_for(schema: Schema | None, said: str) -> Any:
 
 
 class _Filler:
+    """Generates values for the schemas below ``root``, in which references are looked up."""
+
     def __init__(self, root: Schema, said: str) -> None:
         self._root = root
         self._said = said
-        self._by_type: dict[str, Callable[[Schema, str, int], Any]] = {
-            "object": self._object,
-            "array": self._array,
-            "string": self._string,
-            "integer": self._integer,
-            "number": self._number,
-            "boolean": lambda _schema, _name, _depth: True,
-            "null": lambda _schema, _name, _depth: None,
-        }
 
     def fill(self, schema: Schema | bool, name: str, depth: int) -> Any:  # noqa: FBT001 - true is a schema
         """Generate one value; ``name`` is its property's name."""
@@ -57,76 +49,65 @@ class _Filler:
             return None
         if isinstance(schema, bool):
             return self._said or name
-        schema = self._resolved(schema)
+        schema = self._resolve(schema)
         for given in ("const", "default"):
             if given in schema:
                 return schema[given]
         for listed in ("enum", "examples"):
             if schema.get(listed):
-                return self._mentioned(schema[listed])
-        make = self._by_type.get(_type_of(schema), self._by_type["object"])
-        return make(schema, name, depth)
+                mentioned = (
+                    v for v in schema[listed] if isinstance(v, str) and v and v.lower() in self._said.lower()
+                )
+                return next(mentioned, schema[listed][0])
+        kind = schema.get("type", "array" if "items" in schema else "object")
+        return self._plain(kind if isinstance(kind, str) else next(iter(kind), "object"), schema, name, depth)
 
-    def _resolved(self, schema: Schema) -> Schema:
+    def _plain(self, kind: str, schema: Schema, name: str, depth: int) -> Any:
+        """Generate a value of a JSON type within the bounds that the schema sets for it."""
+        match kind:
+            case "array":
+                length = max(schema.get("minItems", 0), 0 if depth >= _MAX_DEPTH else 1)
+                item = schema.get("items", True)
+                return [self.fill(item, name, depth + 1) for _ in range(min(length, _MAX_ITEMS))]
+            case "string":
+                text = str(_FORMATS.get(schema.get("format", ""), self._said or name))
+                text = text.ljust(min(schema.get("minLength", 0), _MAX_CHARACTERS), ".")
+                return text[: schema.get("maxLength", len(text))]
+            case "integer":
+                return math.ceil(_nearest_to_one(schema, step=1))
+            case "number":
+                return _nearest_to_one(schema, step=0.5)
+            case "boolean" | "null":
+                return True if kind == "boolean" else None
+        properties = schema.get("properties", {})
+        required = schema.get("required", [])
+        wanted = required if depth >= _MAX_DEPTH else schema.get("required", list(properties))
+        return {name: self.fill(properties.get(name, True), name, depth + 1) for name in wanted}
+
+    def _resolve(self, schema: Schema) -> Schema:
         """Follow references and choices until a plain schema remains."""
         for _ in range(_MAX_DEPTH):
             choice = next((schema[word] for word in ("anyOf", "oneOf") if schema.get(word)), None)
             if "$ref" in schema:
-                schema = self._look_up(schema["$ref"])
+                found: Any = self._root
+                for step in schema["$ref"].removeprefix("#").split("/"):
+                    found = found.get(step, {}) if step and isinstance(found, dict) else found
+                schema = _as_object(found)
             elif choice:
                 rest = {name: value for name, value in schema.items() if name not in {"anyOf", "oneOf"}}
                 schema = rest | _as_object(choice[0])
             elif schema.get("allOf"):
-                schema = _merged(schema)
+                schema = _merge_branches(schema)
             else:
                 break
         return schema
-
-    def _look_up(self, reference: str) -> Schema:
-        found: Any = self._root
-        for step in reference.removeprefix("#").split("/"):
-            found = found.get(step, {}) if step and isinstance(found, dict) else found
-        return _as_object(found)
-
-    def _mentioned(self, values: list[Any]) -> Any:
-        """Return the value that the user mentioned, else the first."""
-        said = self._said.lower()
-        return next((v for v in values if isinstance(v, str) and v and v.lower() in said), values[0])
-
-    def _object(self, schema: Schema, _name: str, depth: int) -> dict[str, Any]:
-        properties = schema.get("properties", {})
-        wanted = (
-            schema.get("required", list(properties)) if depth < _MAX_DEPTH else schema.get("required", [])
-        )
-        return {name: self.fill(properties.get(name, True), name, depth + 1) for name in wanted}
-
-    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
-        length = max(schema.get("minItems", 0), 0 if depth >= _MAX_DEPTH else 1)
-        item = schema.get("items", True)
-        return [self.fill(item, name, depth + 1) for _ in range(min(length, _MAX_ITEMS))]
-
-    def _string(self, schema: Schema, name: str, _depth: int) -> str:
-        text = str(_FORMATS.get(schema.get("format", ""), self._said or name))
-        text = text.ljust(min(schema.get("minLength", 0), _MAX_CHARACTERS), ".")
-        return text[: schema.get("maxLength", len(text))]
-
-    def _integer(self, schema: Schema, _name: str, _depth: int) -> int:
-        return math.ceil(_lowest(schema, step=1))
-
-    def _number(self, schema: Schema, _name: str, _depth: int) -> float:
-        return _lowest(schema, step=0.5)
-
-
-def _type_of(schema: Schema) -> str:
-    kind = schema.get("type", "array" if "items" in schema else "object")
-    return kind if isinstance(kind, str) else next(iter(kind), "object")
 
 
 def _as_object(schema: Any) -> Schema:
     return schema if isinstance(schema, dict) else {}
 
 
-def _lowest(schema: Schema, *, step: float) -> float:
+def _nearest_to_one(schema: Schema, *, step: float) -> float:
     """Return 1 if the bounds allow it, else the nearest allowed number."""
     low = schema.get("minimum", -math.inf)
     if "exclusiveMinimum" in schema:
@@ -138,7 +119,7 @@ def _lowest(schema: Schema, *, step: float) -> float:
     return math.ceil(steps) * factor if math.isfinite(steps) else value
 
 
-def _merged(schema: Schema) -> Schema:
+def _merge_branches(schema: Schema) -> Schema:
     """Merge the branches of ``allOf`` that are objects."""
     merged = {name: value for name, value in schema.items() if name != "allOf"}
     for branch in map(_as_object, schema["allOf"]):

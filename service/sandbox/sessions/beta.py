@@ -50,16 +50,13 @@ class BetaSession:
     def open(self) -> list[Event]:
         """Return the events that greet the client."""
         conversation = {"id": self._conversation.new_id("conv"), "object": "realtime.conversation"}
-        created = EventFactory(BETA_EVENTS, self._conversation.new_id)(
-            "conversation.created", conversation=conversation
-        )
+        events = EventFactory(BETA_EVENTS, self._conversation.new_id)
+        created = events("conversation.created", conversation=conversation)
         return [*self._to_beta(self._conversation.open()), created]
 
     def receive(self, message: str | bytes) -> list[Event]:
         """Handle one message."""
-        return self._conversation.read(
-            message, lambda event: self._to_beta(self._conversation.handle(self._to_ga(event)))
-        )
+        return self._conversation.read(message, self._handle)
 
     def due_in(self) -> float | None:
         """Return the seconds until there is something to send, or None if nothing is scheduled."""

@@ -1,4 +1,7 @@
-"""The sentence that translations hear and say, in the languages that people try first."""
+"""The sentence that translations hear and say, in the languages that people try first.
+
+A module of its own for its scripts, which the linter takes for confusable letters.
+"""
 
 # ruff: noqa: RUF001 - other languages have letters of their own
 

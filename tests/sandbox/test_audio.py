@@ -1,4 +1,4 @@
-"""Audio that is made and read: loud enough to hear, not clipped, as long as what is said."""
+"""Synthetic speech and audio formats: loudness, length, lossless conversion."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def _rms(audio: bytes) -> float:
 
 @pytest.mark.parametrize("voice", get_args(VoiceName))
 def test_every_voice_is_audible_and_not_clipped(voice: str) -> None:
-    """Loud as speech is, with room above its peaks."""
+    """As loud as speech, with headroom."""
     audio = b"".join(speech.synthesize(_SENTENCE, voice))
     assert 1500 < _rms(audio) < 8000
     assert 8000 < max(map(abs, pcm.samples(audio))) < 24_000
 
 
 def test_a_sentence_lasts_as_long_as_it_takes_to_say() -> None:
-    """Nine words are three seconds, more or less."""
+    """Nine words take about three seconds."""
     audio = b"".join(speech.synthesize(_SENTENCE, "marin"))
     assert 2000 < pcm.milliseconds(audio) < 5000
 
 
 def test_a_longer_word_takes_longer_and_a_faster_voice_less() -> None:
-    """Syllables take time, and ``speed`` divides it."""
+    """Length grows with syllables and shrinks with ``speed``."""
     short, long = speech.synthesize(["fox", "hippopotamus"], "marin")
     assert len(long) > 2 * len(short)
     (fast,) = speech.synthesize(["hippopotamus"], "marin", speed=1.5)
@@ -46,31 +46,31 @@ def test_a_longer_word_takes_longer_and_a_faster_voice_less() -> None:
 
 
 def test_voices_differ_in_pitch() -> None:
-    """A low voice repeats itself after more samples than a high one."""
+    """The period of a low voice has more samples than that of a high one."""
     assert _period("echo") > 1.5 * _period("shimmer")
 
 
 def _period(voice: str) -> int:
-    """Find after how many samples a vowel is most like itself."""
+    """Return the period of a vowel in samples, by autocorrelation."""
     vowel = pcm.samples(speech.synthesize(["o"], voice)[0])[1000:1600]
     return max(range(80, 300), key=lambda lag: sum(map(mul, vowel, vowel[lag:])) / (len(vowel) - lag))
 
 
 def test_words_join_without_a_click() -> None:
-    """No step between neighbouring samples is larger than the loudest vowel makes."""
+    """No step between neighbouring samples is larger than those inside the loudest vowel."""
     values = pcm.samples(b"".join(speech.synthesize(["banana", "moon", "rain"], "alloy")))
     assert max(abs(b - a) for a, b in pairwise(values)) < 9000
 
 
 @pytest.mark.parametrize("word", ["大家", "शुभ", "Привет", "123", "…", "\N{GRINNING FACE}"])
 def test_any_script_can_be_spoken(word: str) -> None:
-    """Even where there is no vowel to be found, there is a sound or a pause."""
+    """A word without vowels becomes a sound or a pause."""
     assert speech.synthesize([word], "alloy")[0]
 
 
 @pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
-def test_telephone_audio_sounds_like_what_it_was(encoding: str) -> None:
-    """A tone that goes there and back keeps its loudness and its shape."""
+def test_telephone_audio_keeps_loudness_and_shape(encoding: str) -> None:
+    """A tone is encoded, decoded, and compared."""
     tone = array.array("h", (round(12_000 * math.sin(2 * math.pi * 300 * n / 24_000)) for n in range(4800)))
     coded = pcm.encode(pcm.to_bytes(tone), encoding)
     assert len(coded) == len(tone) // 3
@@ -85,7 +85,7 @@ def test_the_laws_are_those_of_the_standard() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["audio/pcmu", "audio/pcma"]))
-def test_any_telephone_bytes_survive_the_way_there_and_back(coded: bytes, encoding: str) -> None:
+def test_any_telephone_bytes_survive_decoding_and_encoding(coded: bytes, encoding: str) -> None:
     """Decoding and encoding again gives the same levels."""
     once = pcm.decode(coded, encoding)
     levels, again = pcm.samples(once), pcm.samples(pcm.decode(pcm.encode(once, encoding), encoding))

@@ -1,4 +1,4 @@
-"""WebSockets over real connections: who gets in, who is refused and how, and that nothing is lost."""
+"""WebSockets over real connections: admission, refusals, and no lost frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TRANSCRIPTION = {
 
 @pytest.mark.parametrize("way", [bearing, offering])
 def test_a_secret_opens_a_session_both_ways(sandbox: Sandbox, way: Any) -> None:
-    """As a header from a server, as a subprotocol from a browser; the session is the one it was minted with."""
+    """In a header from a server, in a subprotocol from a browser; the session is the one that was minted."""
     secret = mint(sandbox.base_url, session=_REALTIME | {"instructions": "Be brief."})
     with line(sandbox.base_url, **way(secret)) as client:
         assert client.until("session.created")["session"]["instructions"] == "Be brief."
@@ -36,15 +36,15 @@ def test_a_secret_opens_a_session_both_ways(sandbox: Sandbox, way: Any) -> None:
         assert client.until("response.done")["response"]["status"] == "completed"
 
 
-def test_a_standard_key_opens_a_session_of_the_model_it_asks_for(sandbox: Sandbox) -> None:
-    """No secret is needed on a server."""
+def test_a_standard_key_opens_a_session_with_any_model(sandbox: Sandbox) -> None:
+    """A server needs no secret."""
     with line(sandbox.base_url, "?model=gpt-realtime-1.5", **bearing("sk-test")) as client:
         session = client.until("session.created")["session"]
         assert (session["model"], session["object"]) == ("gpt-realtime-1.5", "realtime.session")
 
 
 def test_sdk_subprotocols_are_tolerated(sandbox: Sandbox) -> None:
-    """The Agents SDK names itself; organisation and project may be named, too."""
+    """The Agents SDK adds its own, and clients may add organization and project."""
     secret = mint(sandbox.base_url, session=_REALTIME)
     more = ("openai-agents-sdk.0.3.0", "openai-organization.org-1", "openai-project.proj-1")
     with line(sandbox.base_url, **offering(secret, *more)) as client:
@@ -93,7 +93,7 @@ def test_refusals_come_in_band(
 
 
 def test_a_secret_opens_one_session_and_no_second(sandbox: Sandbox) -> None:
-    """The second is refused by name, so that clients can mint again."""
+    """The second is refused with a code of its own, so that clients can mint again."""
     secret = mint(sandbox.base_url, session=_REALTIME)
     with line(sandbox.base_url, **offering(secret)) as client:
         client.until("session.created")
@@ -101,8 +101,8 @@ def test_a_secret_opens_one_session_and_no_second(sandbox: Sandbox) -> None:
     assert (codes, close_code) == (["ephemeral_token_already_used"], 3000)
 
 
-def test_of_many_at_once_a_secret_lets_one_in(sandbox: Sandbox) -> None:
-    """A race has one winner."""
+def test_of_many_connections_at_once_a_secret_opens_one(sandbox: Sandbox) -> None:
+    """The others are refused as used."""
     secret = mint(sandbox.base_url, session=_REALTIME)
     first: list[str] = []
 
@@ -118,7 +118,7 @@ def test_of_many_at_once_a_secret_lets_one_in(sandbox: Sandbox) -> None:
     assert sorted(first) == ["error"] * 7 + ["session.created"]
 
 
-def test_a_refused_attempt_leaves_the_secret_as_it_was(sandbox: Sandbox) -> None:
+def test_a_refused_attempt_does_not_use_up_the_secret(sandbox: Sandbox) -> None:
     """Asking for another model is refused, and the right one still opens."""
     secret = mint(sandbox.base_url, session=_REALTIME)
     assert _refused(sandbox, "?model=gpt-realtime", offering(secret))[0] == ["invalid_model"]
@@ -128,7 +128,7 @@ def test_a_refused_attempt_leaves_the_secret_as_it_was(sandbox: Sandbox) -> None
 
 
 def test_an_expired_secret_is_refused(sandbox: Sandbox) -> None:
-    """The sandbox's own route makes all of them old."""
+    """A route of the sandbox lets all of them expire."""
     secret = mint(sandbox.base_url, session=_REALTIME)
     requests.post(f"{sandbox.base_url.removesuffix('/v1')}/sandbox/expire", timeout=10).raise_for_status()
     assert _refused(sandbox, "?model=gpt-realtime-2.1", offering(secret))[1] == 3000
@@ -149,7 +149,7 @@ def test_a_transcription_is_opened_by_intent(sandbox: Sandbox) -> None:
 
 
 def test_a_translation_runs_and_ends(sandbox: Sandbox) -> None:
-    """On its own address, with its own events, to its own end."""
+    """On its own path, with its own events, until it is closed."""
     session = {"model": "gpt-realtime-translate", "audio": {"output": {"language": "es"}}}
     secret = mint(sandbox.base_url, "/realtime/translations/client_secrets", session=session)
     with line(sandbox.base_url, "/translations?model=gpt-realtime-translate", **offering(secret)) as client:
@@ -162,8 +162,8 @@ def test_a_translation_runs_and_ends(sandbox: Sandbox) -> None:
         assert client.closed == (1000, "")
 
 
-def test_the_beta_speaks_its_old_names(beta_sandbox: Sandbox) -> None:
-    """With its header; flat sessions in, old events out."""
+def test_the_beta_sends_its_old_event_names(beta_sandbox: Sandbox) -> None:
+    """Asked for by its header; flat sessions in, old events out."""
     header = ["Authorization: Bearer sk-test", "OpenAI-Beta: realtime=v1"]
     with line(beta_sandbox.base_url, "?model=gpt-4o-realtime-preview-2024-12-17", header=header) as client:
         assert client.until("session.created")["session"]["modalities"] == ["audio", "text"]
@@ -187,7 +187,7 @@ def test_the_beta_speaks_its_old_names(beta_sandbox: Sandbox) -> None:
 def test_secrets_of_the_beta_sandbox_open_either_shape(
     beta_sandbox: Sandbox, path: str, more: tuple[str, ...]
 ) -> None:
-    """Whichever mint they are from: the subprotocol decides."""
+    """Whichever route minted them: the subprotocol decides."""
     body = {"model": "gpt-realtime-2.1"} if path.endswith("sessions") else {"session": _REALTIME}
     headers = {"Authorization": "Bearer sk-test"}
     minted = requests.post(beta_sandbox.base_url + path, json=body, headers=headers, timeout=10).json()
@@ -198,7 +198,7 @@ def test_secrets_of_the_beta_sandbox_open_either_shape(
 
 
 def test_the_beta_is_for_conversations(beta_sandbox: Sandbox) -> None:
-    """Its transcriptions were another API again."""
+    """Its transcriptions were an API of their own."""
     header = ["Authorization: Bearer sk-test", "OpenAI-Beta: realtime=v1"]
     assert _refused(beta_sandbox, "?intent=transcription", {"header": header})[1:] == (
         4000,
@@ -207,7 +207,7 @@ def test_the_beta_is_for_conversations(beta_sandbox: Sandbox) -> None:
 
 
 def test_bad_messages_leave_the_socket_open(sandbox: Sandbox) -> None:
-    """Text that is no JSON, bytes, and a type that nobody knows."""
+    """Text that is not JSON, bytes, and an unknown type."""
     with line(sandbox.base_url, **bearing("sk-test")) as client:
         client.ws.send("{")
         client.ws.send_binary(b"\xff\x00")
@@ -217,8 +217,8 @@ def test_bad_messages_leave_the_socket_open(sandbox: Sandbox) -> None:
         assert [event["type"] for event in client.events].count("error") == 3
 
 
-def test_a_very_large_event_is_taken(sandbox: Sandbox) -> None:
-    """The vendor takes fifteen megabytes of audio at once."""
+def test_a_very_large_event_is_accepted(sandbox: Sandbox) -> None:
+    """The vendor accepts 15 MiB of audio in one event."""
     turns_off = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
     with line(sandbox.base_url, **bearing("sk-test")) as client:
         client.send({"type": "session.update", "session": turns_off})
@@ -228,7 +228,7 @@ def test_a_very_large_event_is_taken(sandbox: Sandbox) -> None:
 
 
 def test_a_slow_reader_loses_nothing(sandbox: Sandbox) -> None:
-    """More than any buffer holds waits before the first byte of it is read; every frame still comes whole."""
+    """More than any buffer holds is sent before the client reads; every frame still arrives whole."""
     small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)]
     answers = 12
     said = {"type": "input_text", "text": f"Say: “{'banana ' * 30}”"}
@@ -249,7 +249,7 @@ def test_a_slow_reader_loses_nothing(sandbox: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def pinging_sandbox() -> Iterator[str]:
-    """A sandbox that pings five times a second, in place of every twenty seconds."""
+    """A sandbox that pings five times a second instead of every 20 seconds."""
     port = free_port()
     app = "service.sandbox.app:create_sandbox(ping_seconds=0.2)"
     options = ("--bind", f"127.0.0.1:{port}", "--no-control-socket")
@@ -259,7 +259,7 @@ def pinging_sandbox() -> Iterator[str]:
 
 
 def test_the_server_pings(pinging_sandbox: str) -> None:
-    """Also while nothing is said."""
+    """Also while nothing else is sent."""
     with line(pinging_sandbox, **bearing("sk-test")) as client:
         client.until("session.created")
         pings = 0
