@@ -115,17 +115,17 @@ def test_hidden_candidates_are_dropped_and_trickled_ones_are_waited_for() -> Non
         ("127.0.0.1", "127.0.0.1", False),
         ("localhost", "127.0.0.1", False),
         ("::1", "127.0.0.1", False),
-        ("0.0.0.0", "127.0.0.1", True),
+        ("0.0.0.0", "127.0.0.1", True),  # noqa: S104 - nothing listens here
     ],
 )
 def test_candidates_are_on_loopback_and_elsewhere_only_where_asked_for(
     host: str, first: str, others: bool
 ) -> None:
     """The replaced function of aioice, which would leave loopback out."""
-    found = address_source(host)(True, False)
+    found = address_source(host)(use_ipv4=True, use_ipv6=False)
     assert found[0] == first
     assert len(found) == 1 or others
-    assert ("::1" in address_source(host)(True, True)) == (host == "::1")
+    assert ("::1" in address_source(host)(use_ipv4=True, use_ipv6=True)) == (host == "::1")
 
 
 def test_a_sandbox_on_loopback_offers_nothing_else(sandbox: Sandbox) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from av import AudioFrame
 
 from service.sandbox.sessions.events import Event
-from service.sandbox.sessions.media import EndedBy, MediaSession, Source
+from service.sandbox.sessions.media import CloseReason, EndedBy, MediaSession, Source
 from service.sandbox.webrtc.loop import PeerLoop
 from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
 from service.sandbox.webrtc.playout import FRAME_MS, Playout
@@ -145,9 +145,9 @@ class Call:
         """Whether a client may still connect."""
         return self._peer is not None and not self.was_connected and not self.ended
 
-    def end(self, by: EndedBy, *, wait: bool = True) -> None:
+    def end(self, by: EndedBy, reason: CloseReason = "close_requested", *, wait: bool = True) -> None:
         """End the call; with ``wait`` return only when it is over, which for GPT-Live takes a moment."""
-        self._do(lambda: self._session.end(by))
+        self._do(lambda: self._session.end(by, reason))
         if wait:
             self.wait()
 

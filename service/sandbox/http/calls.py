@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -23,6 +24,7 @@ from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
 from service.sandbox.sessions.configuration import Config
+from service.sandbox.sessions.media import CloseReason, EndedBy
 from service.vendors import wire
 
 calls = Blueprint("calls", __name__, url_prefix=BASE_PATH)
@@ -34,6 +36,12 @@ _ANSWER_TYPE = "text/plain; charset=utf-8"
 """What the vendor labels its SDP answers with (observed)."""
 
 _MAX_CHANNEL_ID = 65_534
+_ENDED_BY: Mapping[CloseReason, EndedBy] = {
+    "content": "reset",
+    "expired": "expired",
+    "remote_hangup": "peer",
+    "connection_lost": "peer",
+}
 _SESSION: TypeAdapter[Any] = TypeAdapter(AnySession)
 
 
@@ -94,6 +102,19 @@ def hang_up_live_session(call_id: str) -> Response:
 def list_calls() -> Response:
     """Report all calls; the vendor has no such route."""
     return jsonify(current().calls.report())
+
+
+@controls.post("/calls/<call_id>/end")
+def end_call(call_id: str) -> Response:
+    """End a call for a reason that no offline client can cause (``{"reason": "content"}``); 204."""
+    reason = (request.get_json(silent=True) or {}).get("reason", "content")
+    call = current().calls.find(call_id)
+    if call is None:
+        raise _not_found("live")
+    if reason not in _ENDED_BY:
+        raise invalid_value(f"Invalid 'reason': expected one of {', '.join(_ENDED_BY)}.", "reason")
+    call.end(_ENDED_BY[reason], reason)
+    return Response(status=204)
 
 
 def find_call(api: str, call_id: str, *, connected: bool = False) -> Call:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from service.sandbox.audio.input_buffer import InputBuffer, Turn
+from service.sandbox.audio.input_buffer import InputBuffer, Turn, speech_ms
 from service.sandbox.audio.pcm import milliseconds
 from service.sandbox.errors import ApiError
 from service.sandbox.ids import NewId
@@ -24,10 +24,8 @@ from service.sandbox.schemas.validation import check
 from service.sandbox.sessions import replies
 from service.sandbox.sessions.base import decode_audio, parse
 from service.sandbox.sessions.events import Event
-from service.sandbox.sessions.media import EndedBy, Output, Source
+from service.sandbox.sessions.media import CloseReason, EndedBy, Output, Source
 from service.sandbox.sessions.scheduler import Clock, Scheduler, TimedEvents
-
-CloseReason = Literal["close_requested", "expired", "content", "remote_hangup", "connection_lost"]
 
 _VAD: Mapping[str, Any] = MappingProxyType(
     {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
@@ -113,7 +111,7 @@ class LiveSession:
         return []
 
     def end(self, by: EndedBy, reason: CloseReason = "close_requested") -> list[Event]:
-        """Begin to close."""
+        """Begin to close, and tell the reason."""
         return self._begin_closing(reason, by, None)
 
     def receive(self, message: str | bytes, source: Source) -> list[Event]:
@@ -244,7 +242,7 @@ class LiveSession:
         return woken
 
     def _speech_ended(self, turn: Turn) -> list[Event]:
-        spoken_ms = max(0, milliseconds(turn.audio) - _VAD["prefix_padding_ms"] - _VAD["silence_duration_ms"])
+        spoken_ms = speech_ms(turn.audio)
         transcript = f"I spoke to you for {spoken_ms / 1000:.1f} seconds."
         end_ms = self._now_ms()
         start_ms = min(self._turn_began_ms, end_ms)

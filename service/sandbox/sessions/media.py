@@ -19,6 +19,9 @@ from service.sandbox.sessions.translation import Translation
 Source = Literal["data_channel", "sideband"]
 EndedBy = Literal["hangup", "sideband", "data_channel", "peer", "expired", "reset"]
 
+CloseReason = Literal["close_requested", "expired", "content", "remote_hangup", "connection_lost"]
+"""Why a Live session closed."""
+
 OUTPUT_BUFFER_EVENTS = frozenset(
     {"output_audio_buffer.cleared", "output_audio_buffer.started", "output_audio_buffer.stopped"}
 )
@@ -79,8 +82,8 @@ class MediaSession(Protocol):
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
         """Handle that the voice began, or stopped, to be heard."""
 
-    def end(self, by: EndedBy) -> list[Event]:
-        """Begin to end the session."""
+    def end(self, by: EndedBy, reason: CloseReason = "close_requested") -> list[Event]:
+        """Begin to end the session; ``reason`` is told where the vendor tells one."""
 
     def due_in(self) -> float | None:
         """Return the seconds until there is something to send, or None if nothing is scheduled."""
@@ -116,7 +119,7 @@ class RealtimeMedia(BaseSession):
         """End at once: the vendor ends a Realtime call with its peer connection."""
         return self.end("peer")
 
-    def end(self, by: EndedBy) -> list[Event]:
+    def end(self, by: EndedBy, _reason: CloseReason = "close_requested") -> list[Event]:
         """End the session; the vendor says nothing more then."""
         self.ended, self.ended_by = True, self.ended_by or by
         return []

@@ -10,8 +10,8 @@ import ifaddr
 
 LOOPBACK = "127.0.0.1"
 
-AddressSource = Callable[[bool, bool], list[str]]
-"""Takes whether IPv4 and IPv6 are wanted."""
+AddressSource = Callable[..., list[str]]
+"""Takes ``use_ipv4`` and ``use_ipv6``: whether addresses of these kinds are wanted."""
 
 
 def use_addresses_for(host: str) -> None:
@@ -23,13 +23,13 @@ def use_addresses_for(host: str) -> None:
     ``host`` is the address that the sandbox listens on: a loopback address gives candidates on loopback alone, any
     other adds all of the machine's own addresses.
     """
-    aioice.ice.get_host_addresses = address_source(host)  # type: ignore[assignment] # its arguments have names
+    aioice.ice.get_host_addresses = address_source(host)
 
 
 def address_source(host: str) -> AddressSource:
     """Make the function that tells ICE its own addresses."""
 
-    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:  # noqa: FBT001 - aioice passes them so
+    def addresses(*, use_ipv4: bool, use_ipv6: bool) -> list[str]:
         found = [LOOPBACK]
         if host == "::1":
             found.append(host)
