@@ -209,7 +209,14 @@ class MemoryCalls:
                 self._due.set(call.id, self._now() + round(1000 * pause))
             return held
 
-    def confirm(self, call_id: str, cause: Cause, *, told_ms: int | None = None) -> Change | None:
+    def confirm(
+        self,
+        call_id: str,
+        cause: Cause,
+        *,
+        told_ms: int | None = None,
+        confirmation: str | None = None,  # noqa: ARG002 - no answer of this process's memory is ever lost
+    ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
         with self._lock:
             call = self._read(call_id)
