@@ -32,7 +32,7 @@ class Given:
         self.steps.append("read")
         return parse_body(TokenBody, body)
 
-    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
         assert caller.subject
         assert grant.model
         self.steps.append("act")
