@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -152,6 +153,9 @@ class Calls:
             self._open.pop(call.opened.id, None)
             if call.opened.id in self._reports:
                 self._reports[call.opened.id] = partial(dict, report)
+            others = any(other.connected for other in self._open.values())
+        if not others:
+            gc.collect()  # aiortc's connections are cycles; and a collection would pause the sound of others
 
     def _forget_oldest(self) -> None:
         for call_id in tuple(self._reports):
