@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _REPLAY_SECONDS = 3.0
 _MAX_BACKLOG = 500
+_MAX_LISTENERS = 20
 _REFLECTED_FRAMES = 5
 _WAIT_SECONDS = 5.0
 _THREADS = 1
@@ -161,13 +162,18 @@ class Call:
         if peer:
             self._loop.start(peer.close())
 
+    @property
+    def crowded(self) -> bool:
+        """Whether no more sidebands may attach."""
+        return len(self._listeners) >= _MAX_LISTENERS
+
     def listen(self, listener: Listener) -> bool:
         """Attach a sideband, which hears the last seconds again where the vendor repeats them.
 
-        Returns False where the call has ended.
+        Returns False where the call has ended, or has too many.
         """
         with self._lock:
-            if self.ended:
+            if self.ended or self.crowded:
                 return False
             if self.opened.api == "live":
                 since = time.monotonic() - _REPLAY_SECONDS
