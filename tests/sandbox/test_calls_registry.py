@@ -78,9 +78,9 @@ def test_only_so_many_sidebands_attach(calls: Calls) -> None:
     """They are told nothing of a call that has ended."""
     call = _open(calls)
     heard: list[str | None] = []
-    while not call.crowded:
-        assert call.listen(heard.append)
-    assert not call.listen(heard.append)
+    while not call.sidebands.crowded:
+        assert call.sidebands.add(heard.append)
+    assert not call.sidebands.add(heard.append)
     call.end("hangup")
     wait_until(lambda: heard.count(None) > 0, seconds=5, what="the end")
-    assert not call.listen(heard.append)
+    assert not call.sidebands.add(heard.append)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service.sandbox.calls.call import Call, Machinery, Opened
+from service.sandbox.calls.call import Call, Opened
+from service.sandbox.calls.turns import Machinery
 from service.sandbox.errors import ApiError
 from service.sandbox.ids import new_id
 from service.sandbox.live.config import SESSION_SECONDS as LIVE_SECONDS

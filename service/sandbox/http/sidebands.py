@@ -42,7 +42,7 @@ def before_request() -> None:
         call = find_call("realtime", request.args["call_id"], connected=True)
     else:
         return
-    if call.crowded:
+    if call.sidebands.crowded:
         message = "This session has too many sidebands. Close one first."
         raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
 
@@ -51,7 +51,7 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
     """Carry events between a sideband and its call until one of them ends."""
     call = current().calls.find(call_id)
     sideband = Sideband(ws, current().ping_seconds, close_code)
-    if call is None or not call.listen(sideband.put):
+    if call is None or not call.sidebands.add(sideband.put):
         close(ws, close_code)
         return
     current().sockets.add(ws)
@@ -61,7 +61,7 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
         _read(ws, call, sideband)
     finally:
         current().sockets.discard(ws)
-        call.forget(sideband.put)
+        call.sidebands.remove(sideband.put)
         sideband.put(None)
         writer.join()
         close(ws, close_code)
