@@ -50,6 +50,7 @@ def serve(
 
 def main() -> None:
     """Read the command line and serve until a signal ends it."""
+    os.environ.pop("WEB_CONCURRENCY", None)  # the service's; gunicorn's import fails where it is no number
     from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - the command imports this module without it
 
     from service.sandbox.app import create_sandbox  # noqa: PLC0415

@@ -8,7 +8,7 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from service.sandbox.sessions.media import OUTPUT_BUFFER_EVENTS
+from service.sandbox.sessions.realtime_media import OUTPUT_BUFFER_EVENTS
 from tests.support.media_session import MediaClient, realtime_client
 from tests.support.sandbox_session import SILENCE, Event, error_of, kinds, one, speak
 

@@ -100,6 +100,7 @@ def _until(page: Page, kind: str) -> dict[str, Any]:
     return event
 
 
+@pytest.mark.alone
 def test_a_microphone_is_heard_and_answered(
     page: Page, sandbox: Sandbox, sentence: tuple[Path, float]
 ) -> None:

@@ -12,6 +12,8 @@ from tests.support.processes import wait_until
 from tests.support.service import Sandbox, running_sandbox, worker_pid
 from tests.support.webrtc import Clients, listed, open_call, webrtc_clients
 
+pytestmark = pytest.mark.alone
+
 _CALLS = 10
 _PROCESSES = 2
 _POOLS = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -14,15 +13,14 @@ from typing import Any, Literal
 
 from av import AudioFrame
 
-from service.sandbox.calls.listeners import Listener, Listeners
+from service.sandbox.calls.listeners import Listener, Listeners, Reflection
 from service.sandbox.calls.turns import Machinery, Turns
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import CloseReason, EndedBy, MediaSession, Source
 from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
-from service.sandbox.webrtc.playout import FRAME_MS, Playout
+from service.sandbox.webrtc.playout import Playout
 
 _MAX_BACKLOG = 500
-_REFLECTED_FRAMES = 5
 _WAIT_SECONDS = 5.0
 _REFUSED_ENDINGS = 3
 _GREETINGS = frozenset({"session.created", "session.started"})
@@ -77,9 +75,8 @@ class Call:
         self.sidebands = Listeners(replays=opened.api == "live")
         self._over = threading.Event()
         self._ear = Ear()
-        self._spoken_frames: list[bytes] = []
-        self._began = time.monotonic()
-        self.playout = Playout(self._on_playback, self._on_sound_sent)
+        self._reflection = Reflection(self.sidebands, wanted=opened.api == "live")
+        self.playout = Playout(self._on_playback, self._reflection.said)
         self._session = make_session(self.playout)
         self._do(self._session.open)
 
@@ -178,33 +175,11 @@ class Call:
 
     def _on_audio(self, frame: AudioFrame | None) -> list[Event]:
         audio = self._ear.hear(frame)
-        if self._reflects:
-            encoded = base64.b64encode(audio).decode()
-            reflected = _encode({"type": "session.input_audio.append", "audio": encoded})
-            self.sidebands.tell(reflected, again=False)
+        self._reflection.heard(audio)
         return self._session.hear(audio)
 
     def _on_playback(self, change: Literal["started", "stopped"]) -> None:
         self._do(partial(self._session.playback, change))
-
-    def _on_sound_sent(self, pcm: bytes) -> None:
-        """Reflect the voice to sidebands as it is sent, in pieces of a tenth of a second."""
-        if not self._reflects:
-            self._spoken_frames.clear()
-            return
-        self._spoken_frames.append(pcm)
-        if len(self._spoken_frames) < _REFLECTED_FRAMES:
-            return
-        piece = base64.b64encode(b"".join(self._spoken_frames)).decode()
-        self._spoken_frames.clear()
-        end_ms = round((time.monotonic() - self._began) * 1000)
-        start_ms = max(0, end_ms - _REFLECTED_FRAMES * FRAME_MS)
-        event = {"type": "session.output_audio.delta", "delta": piece, "start_ms": start_ms, "end_ms": end_ms}
-        self.sidebands.tell(_encode(event), again=False)
-
-    @property
-    def _reflects(self) -> bool:
-        return self.opened.api == "live" and len(self.sidebands) > 0
 
     # What happens to the session.
 

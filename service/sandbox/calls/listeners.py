@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from service.sandbox.webrtc.playout import FRAME_MS
 
 Listener = Callable[[str | None], None]
 """Takes an event in JSON, or None once the call has ended; must not wait."""
 
 _MAX_LISTENERS = 20
 _REPLAY_SECONDS = 3.0
+_REFLECTED_FRAMES = 5
 
 
 class Listeners:
@@ -81,3 +86,39 @@ class Listeners:
             self._recent.clear()
         for listener in listeners:
             listener(None)
+
+
+class Reflection:
+    """The sound of both directions, which sidebands of GPT-Live hear: PCM of 16 bits, 24 kHz, mono, in base64.
+
+    It costs nothing while there is no sideband, or where it is not ``wanted``.
+    """
+
+    def __init__(self, sidebands: Listeners, *, wanted: bool) -> None:
+        self._sidebands = sidebands
+        self._wanted = wanted
+        self._began = time.monotonic()
+        self._said: list[bytes] = []
+
+    def heard(self, pcm: bytes) -> None:
+        """Reflect what the client said, before it is muted."""
+        if self._wanted and self._sidebands:
+            self._tell({"type": "session.input_audio.append", "audio": base64.b64encode(pcm).decode()})
+
+    def said(self, pcm: bytes) -> None:
+        """Reflect 20 ms of the voice as they are sent, in pieces of a tenth of a second."""
+        if not (self._wanted and self._sidebands):
+            self._said.clear()
+            return
+        self._said.append(pcm)
+        if len(self._said) < _REFLECTED_FRAMES:
+            return
+        end_ms = round((time.monotonic() - self._began) * 1000)
+        start_ms = max(0, end_ms - _REFLECTED_FRAMES * FRAME_MS)
+        delta = base64.b64encode(b"".join(self._said)).decode()
+        self._said.clear()
+        kind = "session.output_audio.delta"
+        self._tell({"type": kind, "delta": delta, "start_ms": start_ms, "end_ms": end_ms})
+
+    def _tell(self, event: dict[str, object]) -> None:
+        self._sidebands.tell(json.dumps(event, separators=(",", ":")), again=False)

@@ -19,7 +19,8 @@ from service.sandbox.live.config import resolve
 from service.sandbox.live.session import LiveSession
 from service.sandbox.sessions import configuration
 from service.sandbox.sessions.configuration import Config
-from service.sandbox.sessions.media import MEDIA_SESSIONS, MediaSession
+from service.sandbox.sessions.media import MediaSession
+from service.sandbox.sessions.realtime_media import MEDIA_SESSIONS
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from service.sandbox.webrtc.playout import Playout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from service.sandbox.audio.pcm import milliseconds
 from service.sandbox.errors import ApiError
@@ -13,9 +13,10 @@ from service.sandbox.live import config as configs
 from service.sandbox.live.checks import check_update
 from service.sandbox.live.config import Config
 from service.sandbox.live.dialogue import Dialogue
-from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, SERVER_EVENTS
+from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, LiveEvents
 from service.sandbox.live.meter import PREPAID_SECONDS, Meter
 from service.sandbox.live.schemas import LIVE_EVENT
+from service.sandbox.live.standby import Standby
 from service.sandbox.live.voice import Timeline, Voice
 from service.sandbox.schemas.validation import check
 from service.sandbox.sessions.base import decode_audio, parse
@@ -53,22 +54,21 @@ class LiveSession:
         self.permissions = configs.permissions(session)
         self.ended = False
         self.ended_by: EndedBy | None = None
-        self._new_id = new_id
+        self._events = LiveEvents(new_id)
         self._clock = clock
         self._began = clock()
         self._scheduler = Scheduler(clock)
         self._scheduler.start("expiry", self._closing("expired", None), delay=configs.SESSION_SECONDS)
         self._lost_seconds = lost_seconds
-        self._idle_seconds: int | None = given.get("idle_timeout_s")
-        self._wake_threshold = (given.get("wake_policy") or {}).get("vad_threshold", 0.5)
-        self._meter = Meter(clock, pauses=self._idle_seconds is not None)
-        self._muted = self._paused = self._is_closing = False
+        self._meter = Meter(clock, pauses=given.get("idle_timeout_s") is not None)
+        self._muted = self._is_closing = False
         self._fixture: str | None = None
         self._output = output
         timeline = Timeline(self._scheduler, self._events, self._now_ms)
         self._voice = Voice(timeline, output, session["audio"]["output"]["voice"])
         delegates = bool(given.get("delegation"))
         self._dialogue = Dialogue(session, timeline, self._voice, new_id, delegates=delegates)
+        self._standby = Standby(timeline, self._meter, self._dialogue, given)
 
     def open(self) -> list[Event]:
         """Start: the request that creates a session starts it, whether or not a client connects."""
@@ -78,7 +78,7 @@ class LiveSession:
         """Note that the client's media has arrived."""
         self._meter.start()
         self._scheduler.start("usage", self._usage(), delay=PREPAID_SECONDS)
-        self._note_activity()
+        self._standby.note_activity()
         return []
 
     def channel_opened(self) -> list[Event]:
@@ -106,7 +106,7 @@ class LiveSession:
             event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
             return self._handle(event, source)
         except ApiError as error:
-            return [self._error(error, event_id)]
+            return [self._events.error(error, event_id)]
 
     def hear(self, pcm: bytes) -> list[Event]:
         """Hear the client's sound: 16 bits, 24 kHz, mono."""
@@ -114,17 +114,17 @@ class LiveSession:
             return []
         told: list[Event] = []
         for change in self._dialogue.hear(bytes(len(pcm)) if self._muted else pcm):
-            told += self._wake() if change == "started" else []
-            self._note_activity()
+            told += self._standby.wake() if change == "started" else []
+            self._standby.note_activity()
         return told
 
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
         """Note that the voice began or stopped to be heard."""
-        self._note_activity()
+        self._standby.note_activity()
         if change == "started" or self._fixture is None:
             return []
         event_id, self._fixture = self._fixture, None
-        return [self._acknowledged("session.output_audio.fixture.played", event_id or None)]
+        return [self._events.answer("session.output_audio.fixture.played", event_id or None)]
 
     def on_data_channel(self, kind: str) -> bool:
         """Return whether the client may be sent events of a type."""
@@ -160,11 +160,11 @@ class LiveSession:
         if given:
             self._dialogue.delegates = True
             self.session["delegation"] = configs.resolve_delegation(given, self.session["delegation"])
-        return [self._acknowledged("session.updated", event.get("event_id"), session=self.session)]
+        return [self._events.answer("session.updated", event.get("event_id"), session=self.session)]
 
     def _mute(self, event: Event, _source: Source) -> list[Event]:
         self._muted = event["type"] == "session.input_audio.mute"
-        return [self._acknowledged(f"{event['type']}d", event.get("event_id"))]
+        return [self._events.answer(f"{event['type']}d", event.get("event_id"))]
 
     def _append(self, event: Event, _source: Source) -> list[Event]:
         kind, event_id = event["type"], event.get("event_id")
@@ -174,7 +174,7 @@ class LiveSession:
             message = f"There is no delegation '{event['delegation_id']}' in this session."
             raise ApiError(message, code="invalid_value", param="delegation_id")
         at_ms = self._now_ms()
-        told = [self._acknowledged(f"{kind}ed", event_id, start_ms=at_ms, end_ms=at_ms)]
+        told = [self._events.answer(f"{kind}ed", event_id, start_ms=at_ms, end_ms=at_ms)]
         if kind == "session.instructions.append":
             return told
         self._dialogue.skip_acknowledgement()
@@ -192,7 +192,7 @@ class LiveSession:
         self._fixture = event.get("event_id") or ""
         self._output.play(audio)
         self._output.finish()
-        return [self._acknowledged("session.output_audio.fixture.playing", event.get("event_id"))]
+        return [self._events.answer("session.output_audio.fixture.playing", event.get("event_id"))]
 
     def _close(self, event: Event, source: Source) -> list[Event]:
         return self._begin_closing("close_requested", source, event.get("event_id"))
@@ -212,26 +212,6 @@ class LiveSession:
 
     # Time, usage and the end.
 
-    def _note_activity(self) -> None:
-        """Put off the pause that follows some time without speech."""
-        if self._idle_seconds and not self._paused and not self._is_closing:
-            self._scheduler.start("idle", self._pausing(), delay=self._idle_seconds)
-
-    def _wake(self) -> list[Event]:
-        """End a pause."""
-        if not self._paused:
-            return []
-        self._paused = False
-        self._meter.resume()
-        self._dialogue.set_threshold()
-        return [self._events("session.resumed")]
-
-    def _pausing(self) -> TimedEvents:
-        self._paused = True
-        self._meter.pause()
-        self._dialogue.set_threshold(self._wake_threshold)
-        yield [self._events("session.paused")], 0.0
-
     def _usage(self) -> TimedEvents:
         while True:
             usage = self._meter.usage()
@@ -246,7 +226,8 @@ class LiveSession:
         self.ended_by, self._is_closing = by, True
         lost = [self._incomplete(appended) for appended in self._voice.stop()]
         self._dialogue.stop()
-        for name in ("usage", "idle", "lost"):
+        self._standby.stop()
+        for name in ("usage", "lost"):
             self._scheduler.stop(name)
         self._scheduler.start("expiry", self._closing(reason, by, event_id), delay=_CLOSING_SECONDS)
         return lost
@@ -256,30 +237,11 @@ class LiveSession:
         self._is_closing = self.ended = True
         self._voice.stop()
         members = {"reason": reason, "session": self.session, "usage": self._meter.usage()}
-        yield [self._acknowledged("session.closed", event_id, **members)], 0.0
+        yield [self._events.answer("session.closed", event_id, **members)], 0.0
 
     def _incomplete(self, event_id: str) -> Event:
         message = "The session closed before this was spoken."
-        return self._error(ApiError(message, code="context_injection_incomplete"), event_id or None)
+        return self._events.error(ApiError(message, code="context_injection_incomplete"), event_id or None)
 
     def _now_ms(self) -> int:
         return round((self._clock() - self._began) * 1000)
-
-    def _events(self, kind: str, **members: Any) -> Event:
-        if kind not in SERVER_EVENTS:
-            raise LookupError(f"{kind} is no event of this session")
-        return {"type": kind, "event_id": self._new_id("event"), **members}
-
-    def _acknowledged(self, kind: str, event_id: str | None, **members: Any) -> Event:
-        named = {} if event_id is None else {"client_event_id": event_id}
-        return self._events(kind, **members, **named)
-
-    def _error(self, error: ApiError, event_id: str | None) -> Event:
-        details = {
-            "type": error.kind,
-            "code": error.code or "invalid_request",
-            "message": error.message,
-            "param": error.param,
-            "client_event_id": event_id,
-        }
-        return self._acknowledged("error", event_id, error=details)
