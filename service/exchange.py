@@ -129,4 +129,4 @@ class Mint:
     def act(self, caller: Caller, grant: Grant) -> ClientSecret:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
         response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
-        return self.vendor.read_mint(response)
+        return self.vendor.read_mint(response, grant)

@@ -85,7 +85,7 @@ def test_no_request_of_a_vendor_holds_the_accounts_key() -> None:
 
 
 def test_todays_answer_is_kept_untouched() -> None:
-    secret = OpenAI().read_mint(answer(MINTED))
+    secret = OpenAI().read_mint(answer(MINTED), grant())
     assert (secret.value, secret.expires_at) == (MINTED["value"], MINTED["expires_at"])
     assert (secret.answer, secret.session) == (MINTED, MINTED["session"])
     assert secret.upstream_request_id == "req_1"
@@ -93,7 +93,7 @@ def test_todays_answer_is_kept_untouched() -> None:
 
 
 def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
-    secret = OpenAIBeta().read_mint(answer(BETA_MINTED))
+    secret = OpenAIBeta().read_mint(answer(BETA_MINTED), grant())
     assert (secret.value, secret.expires_at) == ("ek_abc123", 1_234_567_890)
     assert secret.session == {k: v for k, v in BETA_MINTED.items() if k != "client_secret"}
 
@@ -119,7 +119,7 @@ def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
 )
 def test_an_answer_without_a_usable_secret_is_an_upstream_error(vendor: OpenAI, body: Any) -> None:
     with pytest.raises(errors.UpstreamError) as refused:
-        vendor.read_mint(answer(body))
+        vendor.read_mint(answer(body), grant())
     assert "req_1" in str(refused.value.reason)
     assert "ek_" not in str(refused.value.reason)
 
@@ -149,7 +149,7 @@ def test_each_status_has_its_error_without_the_vendors_words(
 
 def test_words_about_the_callers_own_session_are_passed_on() -> None:
     with pytest.raises(errors.RejectedSessionError) as refused:
-        OpenAI().read_mint(answer(REFUSED_VOICE, 400))
+        OpenAI().read_mint(answer(REFUSED_VOICE, 400), grant())
     said = REFUSED_VOICE["error"]
     assert (refused.value.message, refused.value.param, refused.value.code) == (
         said["message"],
