@@ -34,8 +34,8 @@ def create_sandbox(
 ) -> Flask:
     """Build a sandbox without any secrets yet.
 
-    With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it is
-    that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
+    With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
+    is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
     session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s).
     """
     app = Flask(__name__, static_folder=None)

@@ -7,7 +7,7 @@ the key on calls that were opened by a secret. Unknown, and refused here: a clie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from werkzeug.datastructures import Headers
@@ -126,13 +126,13 @@ def socket_credential(headers: Headers, query: Mapping[str, str]) -> str:
     return token or key
 
 
-def refuse_version(query: Iterable[str]) -> None:
-    """Refuse ``api-version``, which the versioned base path leaves no place for.
+def refuse_version(query: Mapping[str, str]) -> None:
+    """Refuse an ``api-version``; an empty one passes, as the SDKs' Azure clients are told to send it here.
 
     Raises:
         ApiError: 400.
     """
-    if "api-version" in query:
+    if query.get("api-version"):
         message = "api-version query parameter is not allowed when using /v1 path"
         raise ApiError(message, code="BadRequest")
 

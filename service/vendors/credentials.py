@@ -9,11 +9,20 @@ from typing import Protocol
 
 from service.vendors import wire
 
+KEY_ADVICE = "put a valid key into OPENAI_API_KEY (of the organisation and project, if set)"
 _REDACTED = "***"
 
 
 class Credential(Protocol):
     """What identifies the company's account."""
+
+    @property
+    def name(self) -> str:
+        """What the admin calls it."""
+
+    @property
+    def advice(self) -> str:
+        """What to do where the vendor refuses it."""
 
     def headers(self) -> Mapping[str, str]:
         """Return the account's headers. Asked for each request, since some credentials expire."""
@@ -33,6 +42,8 @@ class ApiKey:
     organization: str | None = None
     project: str | None = None
     header: str | None = None
+    name: str = "key"
+    advice: str = KEY_ADVICE
 
     def headers(self) -> dict[str, str]:
         """Return the headers that authenticate as the company itself."""

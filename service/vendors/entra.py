@@ -57,6 +57,12 @@ class EntraId:
     raises whatever it likes.
     """
 
+    name = "Entra ID"
+    advice = (
+        "give this identity the role Cognitive Services OpenAI User on the resource, and see that AZURE_CLIENT_ID and "
+        "the other variables of azure-identity are right"
+    )
+
     def __init__(
         self, fetch: Callable[[], AccessToken], *, wait_seconds: float, clock: Callable[[], float] = time.time
     ) -> None:

@@ -99,8 +99,9 @@ def _connect_request(*, translation: bool) -> ConnectRequest:
     azure = current().azure
     if azure:
         authorization = f"Bearer {socket_credential(request.headers, request.args)}"
-        if "model" in query:
-            query["model"] = azure.model_of(query["model"])
+        deployment = query.get("model") or query.get("deployment")  # the latter by the SDKs' Azure clients
+        if deployment:
+            query["model"] = azure.model_of(deployment)
     return ConnectRequest(
         translation=translation,
         query=query,
