@@ -1,4 +1,4 @@
-"""Every environment variable, typed, and validated together at start: the rooms' own groups, side by side."""
+"""Compose the settings of all packages, and validate them together at start."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self, get_type_hints
 from pydantic import Field
 
 from service.auth.settings import AuthSettings
+from service.calls.settings import CallSettings
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
 from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
@@ -41,6 +42,7 @@ class Settings:
     auth: AuthSettings
     policy: PolicySettings
     limits: LimitSettings
+    calls: CallSettings
     store: StoreSettings
     observe: ObserveSettings
     http: HttpSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -99,7 +100,7 @@ class Endings:
         self._lock = threading.Lock()
         self._running: dict[str, tuple[Call, float]] = {}
         self._threads = 0
-        self._unconfirmed: dict[str, tuple[Call, Cause, float | None]] = {}
+        self._unconfirmed: dict[str, tuple[Call, Cause, float | None, str]] = {}
         self._renewed = 0.0
         self._clock_offset = time.time() - time.monotonic()
 
@@ -166,8 +167,8 @@ class Endings:
             return
         with self._lock:
             unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for call, cause, told_seconds in unconfirmed.values():
-            self._confirm(call, cause, told_seconds)
+        for call, cause, told_seconds, confirmation in unconfirmed.values():
+            self._confirm(call, cause, told_seconds, confirmation)
 
     def _start(self, work: Callable[[], None]) -> None:
         def run() -> None:
@@ -226,14 +227,17 @@ class Endings:
             self._events.failed(call, outcome.reason or outcome.state)
             self._own.delay(call.id, retry_pause(own.attempts))
 
-    def _confirm(self, call: Call, cause: Cause, told_seconds: float | None) -> None:
+    def _confirm(
+        self, call: Call, cause: Cause, told_seconds: float | None, confirmation: str | None = None
+    ) -> None:
         self._own.forget(call.id)
+        confirmation = confirmation or secrets.token_hex(8)
         told_ms = None if told_seconds is None else round(1000 * told_seconds)
         try:
-            change = self._registry.confirm(call.id, cause, told_ms=told_ms)
+            change = self._registry.confirm(call.id, cause, told_ms=told_ms, confirmation=confirmation)
         except CallRegistryUnavailableError:
             with self._lock:
-                self._unconfirmed[call.id] = (call, cause, told_seconds)
+                self._unconfirmed[call.id] = (call, cause, told_seconds, confirmation)
             return
         if change is None:  # the storage has lost it: it is told as this process knows it
             elapsed_ms = round(1000 * self._age(call))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus
 from service.calls.errors import CallNotFoundError, TooManyCallsError
-from service.calls.memory_parts import MinuteCounters, Schedule
+from service.calls.memory_parts import Memory, MinuteCounters, Schedule
 from service.calls.model import (
     CONNECTING_SECONDS,
     ENDED_KEPT_SECONDS,
@@ -33,17 +32,6 @@ from service.calls.registry import PAGE
 
 ENDED_KEPT: Final = 10_000
 """How many ended calls are remembered at most."""
-
-
-class Memory(Protocol):
-    """The process's memory store, as far as it is needed here."""
-
-    @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """A reentrant lock over everything that is kept."""
-
-    def now(self) -> float:
-        """Seconds that only ever grow, whatever is done to the system's clock."""
 
 
 class MemoryCalls:
@@ -209,7 +197,14 @@ class MemoryCalls:
                 self._due.set(call.id, self._now() + round(1000 * pause))
             return held
 
-    def confirm(self, call_id: str, cause: Cause, *, told_ms: int | None = None) -> Change | None:
+    def confirm(
+        self,
+        call_id: str,
+        cause: Cause,
+        *,
+        told_ms: int | None = None,
+        confirmation: str | None = None,  # noqa: ARG002 - no answer of this process's memory is ever lost
+    ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
         with self._lock:
             call = self._read(call_id)

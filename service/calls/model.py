@@ -60,7 +60,8 @@ class Call:
 
     ``user`` is the pseudonym. ``sequence`` orders calls by their reservation. ``windows`` names the windows of minutes
     it was reserved in, each with its id: the user's of a day is ``u86400``, that of all users ``a86400``. ``attempts``
-    counts how often ending it was begun; it tells claims of one call apart.
+    counts how often ending it was begun; it tells claims of one call apart. ``confirmation`` names that of its
+    end.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Call:
     ended_ms: int | None = None
     elapsed_ms: int | None = None
     charged_ms: int | None = None
+    confirmation: str | None = None
 
     @property
     def opened_at(self) -> float:

@@ -166,9 +166,11 @@ class RedisCalls:
         answer = self._run("postpone", claim=(call.id, call.attempts), pause=round(1000 * pause))
         return bool(answer["held"])
 
-    def confirm(self, call_id: str, cause: Cause, *, told_ms: int | None = None) -> Change | None:
+    def confirm(
+        self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None
+    ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
-        return _change(self._run("confirm", id=call_id, cause=cause, told=told_ms))
+        return _change(self._run("confirm", id=call_id, cause=cause, told=told_ms, confirmation=confirmation))
 
     def get(self, call_id: str) -> Call | None:
         """Read a call in any state, an ended one for an hour."""

@@ -68,10 +68,13 @@ class CallRegistry(Protocol):
     def postpone(self, call: Call, pause: float) -> bool:
         """Try ending a claimed call again in ``pause`` seconds; false where the claim was lost."""
 
-    def confirm(self, call_id: str, cause: Cause, *, told_ms: int | None = None) -> Change | None:
+    def confirm(
+        self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None
+    ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back.
 
         ``cause`` counts where the call was not ``ending`` already; ``told_ms`` is what the vendor says it bills.
+        ``confirmation`` names this one: repeated, since its answer was lost, it counts as ``changed`` again.
         """
 
     def get(self, call_id: str) -> Call | None:

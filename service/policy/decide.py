@@ -134,7 +134,7 @@ class Policy:
         return sum(narrowing, self.common_rules)
 
     def conflicts(self) -> list[str]:
-        """List the profiles (and defaults) that nobody could ever be granted as they stand, and why."""
+        """List the profiles (and defaults) that can never be granted as they are, and why."""
         bases = self.resolver.base_sessions.values()
         problems = [problem for base in bases for problem in self._conflicts_of(base)]
         return [*problems, *self._bounds_without_effect()]
@@ -199,7 +199,7 @@ def _common(configured: tuple[Kind, ...], vendor: tuple[SessionType, ...]) -> tu
 
 
 def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
-    """Clamp what nobody asked for to what the rules allow."""
+    """Clamp defaults, which the caller did not ask for, to what the rules allow."""
     for part in rules:
         request = part.rule.clamp(request)
     return request

@@ -1,4 +1,4 @@
-"""How the service proves to the vendor who it is. Nothing but this and ``entra`` holds the secret."""
+"""Authenticate the service to the vendor. Nothing but this and ``entra`` holds the secret."""
 
 from __future__ import annotations
 

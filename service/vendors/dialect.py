@@ -16,6 +16,7 @@ from service.vendors.azure import Azure
 from service.vendors.base import Vendor
 from service.vendors.openai import OpenAI
 from service.vendors.openai_beta import OpenAIBeta
+from service.vendors.openai_calls import OpenAICalls
 from service.vendors.xai import XAI
 
 VendorName = Literal["openai", "azure", "xai"]
@@ -49,7 +50,10 @@ class VendorRow:
 
 VENDORS: Final[Mapping[VendorName, VendorRow]] = {
     "openai": VendorRow(
-        make=lambda _: OpenAI(), beta=OpenAIBeta(), example="https://api.openai.com/v1", organizations=True
+        make=lambda _: OpenAI(calls=OpenAICalls()),
+        beta=OpenAIBeta(),
+        example="https://api.openai.com/v1",
+        organizations=True,
     ),
     "azure": VendorRow(
         make=lambda deployments: Azure(deployments=deployments),

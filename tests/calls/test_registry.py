@@ -448,6 +448,14 @@ def test_every_key_expires_and_has_the_hash_tag(redis: RedisServer) -> None:
     assert redis.client.ttl(ended_key) <= 3600
 
 
+def test_a_confirmation_whose_answer_was_lost_can_be_repeated(redis: RedisServer) -> None:
+    """Who repeats it learns that it was this one that ended the call; nobody else does."""
+    registry = redis_calls(redis)
+    call = opened(registry)
+    changes = [registry.confirm(call.id, "vendor", confirmation=name) for name in ("one", "one", "other")]
+    assert [change.changed for change in changes if change] == [True, True, False]
+
+
 def test_a_call_that_redis_lost_holds_no_slot(redis: RedisServer) -> None:
     """Evicted, or lost with the writes of the last second in a failover."""
     registry, user = redis_calls(redis), new_user()

@@ -91,12 +91,15 @@ local function lose(call)
     return true
 end
 
-local function finish(call, cause, told)
+local function finish(call, cause, told, confirmation)
     local state = MOVES.confirm[call.state]
     if not state then return false end
     local elapsed = call.upstream_id and math.max(0, now - call.opened_ms) or 0
     settle(call, math.min(call.reserved_ms, math.max(LEAST_CHARGE, told or elapsed)))
-    save(call, {state = state, ended_ms = now, elapsed_ms = elapsed, ended_by = call.ended_by or cause})
+    save(call, {
+        state = state, ended_ms = now, elapsed_ms = elapsed, ended_by = call.ended_by or cause,
+        confirmation = confirmation,
+    })
     forget(call.id)
     redis.call('ZREM', user_key(call.user), call.id)
     redis.call('PEXPIRE', call_key(call.id), ENDED_KEPT)
@@ -312,7 +315,11 @@ end
 
 function operations.confirm()
     local call = load(given.id)
-    return {call = call, changed = call and finish(call, given.cause, given.told) or false}
+    if not call then return {} end
+    local changed = finish(call, given.cause, given.told, given.confirmation)
+    -- A confirmation that is repeated, since its answer was lost, is answered as the first time.
+    local repeated = given.confirmation ~= nil and call.confirmation == given.confirmation
+    return {call = call, changed = changed or repeated}
 end
 
 function operations.get()
