@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
@@ -22,6 +22,7 @@ from service.core.errors import (
     InternalError,
     InvalidTokenError,
     RateLimitedError,
+    RejectedCredentialsError,
     RejectedSessionError,
     ServiceError,
     UpstreamTimeoutError,
@@ -31,7 +32,7 @@ from service.core.model import Caller, ClientSecret, Grant, Offer, Record, Token
 from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import CallApi, OpenedSession, Request, Vendor
+from service.vendors.base import CallApi, OpenedSession, Vendor
 from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
 
@@ -216,9 +217,11 @@ class OpenCall:
         """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
         assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
         asked, offer = self.calls.rules.request(caller, grant), request.offer
-        upstream = self.api.open_call(grant, offer, caller.pseudonym)
         opened = open_call(
-            self.calls.registry, self.calls.keeper, asked, lambda call: self._ask(call, upstream, offer)
+            self.calls.registry,
+            self.calls.keeper,
+            asked,
+            lambda call: self._ask(call, grant, offer, caller.pseudonym),
         )
         if not opened.answer.sdp:
             self.calls.end(opened.call.id, "unknown")
@@ -228,10 +231,26 @@ class OpenCall:
             raise CallEndedError("The client left while its call was being opened.")
         return opened
 
-    def _ask(self, call: Call, upstream: Request, offer: Offer) -> OpenedSession:
-        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+    def _mint_first(self, grant: Grant, user: str) -> str | None:
+        """Mint the client secret that the opening needs, at vendors where it needs one.
+
+        Raises:
+            OpeningFailedError: there is no secret, so that surely nothing was opened.
+        """
         try:
-            response = self.transport.send(upstream)
+            mint = self.api.mint_for_call(grant, user)
+            return self.vendor.read_mint(self.transport.send(mint), grant).value if mint else None
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=True) from error
+
+    def _ask(self, call: Call, grant: Grant, offer: Offer, user: str) -> OpenedSession:
+        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+        end = monotonic() + self.transport.timeout
+        upstream = self.api.open_call(grant, offer, user, self._mint_first(grant, user))
+        try:
+            response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()))
+        except RejectedCredentialsError as error:  # there is no credential, so nothing was sent
+            raise OpeningFailedError(error, definite=True) from error
         except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
             raise OpeningFailedError(error, definite=not error.sent) from error
         except ServiceError as error:

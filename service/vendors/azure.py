@@ -14,12 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from service.core.model import ClientSecret, Grant
+from service.core.model import ClientSecret, Grant, Offer
 from service.vendors import layouts, openai, wire
 from service.vendors.base import Path, PublicEndpoint, Request, Response, SessionLayout
+from service.vendors.openai_calls import OpenAICalls
 
 _MODEL_PATHS: Final[tuple[Path, ...]] = (("model",), ("audio", "input", "transcription", "model"))
 """Where a session of any type names a model."""
+
+_CALL_SECRET_SECONDS: Final = 30
+"""The life of a secret that is used at once; an opening ends within 20 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,15 @@ class Azure(openai.OpenAI):
 
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret, with deployments for models."""
-        return openai.OpenAI.mint(self, self._deployed(grant), user)  # slots leave super() without its class
+        return openai.OpenAI.mint(
+            self, deployed(grant, self.deployments), user
+        )  # slots leave super() without its class
 
     def read_mint(self, response: Response, grant: Grant) -> ClientSecret:
         """Read the answer to a mint, and give models their public names again."""
         secret = openai.OpenAI.read_mint(self, response, grant)
         public = {deployment: name for name, deployment in self.deployments.items()}
-        public[self._deployment(grant.model)] = (
+        public[self.deployments.get(grant.model, grant.model)] = (
             grant.model
         )  # of several names for one, the one that was asked for
         session = _rename_models(secret.session, public)
@@ -54,7 +60,7 @@ class Azure(openai.OpenAI):
 
     def connection(self, secret: str, grant: Grant, endpoint: PublicEndpoint) -> dict[str, Any]:
         """List what a client needs; ``calls_url`` filters the events that reach a browser."""
-        recipe = openai.connection(secret, self._deployed(grant), endpoint)
+        recipe = openai.connection(secret, deployed(grant, self.deployments), endpoint)
         return {**recipe, "calls_url": recipe["calls_url"] + wire.AZURE_EVENT_FILTER}
 
     def try_model(self, model: str) -> Request | None:
@@ -71,12 +77,40 @@ class Azure(openai.OpenAI):
         grant = Grant(session_type, model, {"type": session_type, **session}, wire.MIN_SECRET_TTL)
         return self.mint(grant, "check")
 
-    def _deployment(self, model: str) -> str:
-        return self.deployments.get(model, model)
 
-    def _deployed(self, grant: Grant) -> Grant:
-        session = _rename_models(grant.session, self.deployments)
-        return replace(grant, model=self._deployment(grant.model), session=session)
+class AzureCalls(OpenAICalls):
+    """Calls on Azure: Realtime ones are opened by a client secret alone (observed), and ended by the key (documented).
+
+    Live sessions are opened by the key, as at OpenAI (documented). Their control socket answers 404 until the client is
+    connected (observed), which the keeper takes for "not yet" in a call's first two minutes.
+    """
+
+    def __init__(self, deployments: Mapping[str, str]) -> None:
+        self._deployments = deployments
+
+    def mint_for_call(self, grant: Grant, user: str) -> Request | None:
+        """Write the mint of a secret that opens this call, with the whole session in it."""
+        if grant.session_type == "live":
+            return None
+        return Azure(deployments=self._deployments).mint(
+            replace(grant, expires_in=_CALL_SECRET_SECONDS), user
+        )
+
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:
+        """Write the request that relays the offer: with the secret, and nothing beside it."""
+        if secret is None:
+            return super().open_call(deployed(grant, self._deployments), offer, user, None)
+        query = wire.AZURE_EVENT_FILTER
+        if offer.data_channel_id is not None:
+            query += f"&dcid={offer.data_channel_id}"
+        headers = {"Content-Type": "application/sdp", "Accept": "application/sdp"}
+        return Request("POST", wire.CALLS_PATH + query, headers, offer.sdp, secret=secret)
+
+
+def deployed(grant: Grant, deployments: Mapping[str, str]) -> Grant:
+    """Name deployments in a grant, for models that have one of another name."""
+    session = _rename_models(grant.session, deployments)
+    return replace(grant, model=deployments.get(grant.model, grant.model), session=session)
 
 
 def _rename_models(session: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:

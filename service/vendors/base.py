@@ -98,7 +98,8 @@ class Request:
     """One HTTP request to the vendor, without the account's own headers, which the transport adds.
 
     ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
-    second mint leaves a secret that nobody uses and that expires.
+    second mint leaves a secret that nobody uses and that expires. ``secret`` is a client secret that authenticates the
+    request in the account's place.
     """
 
     method: str
@@ -106,6 +107,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     retryable: bool = False
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,14 @@ class Closing:
 class CallApi(Protocol):
     """How a vendor opens sessions for a server that brings a client's offer, and ends them. No I/O."""
 
-    def open_call(self, grant: Grant, offer: Offer, user: str) -> Request:
-        """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks."""
+    def mint_for_call(self, grant: Grant, user: str) -> Request | None:
+        """Write the mint of the client secret with which the vendor opens such a session; ``None``: it needs none."""
+
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:
+        """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks.
+
+        ``secret`` is what ``mint_for_call`` minted.
+        """
 
     def read_call(self, call_type: CallType, response: Response) -> OpenedSession:
         """Read the answer to an opening that was not refused.

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from service.core.environment import EnvironmentModel
 from service.core.environment_types import model_names, secure_base_url
 from service.vendors import wire
-from service.vendors.azure import Azure
+from service.vendors.azure import Azure, AzureCalls
 from service.vendors.base import Vendor
 from service.vendors.openai import OpenAI
 from service.vendors.openai_beta import OpenAIBeta
@@ -56,7 +56,7 @@ VENDORS: Final[Mapping[VendorName, VendorRow]] = {
         organizations=True,
     ),
     "azure": VendorRow(
-        make=lambda deployments: Azure(deployments=deployments),
+        make=lambda deployments: Azure(deployments=deployments, calls=AzureCalls(deployments)),
         example="https://RESOURCE.openai.azure.com/openai/v1",
         hosts=("openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com"),
         base_path=wire.AZURE_BASE_PATH,
