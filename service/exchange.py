@@ -16,7 +16,7 @@ from service.auth.authenticator import Authenticator
 from service.budgets import MinuteStatus
 from service.calls.errors import CallEndedError, CallLimitError
 from service.calls.factory import Calls
-from service.calls.model import Call
+from service.calls.model import Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
 from service.core.errors import (
     InternalError,
@@ -32,7 +32,7 @@ from service.core.model import Caller, ClientSecret, Grant, Offer, Record, Token
 from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import CallApi, OpenedSession, Vendor
+from service.vendors.base import CallApi, OpenedSession, Request, Vendor
 from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
 
@@ -218,10 +218,7 @@ class OpenCall:
         assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
         asked, offer = self.calls.rules.request(caller, grant), request.offer
         opened = open_call(
-            self.calls.registry,
-            self.calls.keeper,
-            asked,
-            lambda call: self._ask(call, grant, offer, caller.pseudonym),
+            self.calls.registry, self.calls.keeper, asked, partial(self._ask, caller, grant, offer)
         )
         if not opened.answer.sdp:
             self.calls.end(opened.call.id, "unknown")
@@ -231,22 +228,24 @@ class OpenCall:
             raise CallEndedError("The client left while its call was being opened.")
         return opened
 
-    def _mint_first(self, grant: Grant, user: str) -> str | None:
-        """Mint the client secret that the opening needs, at vendors where it needs one.
+    def _write_opening(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> Request:
+        """Write the opening, with a client secret that is minted for it where the vendor wants one.
 
         Raises:
-            OpeningFailedError: there is no secret, so that surely nothing was opened.
+            OpeningFailedError: it is not to be opened, or there is no secret, so that surely nothing was.
         """
         try:
-            mint = self.api.mint_for_call(grant, user)
-            return self.vendor.read_mint(self.transport.send(mint), grant).value if mint else None
+            self.calls.rules.check(caller, reservation)
+            mint = self.api.mint_for_call(grant, caller.pseudonym)
+            secret = self.vendor.read_mint(self.transport.send(mint), grant).value if mint else None
         except ServiceError as error:
             raise OpeningFailedError(error, definite=True) from error
+        return self.api.open_call(grant, offer, caller.pseudonym, secret)
 
-    def _ask(self, call: Call, grant: Grant, offer: Offer, user: str) -> OpenedSession:
+    def _ask(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> OpenedSession:
         """Ask the vendor once, and tell apart what surely opened no session and what may have."""
         end = monotonic() + self.transport.timeout
-        upstream = self.api.open_call(grant, offer, user, self._mint_first(grant, user))
+        upstream = self._write_opening(caller, grant, offer, reservation)
         try:
             response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()))
         except RejectedCredentialsError as error:  # there is no credential, so nothing was sent
@@ -259,7 +258,7 @@ class OpenCall:
             refusal = without_offer(self.vendor.error(response), offer)
             raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
         try:
-            return self.api.read_call(call.type, response)
+            return self.api.read_call(reservation.call.type, response)
         except ServiceError as error:
             raise OpeningFailedError(error, definite=False) from error
 

@@ -29,6 +29,9 @@ class Memory(Protocol):
     def lock(self) -> AbstractContextManager[Any]:
         """A reentrant lock over everything that is kept."""
 
+    def get(self, key: str) -> Any:
+        """Return what is kept under a key, ``None`` where nothing is."""
+
     def now(self) -> float:
         """Seconds that only ever grow, whatever is done to the system's clock."""
 

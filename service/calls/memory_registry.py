@@ -52,6 +52,7 @@ class MemoryCalls:
     ) -> None:
         self._lock = store.lock
         self._clock = store.now
+        self._read_key = store.get
         self._epoch_ms = round(1000 * (epoch() - store.now()))
         self._opening_ms = round(1000 * opening_seconds)
         self._checked = checked
@@ -94,7 +95,8 @@ class MemoryCalls:
             self._users[call.user] = (*self._users.get(call.user, ()), call.id)
             self._due.set(call.id, now + self._opening_ms)
             minutes = self._minutes.status(request.user, limits.minutes, now)
-            return Reservation(call, tuple(each.id for each in replaced), minutes)
+            value = self._read_key(request.read) if request.read else None
+            return Reservation(call, tuple(each.id for each in replaced), minutes, value)
 
     def _check_slots(self, request: CallRequest, now: int) -> list[Call]:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""
