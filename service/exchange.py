@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
@@ -22,6 +22,7 @@ from service.core.errors import (
     InternalError,
     InvalidTokenError,
     RateLimitedError,
+    RejectedCredentialsError,
     RejectedSessionError,
     ServiceError,
     UpstreamTimeoutError,
@@ -187,7 +188,7 @@ class Mint:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
         del request  # the grant has all of it
         response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
-        return self.vendor.read_mint(response)
+        return self.vendor.read_mint(response, grant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +220,9 @@ class OpenCall:
         """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
         assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
         asked, offer = self.calls.rules.request(caller, grant), request.offer
-        upstream = self.api.open_call(grant, offer, caller.pseudonym)
-        ask = partial(self._ask, caller, upstream, offer)
-        opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
+        opened = open_call(
+            self.calls.registry, self.calls.keeper, asked, partial(self._ask, caller, grant, offer)
+        )
         if not opened.answer.sdp:
             self.calls.end(opened.call.id, "unknown")
             raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
@@ -230,16 +231,28 @@ class OpenCall:
             raise CallEndedError("The client left while its call was being opened.")
         return opened
 
-    def _ask(
-        self, caller: Caller, upstream: Request, offer: Offer, reservation: Reservation
-    ) -> OpenedSession:
-        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+    def _write_opening(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> Request:
+        """Write the opening, with a client secret that is minted for it where the vendor wants one.
+
+        Raises:
+            OpeningFailedError: it is not to be opened, or there is no secret, so that surely nothing was.
+        """
         try:
             self.calls.rules.check(caller, reservation)
+            mint = self.api.mint_for_call(grant, caller.pseudonym)
+            secret = self.vendor.read_mint(self.transport.send(mint), grant).value if mint else None
         except ServiceError as error:
             raise OpeningFailedError(error, definite=True) from error
+        return self.api.open_call(grant, offer, caller.pseudonym, secret)
+
+    def _ask(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> OpenedSession:
+        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+        end = monotonic() + self.transport.timeout
+        upstream = self._write_opening(caller, grant, offer, reservation)
         try:
-            response = self.transport.send(upstream)
+            response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()))
+        except RejectedCredentialsError as error:  # there is no credential, so nothing was sent
+            raise OpeningFailedError(error, definite=True) from error
         except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
             raise OpeningFailedError(error, definite=not error.sent) from error
         except ServiceError as error:

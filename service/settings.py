@@ -84,8 +84,10 @@ class Settings:
         """The HMAC key that hides users: ``SAFETY_IDENTIFIER_SECRET``, else one derived from the API key."""
         if self.vendor.safety_identifier_secret:
             return self.vendor.safety_identifier_secret.get_secret_value().encode()
-        key = self.vendor.openai_api_key.get_secret_value().encode()
-        return hmac.new(key, b"safety-identifier", hashlib.sha256).digest()
+        key = self.vendor.openai_api_key
+        if key is None:
+            raise AssertionError("without a key SAFETY_IDENTIFIER_SECRET is required")
+        return hmac.new(key.get_secret_value().encode(), b"safety-identifier", hashlib.sha256).digest()
 
     def pseudonym_of(self, subject: str, issuer: str | None) -> str:
         """Name a user by ``sub``, and ``iss`` where several issuers are trusted.

@@ -44,6 +44,14 @@ def beta_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def azure_sandbox() -> Iterator[Sandbox]:
+    """The stand-in as a resource of Azure OpenAI, with two deployments that are named otherwise than their models."""
+    deployments = ("--deployment=my-voice=gpt-realtime-2.1", "--deployment=my-ears=gpt-4o-transcribe")
+    with running_sandbox("--azure", *deployments) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
 def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:

@@ -9,10 +9,12 @@ import pytest
 
 from service.core import errors
 from service.core.model import Grant
+from service.vendors.azure import Azure
 from service.vendors.base import PublicEndpoint, Request, Response
 from service.vendors.credentials import ApiKey
 from service.vendors.openai import OpenAI, retry_after
 from service.vendors.openai_beta import OpenAIBeta
+from service.vendors.xai import XAI
 
 USER = "f" * 64
 ENDPOINT = PublicEndpoint("https://api.example/v1", organization="org-acme", project="proj_acme")
@@ -79,13 +81,13 @@ def test_the_beta_is_sent_the_flat_session_as_the_whole_body() -> None:
 
 def test_no_request_of_a_vendor_holds_the_accounts_key() -> None:
     """The transport adds it, asking the credential for each request."""
-    for vendor in (OpenAI(), OpenAIBeta()):
+    for vendor in (OpenAI(), OpenAIBeta(), DEPLOYED, XAI()):
         for request in (vendor.mint(grant(), USER), vendor.models()):
             assert "Authorization" not in request.headers
 
 
 def test_todays_answer_is_kept_untouched() -> None:
-    secret = OpenAI().read_mint(answer(MINTED))
+    secret = OpenAI().read_mint(answer(MINTED), grant())
     assert (secret.value, secret.expires_at) == (MINTED["value"], MINTED["expires_at"])
     assert (secret.answer, secret.session) == (MINTED, MINTED["session"])
     assert secret.upstream_request_id == "req_1"
@@ -93,12 +95,12 @@ def test_todays_answer_is_kept_untouched() -> None:
 
 
 def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
-    secret = OpenAIBeta().read_mint(answer(BETA_MINTED))
+    secret = OpenAIBeta().read_mint(answer(BETA_MINTED), grant())
     assert (secret.value, secret.expires_at) == ("ek_abc123", 1_234_567_890)
     assert secret.session == {k: v for k, v in BETA_MINTED.items() if k != "client_secret"}
 
 
-@pytest.mark.parametrize("vendor", [OpenAI(), OpenAIBeta()], ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize("vendor", [OpenAI(), OpenAIBeta(), Azure()], ids=lambda vendor: vendor.name)
 @pytest.mark.parametrize(
     "body",
     [
@@ -119,7 +121,7 @@ def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
 )
 def test_an_answer_without_a_usable_secret_is_an_upstream_error(vendor: OpenAI, body: Any) -> None:
     with pytest.raises(errors.UpstreamError) as refused:
-        vendor.read_mint(answer(body))
+        vendor.read_mint(answer(body), grant())
     assert "req_1" in str(refused.value.reason)
     assert "ek_" not in str(refused.value.reason)
 
@@ -149,7 +151,7 @@ def test_each_status_has_its_error_without_the_vendors_words(
 
 def test_words_about_the_callers_own_session_are_passed_on() -> None:
     with pytest.raises(errors.RejectedSessionError) as refused:
-        OpenAI().read_mint(answer(REFUSED_VOICE, 400))
+        OpenAI().read_mint(answer(REFUSED_VOICE, 400), grant())
     said = REFUSED_VOICE["error"]
     assert (refused.value.message, refused.value.param, refused.value.code) == (
         said["message"],
@@ -216,3 +218,127 @@ def test_a_key_is_never_shown_and_is_redacted_as_json_spells_it() -> None:
     assert "quoted" not in repr(key)
     assert key.headers()["Authorization"] == 'Bearer sk-"quoted"'
     assert key.redact_key(b'{"m": "sk-\\"quoted\\""} sk-"quoted"') == b'{"m": "***"} ***'
+
+
+DEPLOYED = Azure(deployments={"gpt-realtime-2.1": "acme-voice", "gpt-4o-transcribe": "acme-ears"})
+AZURE_ENDPOINT = PublicEndpoint("https://acme.openai.azure.com/openai/v1")
+
+
+def with_transcription(model: str, ears: str) -> dict[str, Any]:
+    audio = {"input": {"transcription": {"model": ears, "language": "de"}}, "output": {"voice": "ash"}}
+    return {"type": "realtime", "model": model, "audio": audio}
+
+
+def test_azure_is_sent_deployments_where_the_grant_names_models() -> None:
+    """The transcription in a conversation needs a deployment, too. What has no other name is sent as it is."""
+    request = DEPLOYED.mint(grant(with_transcription("gpt-realtime-2.1", "gpt-4o-transcribe")), USER)
+    session = with_transcription("acme-voice", "acme-ears")
+    body = {"expires_after": {"anchor": "created_at", "seconds": 30}, "session": session}
+    assert sent(request) == ("POST", "/realtime/client_secrets", body)
+
+    plain = grant({"type": "realtime", "model": "own-name"}, model="own-name")
+    assert json.loads(DEPLOYED.mint(plain, USER).body)["session"] == plain.session
+
+
+def test_azures_answer_names_public_models_again() -> None:
+    """Elsewhere it stays as it came, and a model that is no deployment's name stays what Azure says."""
+    answered = {**MINTED, "session": with_transcription("acme-voice", "acme-ears") | {"id": "sess_1"}}
+    secret = DEPLOYED.read_mint(answer(answered), grant())
+    assert secret.session == with_transcription("gpt-realtime-2.1", "gpt-4o-transcribe") | {"id": "sess_1"}
+    assert secret.answer == {**MINTED, "session": secret.session}
+
+    underlying = {**MINTED, "session": {"type": "realtime", "model": "gpt-realtime-2.1-2026-07-07"}}
+    assert DEPLOYED.read_mint(answer(underlying), grant()).answer == underlying
+
+
+def test_of_two_names_for_one_deployment_the_answer_has_the_one_that_was_asked_for() -> None:
+    vendor = Azure(deployments={"one": "acme-voice", "two": "acme-voice"})
+    answered = {**MINTED, "session": {"type": "realtime", "model": "acme-voice"}}
+    for name in ("one", "two"):
+        assert vendor.read_mint(answer(answered), grant(model=name)).session["model"] == name
+
+
+def test_azures_recipe_has_the_deployment_in_its_url_and_a_filter_on_its_calls() -> None:
+    assert DEPLOYED.connection("ek_1", grant(), AZURE_ENDPOINT) == {
+        "url": "wss://acme.openai.azure.com/openai/v1/realtime?model=acme-voice",
+        "protocols": ["realtime", "openai-insecure-api-key.ek_1"],
+        "calls_url": "https://acme.openai.azure.com/openai/v1/realtime/calls?webrtcfilter=on",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "session"),
+    [
+        ("gpt-realtime-2.1", "/realtime/client_secrets", {"type": "realtime", "model": "acme-voice"}),
+        (
+            "gpt-4o-transcribe",
+            "/realtime/client_secrets",
+            {"type": "transcription", "audio": {"input": {"transcription": {"model": "acme-ears"}}}},
+        ),
+        (
+            "gpt-realtime-translate",
+            "/realtime/translations/client_secrets",
+            {"model": "gpt-realtime-translate"},
+        ),
+    ],
+)
+def test_a_deployment_is_tried_by_a_secret_of_ten_seconds(
+    model: str, path: str, session: dict[str, Any]
+) -> None:
+    request = DEPLOYED.try_model(model)
+    assert request is not None
+    body = {"expires_after": {"anchor": "created_at", "seconds": 10}, "session": session}
+    assert sent(request) == ("POST", path, body)
+
+
+def test_a_live_deployment_is_not_tried_since_that_is_billed() -> None:
+    assert DEPLOYED.try_model("gpt-live-1.1") is None
+    assert OpenAI().try_model("gpt-realtime-2.1") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "401", errors.RejectedCredentialsError),
+        (401, "PermissionDenied", errors.RejectedCredentialsError),
+        (404, "DeploymentNotFound", errors.UpstreamError),
+        (429, "RateLimitReached", errors.UpstreamRateLimitedError),
+        (400, "OperationNotSupported", errors.RejectedSessionError),
+    ],
+)
+def test_azures_refusals_are_read_as_openais(status: int, code: str, kind: type[errors.ServiceError]) -> None:
+    """Its errors have a code and a message, and no type."""
+    refusal = DEPLOYED.error(answer({"error": {"code": code, "message": "Said so."}}, status))
+    assert type(refusal) is kind
+    assert code in (refusal.reason or "")
+
+
+def test_a_key_travels_in_the_header_that_the_vendor_has_for_it() -> None:
+    key = ApiKey("azure-key", header="api-key")
+    assert key.headers() == {"api-key": "azure-key"}
+    assert "azure-key" not in repr(key)
+
+
+XAI_MINTED = {"value": "xai-realtime-client-secret-1", "expires_at": 1_787_135_000}
+
+
+def test_xai_is_sent_neither_session_nor_anchor_nor_user() -> None:
+    request = XAI().mint(grant(model="grok-voice-latest"), USER)
+    assert sent(request) == ("POST", "/realtime/client_secrets", {"expires_after": {"seconds": 30}})
+    assert request.headers == {"Content-Type": "application/json"}
+
+
+def test_xais_answer_has_no_session_so_ours_says_what_was_asked_for() -> None:
+    """The answer itself stays untouched, for the vendor's own SDK."""
+    secret = XAI().read_mint(answer(XAI_MINTED), grant(model="grok-voice-latest"))
+    assert secret.value == XAI_MINTED["value"]
+    assert secret.session == {"type": "realtime", "model": "grok-voice-latest"}
+    assert secret.answer == XAI_MINTED
+
+
+def test_a_client_of_xai_offers_its_secret_alone_and_has_no_webrtc() -> None:
+    endpoint = PublicEndpoint("https://api.x.ai/v1")
+    assert XAI().connection("s", grant(model="grok-voice-latest"), endpoint) == {
+        "url": "wss://api.x.ai/v1/realtime?model=grok-voice-latest",
+        "protocols": ["xai-client-secret.s"],
+    }

@@ -1,23 +1,25 @@
 """Check the vendor's side: our key, the models it can use and when they retire, and our clock.
 
-One ``GET {base}/models``, which costs nothing
-(https://developers.openai.com/api/reference/resources/models/methods/list).
+One ``GET {base}/models`` (https://developers.openai.com/api/reference/resources/models/methods/list), and where that
+does not name what can be used, the vendor's own way to try a model. Neither costs anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import requests
 
 from service.check.finding import Finding, ok, problem
+from service.core.errors import RejectedCredentialsError
 from service.vendors.base import Request
-from service.vendors.credentials import Credential
+from service.vendors.credentials import KEY_ADVICE, Credential
 from service.vendors.openai import read_error
 from service.vendors.outbound import Network
 from service.vendors.settings import VendorSettings
@@ -43,42 +45,84 @@ class VendorAnswer:
     sent: float
     received: float
 
+    @property
+    def said(self) -> str:
+        """The answer in words."""
+        return f"answered {self.status}" + (f" ({self.code})" if self.code else "")
 
-def judge(answer: VendorAnswer, *, base_url: str, models: Iterable[str]) -> list[Finding]:
-    """Say what the answer means for the key, each allowed model and the clock. Pure."""
-    findings = [_key(answer, base_url)]
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is checked: who signs in, where, and what a base URL there looks like.
+
+    ``lists_models`` tells whether the vendor's list names all that the account can use.
+    """
+
+    base_url: str
+    credential: str = "key"
+    advice: str = KEY_ADVICE
+    example: str = "https://api.openai.com/v1"
+    lists_models: bool = True
+
+
+def judge(
+    answer: VendorAnswer,
+    *,
+    account: Account,
+    models: Iterable[str],
+    tried: Mapping[str, VendorAnswer] = MappingProxyType({}),
+) -> list[Finding]:
+    """Say what the answers mean for the credential, each allowed model and the clock. Pure.
+
+    ``tried`` are the answers to trying those models that the vendor has a way to try.
+    """
+    findings = [_credential(answer, account)]
     if answer.status == HTTPStatus.OK:
         today = datetime.fromtimestamp(answer.received, UTC).date()
-        findings += [_model(name, answer.models, today) for name in sorted(models)]
+        for name in sorted(models):
+            if name in tried:
+                findings.append(_tried_model(name, tried[name], answer.models or {}))
+            else:
+                findings.append(_model(name, answer.models, today, lists_all=account.lists_models))
     return [*findings, *_clock(answer)]
 
 
-def _key(answer: VendorAnswer, base_url: str) -> Finding:
+def _credential(answer: VendorAnswer, account: Account) -> Finding:
+    part = account.credential
     if answer.status == HTTPStatus.OK:
-        return ok("key", f"accepted by {base_url}")
-    said = f"{base_url} answered {answer.status}" + (f" ({answer.code})" if answer.code else "")
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        return problem(
-            "key", said, "put a valid key into OPENAI_API_KEY (of the organisation and project, if set)"
-        )
-    if answer.status == HTTPStatus.FORBIDDEN:
-        return problem(
-            "key", said, "give the key's project the permission to list models and to create sessions"
-        )
-    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return problem(
-            "key", said, "look at the account's limits and credit with the vendor, then check again"
-        )
+        return ok(part, f"accepted by {account.base_url}")
+    fixes = {
+        HTTPStatus.UNAUTHORIZED: account.advice,
+        HTTPStatus.FORBIDDEN: "give the key's project the permission to list models and to create sessions",
+        HTTPStatus.TOO_MANY_REQUESTS: "look at the account's limits and credit with the vendor, then check again",
+    }
+    fix = fixes.get(HTTPStatus(answer.status)) if answer.status in set(HTTPStatus) else None
+    base = f"see that OPENAI_BASE_URL is the API's base, such as {account.example}"
+    return problem(part, f"{account.base_url} {answer.said}", fix or base)
+
+
+def _tried_model(name: str, answer: VendorAnswer, listed: Collection[str]) -> Finding:
+    region = "" if name in listed else "; no model of this name is in the region's list"
+    if answer.status == HTTPStatus.OK:
+        return ok(f"model {name}", f"its deployment takes client secrets{region}")
     return problem(
-        "key", said, "see that OPENAI_BASE_URL is the API's base, such as https://api.openai.com/v1"
+        f"model {name}",
+        f"its deployment {answer.said}{region}",
+        "deploy it, in a region that has it, or name its deployment in ALLOWED_MODELS: public=deployment",
     )
 
 
-def _model(name: str, known: Mapping[str, Mapping[str, Any]] | None, today: date) -> Finding:
+def _model(
+    name: str, known: Mapping[str, Mapping[str, Any]] | None, today: date, *, lists_all: bool
+) -> Finding:
     part = f"model {name}"
     if known is None:
         return problem(
             part, "the vendor's list of models cannot be read", "see that OPENAI_BASE_URL is right"
+        )
+    if name not in known and not lists_all:
+        return ok(
+            part, "not in the vendor's list, which does not name all, and not to be tried free of charge"
         )
     if name not in known:
         return problem(
@@ -119,38 +163,58 @@ def ask(session: requests.Session, url: str, request: Request, credential: Crede
     """Send one request, with the key; no redirect is followed.
 
     Raises:
+        RejectedCredentialsError: there is no way to sign in.
         requests.RequestException: there is no answer. Its text may hold the key.
     """
-    headers = {**credential.headers(), **request.headers}
     return session.request(
-        request.method, url + request.path, headers=headers, timeout=TIMEOUT, allow_redirects=False
+        request.method,
+        url + request.path,
+        data=request.body,
+        headers={**credential.headers(), **request.headers},
+        timeout=TIMEOUT,
+        allow_redirects=False,
     )
 
 
 def check_vendor(
     network: Network, *, vendor: VendorSettings, models: Iterable[str], clock: Callable[[], float]
 ) -> list[Finding]:
-    """Ask the vendor, and judge its answer or its silence."""
-    url, sent = vendor.openai_base_url, clock()
+    """Ask the vendor, and judge its answers or its silence."""
+    url, credential = vendor.openai_base_url, vendor.credential
+    account = Account(
+        url, credential.name, credential.advice, vendor.row.example, lists_models=vendor.vendor.lists_models
+    )
+
+    def send(request: Request) -> VendorAnswer:
+        sent = clock()
+        return read_models(ask(network.session(url), url, request, credential), sent=sent, received=clock())
+
+    part, tried = credential.name, {}
     try:
-        response = ask(network.session(url), url, vendor.vendor.models(), vendor.credential)
+        answer = send(vendor.vendor.models())
+        if answer.status == HTTPStatus.OK:
+            trials = {name: vendor.vendor.try_model(name) for name in models}
+            tried = {name: send(trial) for name, trial in trials.items() if trial}
+    except RejectedCredentialsError as error:
+        return [problem(part, (error.reason or error.message).removeprefix(f"{part}: "), credential.advice)]
     except requests.exceptions.ProxyError:
-        return [problem("key", "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")]
+        return [problem(part, "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")]
     except requests.exceptions.SSLError:
-        return [problem("key", f"{url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")]
+        return [problem(part, f"{url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")]
     except requests.RequestException as error:
         return [
             problem(
-                "key",
+                part,
                 f"{url} cannot be reached ({type(error).__name__})",
                 "see that OPENAI_BASE_URL is right and that this host may connect to it (HTTPS_PROXY)",
             )
         ]
-    return judge(read_models(response, sent=sent, received=clock()), base_url=url, models=models)
+    notes = [ok(vendor.vendor.layout.name, note) for note in vendor.vendor.notes]
+    return [*judge(answer, account=account, models=models, tried=tried), *notes]
 
 
 def read_models(response: requests.Response, *, sent: float, received: float) -> VendorAnswer:
-    """Read the vendor's answer to a request for its models."""
+    """Read the vendor's answer to a request for its models, or to trying one of them."""
     try:
         models = {model["id"]: model for model in response.json()["data"]}
     except (ValueError, KeyError, TypeError):

@@ -75,6 +75,7 @@ class SessionRefusedError(CompanionError):
 class Token:
     """A client secret with all that is needed to use it; ``expires_at`` in seconds since the epoch.
 
+    ``calls_url`` is where a WebRTC client posts its offer; ``None`` where the vendor has no WebRTC.
     ``renew`` asks the token service for another one, the same way.
     """
 
@@ -83,7 +84,7 @@ class Token:
     session: Mapping[str, Any] = field(repr=False)
     url: str
     protocols: Sequence[str] = field(repr=False)
-    calls_url: str
+    calls_url: str | None = None
     renew: Callable[[], Token] | None = field(default=None, repr=False, compare=False)
 
 

@@ -25,6 +25,21 @@ def comma_separated(value: Any) -> Any:
     return value
 
 
+def model_names(value: Any) -> Any:
+    """Read ``name, public=sent``: each public name of a model, and what it is called at the vendor."""
+    if not isinstance(value, str):
+        return dict(value)
+    names: dict[str, str] = {}
+    for part in comma_separated(value):
+        public, _, sent = (side.strip() for side in part.partition("="))
+        if not public or ("=" in part and not sent) or "=" in sent:
+            raise ValueError("must be names of models, or public=deployment")
+        if names.get(public, sent or public) != (sent or public):
+            raise ValueError("gives one model two deployments")
+        names[public] = sent or public
+    return names
+
+
 def flag(value: Any) -> bool:
     """Read ``1`` or ``0``, in the spellings people use."""
     word = str(value).strip().lower()

@@ -93,5 +93,6 @@ def parse_drop_in(vendor: Vendor, body: type[RequestBody], raw: bytes) -> TokenR
         InvalidRequestError: the vendor's SDKs do not mint in this dialect, or what ``parse_body`` says.
     """
     if not vendor.drop_in:
-        raise InvalidRequestError("REALTIME_API=beta has no client secrets; ask at POST /token instead.")
+        name = vendor.layout.name
+        raise InvalidRequestError(f"{name} has no client secrets; ask at POST /token instead.")
     return parse_body(body, raw)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from service.core.errors import InvalidValueError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
+from service.policy.bounds import Bounds
 from service.policy.calls import (
     CallTypes,
     DataChannel,
@@ -123,9 +124,9 @@ class Policy:
 
     def conflicts(self) -> list[str]:
         """List the profiles (and defaults) that can never be granted as they are, and why."""
-        return [
-            problem for base in self.resolver.base_sessions.values() for problem in self._conflicts_of(base)
-        ]
+        bases = self.resolver.base_sessions.values()
+        problems = [problem for base in bases for problem in self._conflicts_of(base)]
+        return [*problems, *self._bounds_without_effect()]
 
     def _conflicts_of(self, base: BaseSession) -> Iterator[str]:
         both: tuple[Action, Action] = ("secret", "call")
@@ -135,9 +136,22 @@ class Policy:
             return
         for path in self._reserved_members(base):
             yield f"{base.source}: leave {'.'.join(path)} out, the service sets it (see data_channel)"
+        for member in self.layout.unheld_members(base.session):
+            yield f"{base.source}: leave {member} out, secrets of {self.layout.name} hold no configuration"
         found = [list(self._refusals_of(base, action)) for action in actions]
         if all(found):
             yield from found[0]
+
+    def _bounds_without_effect(self) -> Iterator[str]:
+        """List the bounds of what the vendor's secrets do not hold, so that nothing would enforce them."""
+        claim_rules = (part for _, _, rules in self.claim_rules for part in rules)
+        base_rules = (part for base in self.resolver.base_sessions.values() for part in base.rules)
+        for source, rule in (*self.common_rules, *claim_rules, *base_rules):
+            members = (
+                dict.fromkeys(split_path(path)[0] for path in rule.value) if isinstance(rule, Bounds) else {}
+            )
+            for member in self.layout.unheld_members(members):
+                yield f"{source}: secrets of {self.layout.name} hold no {member}, so nothing would enforce this"
 
     def _refusals_of(self, base: BaseSession, action: Action) -> Iterator[str]:
         anybody = Caller(issuer="", subject="", claims={}, pseudonym="")

@@ -195,6 +195,9 @@ def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
     if request.expires_in is not None and not layout.has_expiry:
         message = f"{layout.name} has no 'expires_after': its secrets live one minute."
         raise InvalidRequestError(message, param="expires_after")
+    for member in layout.unheld_members(request.session):
+        message = f"{layout.name} takes no 'session.{member}': its secrets hold no configuration."
+        raise InvalidRequestError(message, param=f"session.{member}")
     for member in layout.reserved:
         if member in request.session:
             message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."

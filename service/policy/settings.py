@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
 from service.core.environment import EnvironmentModel, Problem
-from service.core.environment_types import CommaSeparated, comma_separated, parsed_by
+from service.core.environment_types import comma_separated, model_names, parsed_by
 from service.core.model import CallType, SecretType
 from service.policy.decide import Policy
 from service.policy.document import PolicyDocument
@@ -22,6 +22,11 @@ def types_or_none(value: Any) -> Any:
     return () if names == ("none",) else names
 
 
+def public_names(value: Any) -> Any:
+    """Read the public names in a list of models; what they are called at the vendor is the vendor's to know."""
+    return tuple(model_names(value)) if isinstance(value, str) else value
+
+
 Kind = TypeVar("Kind")
 _Types = Annotated[tuple[Kind, ...], BeforeValidator(types_or_none)]
 
@@ -30,7 +35,7 @@ class PolicySettings(EnvironmentModel):
     """Models and lifetimes (seconds)."""
 
     default_model: str = "gpt-realtime-2.1"
-    allowed_models: CommaSeparated = ()
+    allowed_models: Annotated[tuple[str, ...], BeforeValidator(public_names)] = ()
     token_max_ttl: Seconds = 600
     token_ttl: Seconds = 60
     # As the environment writes them, since defaults are validated too.
@@ -53,8 +58,21 @@ class PolicySettings(EnvironmentModel):
 
     def problems(self, layout: SessionLayout) -> tuple[Problem, ...]:
         """List what in these settings could never be granted, once the vendor's session layout is known."""
-        conflicts = build(self, layout).conflicts()
-        return (Problem("SESSION_POLICY", str(PolicyError(conflicts))),) if conflicts else ()
+        problems = []
+        if layout.example_model and "default_model" not in self.model_fields_set:
+            problems.append(
+                Problem(
+                    "DEFAULT_MODEL", f"is required: {layout.name} has models such as {layout.example_model}"
+                )
+            )
+        if self.token_max_ttl > layout.max_secret_seconds:
+            longest = f"{layout.name} has secrets of at most {layout.max_secret_seconds} seconds"
+            problems.append(
+                Problem("TOKEN_MAX_TTL", f"must not be above {layout.max_secret_seconds}: {longest}")
+            )
+        if conflicts := build(self, layout).conflicts():
+            problems.append(Problem("SESSION_POLICY", str(PolicyError(conflicts))))
+        return tuple(problems)
 
 
 def build(settings: PolicySettings, layout: SessionLayout) -> Policy:

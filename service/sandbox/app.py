@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from service.sandbox.azure import Azure, inner_path
 from service.sandbox.calls.registry import Calls
 from service.sandbox.credentials import SecretStore
 from service.sandbox.errors import ApiError
@@ -16,27 +19,36 @@ from service.sandbox.http.calls import calls
 from service.sandbox.http.connection import share_connection
 from service.sandbox.http.state import State, attach
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 _MAX_BODY_BYTES = 1024 * 1024
 
 
 def create_sandbox(
-    *, beta: bool = False, ping_seconds: float = 20.0, connection_lost_seconds: float = 30.0
+    *,
+    beta: bool = False,
+    azure: Azure | None = None,
+    ping_seconds: float = 20.0,
+    connection_lost_seconds: float = 30.0,
 ) -> Flask:
     """Build a sandbox without any secrets yet.
 
-    With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. WebSockets are
-    pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live session waits ``connection_lost_seconds``
-    for a client that is gone (observed: some 30 s).
+    With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
+    is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
+    session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s).
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.logger.setLevel(logging.INFO)  # the application's own logger, for a line at each session
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
-    attach(
-        app, State(SecretStore(time.time), Calls(lost_seconds=connection_lost_seconds), beta, ping_seconds)
-    )
+    calls_here = Calls(lost_seconds=connection_lost_seconds)
+    attach(app, State(SecretStore(time.time), calls_here, beta, ping_seconds, azure))
+    if azure:
+        app.wsgi_app = _on_azure(app.wsgi_app)  # type: ignore[method-assign,assignment] # as Flask documents for middleware
     app.before_request(routes.before_request)
+    app.before_request(websockets.before_request)
     app.before_request(sidebands.before_request)
     app.before_request(share_connection)
     app.after_request(routes.after_request)
@@ -47,3 +59,13 @@ def create_sandbox(
     app.register_blueprint(calls)
     websockets.sock.init_app(app)
     return app
+
+
+def _on_azure(app: WSGIApplication) -> WSGIApplication:
+    """Serve the vendor's paths where Azure has them, and nothing elsewhere."""
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = inner_path(environ["PATH_INFO"])
+        return app({**environ, "PATH_INFO": "/" if path is None else path}, start_response)
+
+    return serve

@@ -38,6 +38,20 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
         context.exit()
 
 
+def _check_deployments(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    from service.sandbox.azure import Azure  # noqa: PLC0415 - needs packages that only the sandbox needs
+
+    for deployment in given:
+        name, _, model = deployment.partition("=")
+        try:
+            Azure({name: model})
+        except ValueError as error:
+            raise click.BadParameter(f"must be NAME=MODEL, with a model of GET /models: {error}") from None
+    return given
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -45,6 +59,17 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
 )
 @click.option("--tls", is_flag=True, help="Serve https and wss with a certificate made for this machine.")
 @click.option("--beta", is_flag=True, help="Speak the retired beta as well.")
+@click.option(
+    "--azure", is_flag=True, help="Be a resource of Azure OpenAI: its paths, keys, deployments and refusals."
+)
+@click.option(
+    "--deployment",
+    "deployments",
+    multiple=True,
+    metavar="NAME=MODEL",
+    callback=_check_deployments,
+    help="With --azure: deploy a model under another name than its own. Can be given several times.",
+)
 @click.option(
     "--connection-lost-seconds",
     default=30.0,
@@ -60,7 +85,16 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
     callback=_print_event_types,
     help="List all event types that it takes and sends, and end.",
 )
-def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seconds: float) -> None:
+def sandbox(  # noqa: PLR0913 - an option each
+    host: str,
+    port: int,
+    *,
+    tls: bool,
+    beta: bool,
+    azure: bool,
+    deployments: tuple[str, ...],
+    connection_lost_seconds: float,
+) -> None:
     """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
     It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
@@ -70,5 +104,17 @@ def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seco
     machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at
     127.0.0.1, and at the machine's own addresses if --host is another one.
     """
+    if azure and beta:
+        raise click.UsageError("Azure has no beta: give --azure or --beta.")
+    if deployments and not azure:
+        raise click.UsageError("--deployment goes with --azure.")
     require_packages()
-    serve(host, port, tls=tls, beta=beta, connection_lost_seconds=connection_lost_seconds)
+    serve(
+        host,
+        port,
+        tls=tls,
+        beta=beta,
+        azure=azure,
+        deployments=deployments,
+        connection_lost_seconds=connection_lost_seconds,
+    )

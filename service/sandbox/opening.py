@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.sandbox import models
@@ -72,7 +72,7 @@ class Admission:
     """Admits or refuses clients; refusals follow the vendor's table of close codes.
 
     ``beta`` says whether this sandbox speaks the beta. ``now`` returns seconds since the epoch, ``clock`` the
-    monotonic seconds that pace a session.
+    monotonic seconds that pace a session. ``check_account`` refuses what is no key.
     """
 
     secrets: SecretStore
@@ -80,6 +80,7 @@ class Admission:
     now: Clock
     clock: Clock
     new_id: NewId
+    check_account: Callable[[str], None] = check_key
 
     def admit(self, request: ConnectRequest) -> Session:
         """Open a session, which uses up the client's secret.
@@ -106,7 +107,7 @@ class Admission:
             return self.secrets.find(credential)
         if not credential:
             raise invalid_api_key("''")
-        check_key(credential)
+        self.check_account(credential)
         return None
 
     def _configuration(self, request: ConnectRequest, secret: Secret | None) -> Config:

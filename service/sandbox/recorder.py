@@ -30,7 +30,7 @@ _RECORDED_HEADERS = (
 class Mint:
     """One request for a secret.
 
-    ``key_sha256`` is the hash of the bearer credential, ``body`` the JSON or None. ``status`` is None until, and
+    ``key_sha256`` is the hash of the key or bearer credential, ``body`` the JSON or None. ``status`` is None until, and
     unless, the request was answered; ``minted`` says whether the answer held a secret.
     """
 
@@ -50,7 +50,8 @@ class Recorder:
 
     def begin(self, path: str, headers: Headers, body: bytes) -> Mint:
         """Record a request on arrival; the caller sets its status later."""
-        credential = headers.get(wire.AUTHORIZATION_HEADER, "").removeprefix("Bearer ")
+        key = headers.get(wire.AZURE_KEY_HEADER)
+        credential = key or headers.get(wire.AUTHORIZATION_HEADER, "").removeprefix("Bearer ")
         mint = Mint(
             path=path,
             key_sha256=hashlib.sha256(credential.encode()).hexdigest() if credential else None,

@@ -11,10 +11,11 @@ import os
 import shutil
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
+from service.vendors import wire
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -26,12 +27,14 @@ _SWITCH_SECONDS = 0.001
 """How long a busy thread may keep the others waiting: packets of sound leave on time then (Python's default: 5 ms)."""
 
 
-def serve(
+def serve(  # noqa: PLR0913 - an option each
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     tls: bool = False,
     beta: bool = False,
+    azure: bool = False,
+    deployments: Iterable[str] = (),
     connection_lost_seconds: float = 30.0,
 ) -> NoReturn:
     """Become the sandbox: this process is replaced, and ends with SIGINT or SIGTERM.
@@ -39,10 +42,12 @@ def serve(
     A fresh interpreter starts sooner than one that has loaded all commands, and keeps nothing of them in memory.
 
     Port 0 takes a free one, which the line printed at the start names. With ``tls`` it serves https and wss, with a
-    certificate made for this run; with ``beta`` it speaks the retired beta too.
+    certificate made for this run; with ``beta`` it speaks the retired beta too; with ``azure`` it is a resource there,
+    with these ``deployments`` (``name=model``).
     """
     options = ["--host", host, "--port", str(port), "--connection-lost-seconds", str(connection_lost_seconds)]
-    flags = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
+    flags = [name for name, given in {"--tls": tls, "--beta": beta, "--azure": azure}.items() if given]
+    flags += [f"--deployment={deployment}" for deployment in deployments]
     command = [sys.executable, "-m", "service.sandbox", *options, *flags]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, without a shell
@@ -54,6 +59,7 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - only here, behind gevent's patch
 
     from service.sandbox.app import create_sandbox  # noqa: PLC0415
+    from service.sandbox.azure import Azure  # noqa: PLC0415
     from service.sandbox.webrtc.network import use_addresses_for  # noqa: PLC0415
 
     options = _arguments()
@@ -69,7 +75,11 @@ def main() -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return create_sandbox(beta=options.beta, connection_lost_seconds=options.connection_lost_seconds)
+            return create_sandbox(
+                beta=options.beta,
+                azure=Azure(dict(options.deployment)) if options.azure else None,
+                connection_lost_seconds=options.connection_lost_seconds,
+            )
 
     Sandbox().run()
 
@@ -80,6 +90,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--beta", action="store_true")
+    parser.add_argument("--azure", action="store_true")
+    parser.add_argument("--deployment", action="append", default=[], type=lambda text: text.split("=", 1))
     parser.add_argument("--connection-lost-seconds", type=float, default=30.0)
     return parser.parse_args()
 
@@ -106,7 +118,8 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
         port = worker.sockets[0].getsockname()[1]
         if certificate:
             print(f"certificate: {certificate.authority}")  # noqa: T201 - a command prints
-        print(f"sandbox: {'https' if certificate else 'http'}://{host}:{port}/v1", flush=True)  # noqa: T201
+        base_path = wire.AZURE_BASE_PATH if options.azure else "/v1"
+        print(f"sandbox: {'https' if certificate else 'http'}://{host}:{port}{base_path}", flush=True)  # noqa: T201
 
     def clean_up(_arbiter: Any) -> None:
         if certificate:

@@ -16,7 +16,7 @@
  */
 
 /** Where and how to open the session a secret was minted for.
- * @typedef {{ url: string, protocols: string[], calls_url: string }} Connection */
+ * @typedef {{ url: string, protocols: string[], calls_url?: string }} Connection */
 
 /** The token service's answer: `value` is the secret, `expires_at` its end in Unix seconds.
  * @typedef {{ value: string, expires_at: number, session: Record<string, any>, connection: Connection }} Token */
@@ -443,7 +443,9 @@ export async function connectWebRTC(peer, source, { signal = new AbortController
  * @param {AbortSignal} signal
  */
 async function postOffer(token, sdp, signal) {
-  const response = await fetch(token.connection.calls_url, {
+  const { calls_url } = token.connection;
+  if (!calls_url) throw new RealtimeError("This vendor has no WebRTC; use connect().", { code: "no_webrtc" });
+  const response = await fetch(calls_url, {
     method: "POST",
     headers: { Authorization: `Bearer ${token.value}`, "Content-Type": "application/sdp" },
     body: sdp,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from service.core.errors import ServiceError
 from service.core.model import CallType, ClientSecret, Grant, Offer, SessionType
+from service.vendors.wire import MAX_SECRET_TTL
 
 Path = tuple[str, ...]
 
@@ -46,6 +47,9 @@ class SessionLayout:
     for. ``members`` are the session's own members that are known today. ``has_expiry`` tells whether a request
     may choose its secret's life, and ``reserved`` names members of a session in which a caller could choose it
     all the same. ``call_types`` are those that the vendor opens for a server that brings a client's offer.
+    ``held_members`` are the members that its secrets hold, ``None`` for all of them: what a secret does not hold is
+    refused, since the client alone would decide it. ``max_secret_seconds`` is the longest life of a secret.
+    ``example_model`` is one of the vendor's, where it has none of OpenAI's names.
     """
 
     name: str
@@ -63,6 +67,9 @@ class SessionLayout:
     reserved: tuple[str, ...] = ()
     call_types: tuple[SessionType, ...] = ()
     live: LiveLayout | None = None
+    held_members: frozenset[str] | None = None
+    max_secret_seconds: int = MAX_SECRET_TTL
+    example_model: str | None = None
 
     def is_live(self, model: str) -> bool:
         """Tell by its public name whether a model is one that only a call opens."""
@@ -76,6 +83,11 @@ class SessionLayout:
             return "transcription"
         return "translation" if "translate" in model else "realtime"
 
+    def unheld_members(self, session: Mapping[str, Any]) -> list[str]:
+        """List the members of a session that this vendor's secrets do not hold."""
+        held = self.held_members
+        return [] if held is None else [name for name in session if name not in held and name != "type"]
+
     def model_path(self, session_type: SessionType) -> Path:
         """Return where a session of this type keeps its own model."""
         return self.transcription_model if session_type == "transcription" else self.model
@@ -86,7 +98,8 @@ class Request:
     """One HTTP request to the vendor, without the account's own headers, which the transport adds.
 
     ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
-    second mint leaves a secret that nobody uses and that expires.
+    second mint leaves a secret that nobody uses and that expires. ``secret`` is a client secret that authenticates the
+    request in the account's place.
     """
 
     method: str
@@ -94,6 +107,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     retryable: bool = False
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +163,14 @@ class Closing:
 class CallApi(Protocol):
     """How a vendor opens sessions for a server that brings a client's offer, and ends them. No I/O."""
 
-    def open_call(self, grant: Grant, offer: Offer, user: str) -> Request:
-        """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks."""
+    def mint_for_call(self, grant: Grant, user: str) -> Request | None:
+        """Write the mint of the client secret with which the vendor opens such a session; ``None``: it needs none."""
+
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:
+        """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks.
+
+        ``secret`` is what ``mint_for_call`` minted.
+        """
 
     def read_call(self, call_type: CallType, response: Response) -> OpenedSession:
         """Read the answer to an opening that was not refused.
@@ -176,7 +196,8 @@ class Vendor(Protocol):
     """A vendor's realtime API, in one of its dialects.
 
     ``drop_in`` tells whether the vendor's own SDKs mint in this dialect, so that the drop-in routes exist. ``calls``
-    is how it opens sessions for a server, ``None`` where it does not.
+    is how it opens sessions for a server, ``None`` where it does not. ``lists_models`` tells whether ``models`` names
+    all that the account can use. ``notes`` are what an admin should know of the vendor, one sentence each.
     """
 
     @property
@@ -195,11 +216,19 @@ class Vendor(Protocol):
     def drop_in(self) -> bool:
         """Whether its own SDKs mint in this dialect."""
 
+    @property
+    def lists_models(self) -> bool:
+        """Whether its list of models names all that the account can use."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an admin should know of it."""
+
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret; ``user`` names the end user to the vendor's abuse checks."""
 
-    def read_mint(self, response: Response) -> ClientSecret:
-        """Read the answer to a mint.
+    def read_mint(self, response: Response, grant: Grant) -> ClientSecret:
+        """Read the answer to the mint of ``grant``.
 
         Raises:
             ServiceError: the vendor refused, or its answer holds no client secret.
@@ -210,6 +239,9 @@ class Vendor(Protocol):
 
     def models(self) -> Request:
         """Write the request that lists the models which the account can use."""
+
+    def try_model(self, model: str) -> Request | None:
+        """Write a request, free of charge, that succeeds only if ``model`` can be used; ``None``: there is none."""
 
     def error(self, response: Response) -> ServiceError:
         """Turn the vendor's refusal into ours: only words about the caller's own session are passed on."""

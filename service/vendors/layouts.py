@@ -1,8 +1,9 @@
-"""The layouts of today's API and of the retired beta."""
+"""The layouts of sessions, a value for each vendor and dialect."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from service.vendors import wire
 from service.vendors.base import LiveLayout, SessionLayout
@@ -56,4 +57,23 @@ OPENAI_BETA = SessionLayout(
     has_expiry=False,
     # In the beta the session is the whole body, and in it a compatible server may take the secret's own life.
     reserved=("client_secret", "expires_after"),
+)
+
+AZURE = replace(OPENAI, name="OPENAI_VENDOR=azure")
+
+XAI = SessionLayout(
+    name="OPENAI_VENDOR=xai",
+    session_types=("realtime",),
+    model=("model",),
+    transcription_model=("audio", "input", "transcription", "model"),
+    voice=("voice",),
+    output_limit=("max_output_tokens",),
+    tools=wire.TOOLS_PATH,
+    prompt=wire.PROMPT_PATH,
+    tracing=wire.TRACING_PATH,
+    mcp_destinations=wire.MCP_DESTINATIONS,
+    members=frozenset({"model"}),
+    held_members=frozenset({"model"}),
+    max_secret_seconds=3600,
+    example_model="grok-voice-latest",
 )

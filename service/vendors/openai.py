@@ -39,6 +39,8 @@ class OpenAI:
     name: str = "openai"
     layout: SessionLayout = layouts.OPENAI
     drop_in: bool = True
+    lists_models: bool = True
+    notes: tuple[str, ...] = ()
     calls: CallApi | None = None
 
     def mint(self, grant: Grant, user: str) -> Request:
@@ -54,7 +56,7 @@ class OpenAI:
         body = encode_object({"expires_after": expires_after, "session": session})
         return mint_request(path, user, body)
 
-    def read_mint(self, response: Response) -> ClientSecret:
+    def read_mint(self, response: Response, grant: Grant) -> ClientSecret:  # noqa: ARG002 - others need it
         """Read the answer to a mint."""
         answer = read_answer(response, self.error)
         return client_secret(response, holder=answer, session=answer.get("session"), answer=answer)
@@ -66,6 +68,10 @@ class OpenAI:
     def models(self) -> Request:
         """Write the request that lists the models."""
         return Request("GET", wire.MODELS_PATH, retryable=True)
+
+    def try_model(self, model: str) -> Request | None:  # noqa: ARG002 - the list tells
+        """Write nothing: the list of models tells."""
+        return None
 
     def error(self, response: Response) -> ServiceError:
         """Turn the vendor's refusal into ours."""

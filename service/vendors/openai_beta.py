@@ -25,7 +25,7 @@ class OpenAIBeta(openai.OpenAI):
         beta = {wire.BETA_HEADER: wire.BETA_HEADER_VALUE}
         return openai.mint_request(wire.BETA_SESSIONS_PATH, user, encode_object(session), **beta)
 
-    def read_mint(self, response: Response) -> ClientSecret:
+    def read_mint(self, response: Response, grant: Grant) -> ClientSecret:  # noqa: ARG002 - others need it
         """Read the session, and the secret in it."""
         answer = openai.read_answer(response, self.error)
         session = {name: value for name, value in answer.items() if name != "client_secret"}

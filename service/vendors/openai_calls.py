@@ -29,7 +29,11 @@ _CLOSE: Final = '{"type":"session.close"}'
 class OpenAICalls:
     """Sessions opened with the standard key, which alone can end them (observed since September 2026)."""
 
-    def open_call(self, grant: Grant, offer: Offer, user: str) -> Request:
+    def mint_for_call(self, grant: Grant, user: str) -> Request | None:  # noqa: ARG002 - others mint
+        """Write nothing: the standard key opens sessions."""
+        return None
+
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:  # noqa: ARG002 - as above
         """Write the request that opens a session; it is never sent twice, since each opens one that is billed."""
         if grant.session_type == "live":
             # A live session has no type, and names its end user in the body.

@@ -28,7 +28,7 @@ class Network:
         session = requests.Session()
         session.trust_env = False
         session.verify = self.ca_bundle or True
-        session.proxies = self._proxies(url)
+        session.proxies = self.proxies(url)
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
@@ -38,7 +38,8 @@ class Network:
         session.mount(url, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
         return session
 
-    def _proxies(self, url: str) -> dict[str, Any]:
+    def proxies(self, url: str) -> dict[str, Any]:
+        """Say by which proxy to reach ``url``, as ``requests`` takes it."""
         if not self.https_proxy or should_bypass_proxies(url, no_proxy=self.no_proxy):
             return {}
         return {"https": self.https_proxy}

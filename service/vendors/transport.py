@@ -16,7 +16,7 @@ from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.vendors.base import Request, Response
 from service.vendors.connections import DISCONNECTED, MAX_ANSWER_BYTES, KeptConnections, Progress
-from service.vendors.credentials import Credential
+from service.vendors.credentials import Credential, bearer, redact
 from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network
 
@@ -54,7 +54,7 @@ class Transport:
     ) -> None:
         self.base_url = base_url
         self._credential = credential
-        self._timeout = timeout
+        self.timeout = timeout
         session = network.pooled_session(base_url, connections=connections)
         self._connections: Connections = (
             ProxiedConnections(base_url, session)
@@ -70,7 +70,7 @@ class Transport:
             UpstreamUnavailableError: the vendor cannot be reached.
             UpstreamError: what came is no HTTP answer.
         """
-        timeout = self._timeout if seconds is None else min(seconds, self._timeout)
+        timeout = self.timeout if seconds is None else min(seconds, self.timeout)
         end, progress = monotonic() + timeout, Progress()
         try:
             with total_deadline(timeout):
@@ -89,7 +89,8 @@ class Transport:
             # By name only: the text holds the header, and with it perhaps the key.
             raise bad_response(type(error).__name__) from None
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
-            return replace(response, body=self._credential.redact_key(response.body))
+            words = self._credential.redact_key(response.body)
+            return replace(response, body=redact(request.secret, words) if request.secret else words)
         return response
 
     def close(self) -> None:
@@ -100,11 +101,8 @@ class Transport:
         """Send, and once more after a failure that may pass, where that does no harm."""
         attempts = _ATTEMPTS if request.retryable else 1
         for left in reversed(range(attempts)):
-            headers = {
-                "User-Agent": "realtime-token-service",
-                **self._credential.headers(),
-                **request.headers,
-            }
+            account = bearer(request.secret) if request.secret else self._credential.headers()
+            headers = {"User-Agent": "realtime-token-service", **account, **request.headers}
             try:
                 response = self._connections.exchange(
                     request, headers, seconds=max(0.001, end - monotonic()), progress=progress

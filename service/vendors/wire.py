@@ -13,6 +13,7 @@ API_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 ORGANIZATION_SUBPROTOCOL = "openai-organization."
 PROJECT_SUBPROTOCOL = "openai-project."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
+XAI_SECRET_SUBPROTOCOL = "xai-client-secret."  # noqa: S105 - what comes before one
 
 AUTHORIZATION_HEADER = "Authorization"
 ORGANIZATION_HEADER = "OpenAI-Organization"
@@ -20,6 +21,7 @@ PROJECT_HEADER = "OpenAI-Project"
 SAFETY_IDENTIFIER_HEADER = "OpenAI-Safety-Identifier"
 BETA_HEADER = "OpenAI-Beta"
 BETA_HEADER_VALUE = "realtime=v1"
+AZURE_KEY_HEADER = "api-key"
 REQUEST_ID_HEADER = "x-request-id"
 
 CLIENT_SECRETS_PATH = "/realtime/client_secrets"
@@ -31,6 +33,10 @@ CALLS_PATH = "/realtime/calls"
 TRANSLATION_CALLS_PATH = "/realtime/translations/calls"
 LIVE_SESSIONS_PATH = "/live/sessions"
 MODELS_PATH = "/models"
+
+AZURE_BASE_PATH = "/openai/v1"
+AZURE_EVENT_FILTER = "?webrtcfilter=on"
+"""On Azure's calls: lets few kinds of server events reach a browser, none that tells instructions or tools."""
 
 MIN_SECRET_TTL = 10
 MAX_SECRET_TTL = 7200

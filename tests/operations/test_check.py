@@ -12,7 +12,7 @@ import pytest
 
 from service.check.finding import Finding, ok, run
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
-from service.check.vendor import VendorAnswer, judge
+from service.check.vendor import Account, VendorAnswer, judge
 from tests.support.identity_provider import identity_provider
 from tests.support.processes import free_port, run_command
 from tests.support.service import API_KEY, Sandbox, service_environ
@@ -35,7 +35,7 @@ def answer(**changes: Any) -> VendorAnswer:
 
 def judged(vendor_answer: VendorAnswer, part: str, model: str = "gpt-realtime-2.1") -> Finding:
     """Judge an answer, and return what is said of one part."""
-    findings = judge(vendor_answer, base_url="https://api.example/v1", models=[model])
+    findings = judge(vendor_answer, account=Account("https://api.example/v1"), models=[model])
     return next(finding for finding in findings if finding.part.startswith(part))
 
 

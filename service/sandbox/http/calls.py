@@ -10,9 +10,10 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 
 from service.sandbox import models
+from service.sandbox.azure import require_secret
 from service.sandbox.calls.call import Api, Call, Opened
 from service.sandbox.calls.registry import Offer
-from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer, check_key
+from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer
 from service.sandbox.errors import ApiError, invalid_value, missing_parameter
 from service.sandbox.faults import NoResponse, fault_for
 from service.sandbox.http.routes import BASE_PATH, controls, require_key
@@ -69,6 +70,10 @@ def create_live_session() -> Response:
     if fault:
         return fault()
     check_opening(body)
+    azure, session = current().azure, body["session"]
+    if azure:
+        session = azure.deployed(session, as_use="live")
+        model = session["model"]
     if models.find(str(model), "live") is None:
         message = f"The model '{model}' is not supported by Live sessions."
         raise ApiError(message, code="invalid_model", param="session.model")
@@ -76,7 +81,7 @@ def create_live_session() -> Response:
     if not sdp.endswith("\r\n"):
         message = "Invalid SDP offer: its last line does not end in CRLF."
         raise ApiError(message, code="invalid_offer", param="transport.sdp")
-    opened = _opened(new_id("live"), "live", body["session"], body["session"])
+    opened = _opened(new_id("live"), "live", body["session"], session)
     answer = current().calls.open_live(opened, Offer(sdp, "transport.sdp"))
     if opened.model == "fault-lost":
         return NoResponse()
@@ -125,7 +130,7 @@ def find_call(api: str, call_id: str, *, connected: bool = False) -> Call:
     Raises:
         ApiError: 401 for the key, 404 where there is no such call; 500 or 404 where the call's model asks for it.
     """
-    check_key(bearer(request.headers.get(wire.AUTHORIZATION_HEADER)))
+    require_key()
     call = current().calls.find(call_id)
     theirs = request.headers.get(wire.PROJECT_HEADER, "")
     if (
@@ -173,7 +178,9 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     call_id = f"rtc_{config['id'].partition('_')[2]}"
     if posted is None:
         posted = config if secret else {"type": use, "model": config["model"]}
-    opened = _opened(call_id, "realtime", posted, config, by_secret=secret is not None)
+    # On Azure, where nothing but a secret opens a call, the key finds it all the same.
+    by_secret = secret is not None and current().azure is None
+    opened = _opened(call_id, "realtime", posted, config, by_secret=by_secret)
     answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if secret:
         current().secrets.use(secret)
@@ -198,6 +205,8 @@ def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secre
 
 def _secret(session_types: set[str]) -> Secret | None:
     """Return the secret that authenticates the call, or None for a standard key."""
+    if current().azure:
+        require_secret(request.headers.get(wire.AUTHORIZATION_HEADER))
     credential = bearer(request.headers.get(wire.AUTHORIZATION_HEADER))
     if not credential.startswith(SECRET_PREFIX):
         require_key()

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from service.sandbox import models
+from service.sandbox.azure import check_account, refuse_version
 from service.sandbox.credentials import bearer, check_key
 from service.sandbox.errors import ApiError
 from service.sandbox.faults import NoResponse, fault_for
@@ -33,13 +34,13 @@ _SERVER_ERROR = 500
 @api.post(wire.CLIENT_SECRETS_PATH)
 def client_secrets() -> Response:
     """Mint a secret for a conversation or a transcription."""
-    return _mint(_minter().mint)
+    return _mint(_minter().mint, "realtime")
 
 
 @api.post(wire.TRANSLATION_CLIENT_SECRETS_PATH)
 def translation_client_secrets() -> Response:
     """Mint a secret for a translation."""
-    return _mint(_minter().mint_translation)
+    return _mint(_minter().mint_translation, "translation")
 
 
 @api.post(wire.BETA_SESSIONS_PATH)
@@ -47,7 +48,7 @@ def beta_sessions() -> Response:
     """Mint a secret as the beta did; 404 without ``--beta``."""
     if not current().beta:
         raise NotFound
-    return _mint(_minter().mint_beta)
+    return _mint(_minter().mint_beta, "realtime")
 
 
 @api.get(wire.MODELS_PATH)
@@ -90,12 +91,16 @@ def expire() -> Response:
 
 
 def require_key() -> None:
-    """Check that the request carries a standard key.
+    """Check that the request carries a standard key, or what stands for one on Azure.
 
     Raises:
         ApiError: 401, if the key is missing or invalid.
     """
-    check_key(bearer(request.headers.get(wire.AUTHORIZATION_HEADER)))
+    token = bearer(request.headers.get(wire.AUTHORIZATION_HEADER))
+    if current().azure:
+        check_account(request.headers.get(wire.AZURE_KEY_HEADER, ""), token)
+    else:
+        check_key(token)
 
 
 def before_request() -> None:
@@ -104,6 +109,8 @@ def before_request() -> None:
     g.request_id = new_id("req")
     if request.method == "POST" and request.path in _MINT_PATHS:
         g.mint = current().recorder.begin(request.path, request.headers, request.get_data())
+    if current().azure:
+        refuse_version(request.args)
 
 
 def after_request(response: Response) -> Response:
@@ -147,7 +154,16 @@ def _minter() -> Minter:
     return Minter(current().secrets, new_id)
 
 
-def _mint(mint: Callable[[Any], dict[str, Any]]) -> Response:
+def _mint_deployed(mint: Callable[[Any], dict[str, Any]], body: Any, use: models.Use) -> dict[str, Any]:
+    """Mint; on Azure the request names deployments, and so does the answer (assumed)."""
+    azure, session = current().azure, body.get("session") if isinstance(body, dict) else None
+    if azure is None or not isinstance(session, dict):
+        return mint(body)
+    answer = mint({**body, "session": azure.deployed(session, as_use=use)})
+    return {**answer, "session": {**answer["session"], **{m: session[m] for m in ("model",) if m in session}}}
+
+
+def _mint(mint: Callable[[Any], dict[str, Any]], use: models.Use) -> Response:
     require_key()
     body: Any = {}
     if request.get_data():
@@ -157,6 +173,6 @@ def _mint(mint: Callable[[Any], dict[str, Any]]) -> Response:
     fault = fault_for(requested_model(body))
     if fault:
         return fault()
-    response = jsonify(mint(body))
+    response = jsonify(_mint_deployed(mint, body, use))
     g.mint.minted = True
     return response

@@ -37,7 +37,9 @@ def before_request() -> None:
     if "Sec-WebSocket-Key" not in request.headers:
         return
     if request.url_rule is not None and request.url_rule.rule == ATTACH_PATH:
-        call = find_call("live", (request.view_args or {})["call_id"])
+        # On Azure a Live session, too, is known only once its client is there (observed).
+        connected = current().azure is not None
+        call = find_call("live", (request.view_args or {})["call_id"], connected=connected)
     elif request.path == BASE_PATH + wire.REALTIME_PATH and "call_id" in request.args:
         call = find_call("realtime", request.args["call_id"], connected=True)
     else:

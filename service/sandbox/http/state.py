@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
+from service.sandbox.azure import Azure
 from service.sandbox.calls.registry import Calls
 from service.sandbox.credentials import SecretStore
 from service.sandbox.recorder import Recorder
@@ -21,14 +22,15 @@ _NAME = "sandbox"
 class State:
     """The memory of a sandbox, which ends with its process.
 
-    With ``beta`` the retired beta is spoken beside today's API. WebSockets are pinged every ``ping_seconds``;
-    ``sockets`` are the open ones.
+    With ``beta`` the retired beta is spoken beside today's API, with ``azure`` Azure's way of it. WebSockets are pinged
+    every ``ping_seconds``; ``sockets`` are the open ones.
     """
 
     secrets: SecretStore
     calls: Calls
     beta: bool
     ping_seconds: float
+    azure: Azure | None = None
     recorder: Recorder = field(default_factory=Recorder)
     sockets: set[Any] = field(default_factory=set)
 

@@ -11,6 +11,8 @@ from simple_websocket import ConnectionClosed, Server  # type: ignore[import-unt
 from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
+from service.sandbox.azure import check_account, socket_credential
+from service.sandbox.credentials import check_key
 from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
 from service.sandbox.http.connection import close, send
@@ -51,6 +53,16 @@ def attach(ws: Server, call_id: str) -> None:
     sidebands.serve(ws, call_id, CloseReason.NORMAL_CLOSURE if graceful else CloseReason.NO_STATUS_RCVD)
 
 
+def before_request() -> None:
+    """On Azure, refuse what cannot open a session by HTTP, before it becomes a WebSocket (documented).
+
+    Raises:
+        ApiError: 401, a key or token is missing or wrong; 404, there is no such deployment.
+    """
+    if current().azure and "Sec-WebSocket-Key" in request.headers:
+        _connect_request(translation=False)
+
+
 def close_all(app: Flask) -> None:
     """Close all WebSockets and calls of a sandbox that is about to end."""
     for ws in tuple(state_of(app).sockets):
@@ -62,7 +74,8 @@ def close_all(app: Flask) -> None:
 
 def _serve(ws: Server, *, translation: bool) -> None:
     state = current()
-    admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id)
+    check = (lambda key: check_account(key, "")) if state.azure else check_key
+    admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id, check)
     try:
         session = admission.admit(_connect_request(translation=translation))
     except ApiError as error:
@@ -81,11 +94,19 @@ def _serve(ws: Server, *, translation: bool) -> None:
 
 def _connect_request(*, translation: bool) -> ConnectRequest:
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
+    subprotocols = tuple(name.strip() for name in offered.split(","))
+    query, authorization = dict(request.args), request.headers.get(wire.AUTHORIZATION_HEADER)
+    azure = current().azure
+    if azure:
+        authorization = f"Bearer {socket_credential(request.headers, request.args)}"
+        deployment = query.get("model") or query.get("deployment")  # the latter by the SDKs' Azure clients
+        if deployment:
+            query["model"] = azure.model_of(deployment)
     return ConnectRequest(
         translation=translation,
-        query=request.args,
-        authorization=request.headers.get(wire.AUTHORIZATION_HEADER),
-        subprotocols=tuple(name.strip() for name in offered.split(",")),
+        query=query,
+        authorization=authorization,
+        subprotocols=subprotocols,
         beta_header=request.headers.get(wire.BETA_HEADER),
     )
 

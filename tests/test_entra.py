@@ -1,0 +1,179 @@
+"""Entra ID in the place of a key: a token that is refreshed ahead of need, and failures that say why."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from azure.core.credentials import AccessTokenInfo
+from azure.core.exceptions import ClientAuthenticationError
+
+from service.core.errors import RejectedCredentialsError
+from service.vendors.entra import EntraId
+from tests.support.entra import CLIENT, CLIENT_SECRET, WRONG_SECRET, Entra, running_entra
+from tests.support.processes import run_command, wait_until
+from tests.support.service import Sandbox, TokenService, running_service, service_environ
+
+AZURE = {"OPENAI_VENDOR": "azure", "OPENAI_API_KEY": "", "SAFETY_IDENTIFIER_SECRET": "pseudonyms of tests"}
+
+
+class Library:
+    """What ``azure-identity`` would answer: the tokens it is given, each when the test lets it."""
+
+    def __init__(self, *lives: float | Exception) -> None:
+        self.lives = list(lives)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = 0
+        self.asked = threading.Semaphore(0)
+
+    def fetch(self) -> AccessTokenInfo:
+        self.calls += 1
+        self.asked.release()
+        assert self.gate.wait(10)
+        life = self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
+        if isinstance(life, Exception):
+            raise life
+        return AccessTokenInfo(f"token-{self.calls}", int(time.time() + life))
+
+
+def authorization(credential: EntraId) -> str:
+    return credential.headers()["Authorization"]
+
+
+def test_the_first_request_waits_for_a_token_and_the_others_have_it() -> None:
+    library = Library(3600)
+    credential = EntraId(library.fetch, wait_seconds=5)
+
+    assert library.calls == 0
+    assert [authorization(credential) for _ in range(3)] == ["Bearer token-1"] * 3
+    assert library.calls == 1
+
+
+def test_a_token_is_replaced_before_its_end_and_nobody_waits_meanwhile() -> None:
+    """The library hangs while it fetches the second token; the first one serves until then."""
+    library = Library(4, 3600)
+    credential = EntraId(library.fetch, wait_seconds=5)
+    assert authorization(credential) == "Bearer token-1"
+    library.asked.acquire()
+    library.gate.clear()
+
+    assert library.asked.acquire(timeout=5)  # without any request
+    started = time.monotonic()
+    assert authorization(credential) == "Bearer token-1"
+    assert time.monotonic() - started < 0.5
+    library.gate.set()
+    wait_until(lambda: authorization(credential) == "Bearer token-2", seconds=5, what="the second token")
+
+
+def test_a_failure_to_refresh_is_nobodys_concern_while_the_old_token_holds() -> None:
+    library = Library(4, ClientAuthenticationError("away"), 3600)
+    credential = EntraId(library.fetch, wait_seconds=5)
+    authorization(credential)
+    library.asked.acquire()
+
+    assert library.asked.acquire(timeout=5)
+    assert authorization(credential) == "Bearer token-1"
+    wait_until(lambda: authorization(credential) == "Bearer token-3", seconds=5, what="the third token")
+
+
+def test_a_failure_is_told_with_the_librarys_reason_and_is_passed_on_at_once_until_the_next_attempt() -> None:
+    library = Library(ClientAuthenticationError("AADSTS7000215:\n  Invalid client secret"), 3600)
+    credential = EntraId(library.fetch, wait_seconds=5)
+
+    for _ in range(3):
+        with pytest.raises(RejectedCredentialsError) as refused:
+            credential.headers()
+        reason = "Entra ID: ClientAuthenticationError: AADSTS7000215: Invalid client secret"
+        assert refused.value.reason == reason
+        assert "AADSTS" not in refused.value.message
+    assert library.calls == 1
+
+    def is_back() -> bool:
+        try:
+            return authorization(credential) == "Bearer token-2"
+        except RejectedCredentialsError:
+            return False
+
+    wait_until(is_back, seconds=5, what="the second attempt")
+
+
+def test_a_library_that_hangs_holds_no_request_for_longer_than_it_may_wait() -> None:
+    library = Library(3600)
+    library.gate.clear()
+    credential = EntraId(library.fetch, wait_seconds=0.2)
+
+    with pytest.raises(RejectedCredentialsError) as refused:
+        credential.headers()
+    assert refused.value.reason == "Entra ID: no token within 0.2 s"
+    library.gate.set()
+
+
+def test_a_token_is_redacted_from_the_vendors_words() -> None:
+    credential = EntraId(Library(3600).fetch, wait_seconds=5)
+    authorization(credential)
+    assert credential.redact_key(b"Access denied for token-1") == b"Access denied for ***"
+
+
+@pytest.fixture
+def entra(tmp_path: Path) -> Iterator[Entra]:
+    with running_entra(tmp_path) as entra:
+        yield entra
+
+
+@pytest.fixture
+def service(azure_sandbox: Sandbox, entra: Entra) -> Iterator[TokenService]:
+    azure_sandbox.reset()
+    with running_service(azure_sandbox.base_url, **AZURE, **entra.variables) as service:
+        yield service
+
+
+def test_the_service_mints_with_a_token_of_entra_id(
+    service: TokenService, azure_sandbox: Sandbox, entra: Entra
+) -> None:
+    """By the real library against a token endpoint on loopback; one token serves all mints."""
+    assert [service.token().status_code for _ in range(3)] == [200] * 3
+
+    assert len(entra.tokens) == 1
+    assert entra.forms[0]["client_id"] == CLIENT
+    assert entra.forms[0]["scope"].split()[0] == "https://cognitiveservices.azure.com/.default"
+    used = {mint["key_sha256"] for mint in azure_sandbox.mints()}
+    assert used == {hashlib.sha256(entra.tokens[0].encode()).hexdigest()}
+
+
+def test_a_refused_sign_in_is_the_vendors_refusal_with_the_reason_in_the_log_alone(
+    azure_sandbox: Sandbox, entra: Entra
+) -> None:
+    """And it heals by itself."""
+    entra.refusal = WRONG_SECRET
+    with running_service(azure_sandbox.base_url, **AZURE, **entra.variables) as service:
+        refused = service.token()
+
+        assert (refused.status_code, refused.json()["error"]["code"]) == (
+            502,
+            "upstream_rejected_credentials",
+        )
+        assert "AADSTS" not in refused.text
+        assert "AADSTS7000215" in service.run.output
+        entra.refusal = None
+        wait_until(lambda: service.token().ok, seconds=10, what="a mint")
+        assert CLIENT_SECRET not in service.run.output
+        assert entra.tokens[-1] not in service.run.output
+
+
+def test_check_signs_in_with_entra_id_too(azure_sandbox: Sandbox, entra: Entra) -> None:
+    environ = service_environ(azure_sandbox.base_url, **AZURE, **entra.variables)
+
+    good = run_command("check", environ=environ)
+    entra.refusal = WRONG_SECRET
+    bad = run_command("check", environ=environ)
+
+    assert (good.returncode, bad.returncode) == (0, 1), good.stdout + bad.stdout
+    assert f"✓ Entra ID: accepted by {azure_sandbox.base_url}" in good.stdout
+    assert "✗ Entra ID: ClientAuthenticationError" in bad.stdout
+    assert "AADSTS7000215" in bad.stdout
+    assert CLIENT_SECRET not in bad.stdout + bad.stderr
