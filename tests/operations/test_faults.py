@@ -134,12 +134,11 @@ def test_a_failing_mint_costs_no_secret_and_leaves_all_well(
 
 
 def test_a_vendor_that_hangs_holds_up_nobody_else(faulty: TokenService) -> None:
-    """Fifty mints wait in vain; one for another model is answered meanwhile as ever."""
+    """Fifty mints wait in vain; one for another model is answered while all of them still wait."""
     with ThreadPoolExecutor(50) as pool:
         hanging = [pool.submit(faulty.token, {"model": "fault-hang"}) for _ in range(50)]
-        answer = faulty.token()
-        assert answer.ok
-        assert answer.elapsed.total_seconds() < 0.9
+        assert faulty.token().ok
+        assert not any(future.done() for future in hanging)
         assert {future.result().status_code for future in hanging} == {504}
     becomes_well(faulty)
 
