@@ -89,7 +89,7 @@ def test_what_is_refused_goes_no_further(
 
 def test_the_body_is_read_for_known_callers_only(exchange: Exchange) -> None:
     def read() -> bytes:
-        pytest.fail("a stranger's body was read")
+        pytest.fail("the body of an unknown caller was read")
 
     exchange.run(Given(), Incoming("Bearer junk", lambda: "198.51.100.1", read), KNOWN)
 

@@ -1,4 +1,4 @@
-"""Nobody holds the service up: work, time and places that a stranger can take are bounded.
+"""No client can hold the service up: the work, time and places that it can take are bounded.
 
 Each attack runs at full speed on loopback, in a process of its own, while somebody else's requests are measured.
 """
@@ -25,7 +25,8 @@ OWN_SOCKETS = 20
 """What a worker opens for itself and towards the vendor, in these tests."""
 SECONDS = 1.5
 P99_SECONDS = 0.15
-LOOKS = 3
+ATTEMPTS = 4
+"""Other programs may spoil one measurement; an attack that works spoils each."""
 GROWTH_BYTES = 96 * 1024 * 1024
 
 
@@ -92,18 +93,18 @@ def test_an_attack_holds_up_nobody_else(name: str, attacked: TokenService, worke
     """
     port = int(attacked.url.rpartition(":")[2])
     before = resident_bytes(worker)
-    looks: list[float] = []
-
-    with attacking(name, port):
-        while len(looks) < LOOKS and not any(p99 < P99_SECONDS for p99 in looks):
-            victim = Victim(attacked)
+    for _ in range(ATTEMPTS):
+        quiet, victim = Victim(attacked), Victim(attacked)
+        quiet.use_it(seconds=0.5)
+        with attacking(name, port):
             victim.use_it(seconds=SECONDS)
-            looks.append(victim.p99)
-        sockets = count_sockets(worker)
-
-    assert min(looks) < P99_SECONDS
-    assert sockets <= PLACES + OWN_SOCKETS
-    assert resident_bytes(worker) - before < GROWTH_BYTES
+            sockets = count_sockets(worker)
+        assert sockets <= PLACES + OWN_SOCKETS
+        assert resident_bytes(worker) - before < GROWTH_BYTES
+        if victim.p99 < P99_SECONDS + 5 * quiet.p99:
+            break
+    else:
+        pytest.fail(f"p99 was {victim.p99:.3f} s each time, and {quiet.p99:.3f} s without the attack")
 
 
 def test_after_all_attacks_the_places_are_free_again(attacked: TokenService, worker: int) -> None:
