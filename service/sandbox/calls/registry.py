@@ -70,6 +70,7 @@ class Calls:
         self._reports: dict[str, Callable[[], dict[str, Any]]] = {}
         self._machinery: Machinery | None = None
         self._tidying: Timer | None = None
+        self._tidies_soon = False
 
     def open_realtime(self, opened: Opened, config: Config, offer: Offer) -> str:
         """Open a Realtime call; ``config`` is the session's complete configuration. Returns the SDP answer.
@@ -174,14 +175,16 @@ class Calls:
             self._open.pop(call.opened.id, None)
             if call.opened.id in self._reports:
                 self._reports[call.opened.id] = partial(dict, report)
-        if self._tidying:
+            soon, self._tidies_soon = self._tidies_soon, True
+        if self._tidying and not soon:
             self._tidying.set(_TIDY_SECONDS)
 
     def _tidy(self) -> None:
-        """Collect what calls have left, a moment after the last one has ended.
+        """Collect what calls have left, a moment after one has ended.
 
         aiortc's connections are cycles. A collection pauses all threads, so there is none while somebody listens.
         """
+        self._tidies_soon = False
         if not any(call.connected for call in tuple(self._open.values())):
             gc.collect()
 
