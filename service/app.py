@@ -45,14 +45,14 @@ def create_app(settings: Settings) -> Flask:
         endpoint=settings.vendor.endpoint,
         http=settings.http,
     )
-    responses.install(app, allowed_origins=settings.http.allowed_origins, metrics=metrics, events=EVENTS)
+    responses.install(app, settings.http, metrics=metrics, events=EVENTS)
     app.register_blueprint(token_routes(services))
     token, layout = settings.observe.metrics_token, services.vendor.layout
     app.register_blueprint(
         probe_routes(
             Watched(limits, authenticator.key_sets, metrics),
             metrics_token=token.get_secret_value() if token else None,
-            proxy_hops=settings.http.trusted_proxy_hops,
+            addresses=settings.http.addresses,
             description=describe(
                 longest_life=settings.policy.token_max_ttl,
                 profiles=bool(settings.policy.session_policy and settings.policy.session_policy.profiles),

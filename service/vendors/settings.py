@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from service.core.environment_types import header_value, identifier, secure_base_url
+from service.core.environment_types import (
+    InsecureHosts,
+    header_value,
+    identifier,
+    secure_base_url_setting,
+)
 from service.vendors.base import PublicEndpoint
 from service.vendors.credentials import ApiKey, Credential
 from service.vendors.dialect import DialectSettings
 from service.vendors.outbound import Network
 
 
-class VendorSettings(DialectSettings):
+def api_key(secret: SecretStr) -> SecretStr:
+    """Check a standard key, and name what is often put in its place."""
+    text = secret.get_secret_value().strip()
+    if text.lower().startswith("bearer "):
+        raise ValueError("begins with Bearer; write the key alone")
+    if text.startswith("ek_"):
+        raise ValueError("is a client secret, which opens one session; put a standard key (sk-…) there")
+    if text.startswith("sk-admin-"):
+        raise ValueError("is an admin key, which cannot mint; put a project's key (sk-proj-…) there")
+    if "..." in text or "\N{HORIZONTAL ELLIPSIS}" in text or "***" in text:
+        raise ValueError("is an example or is cut off; copy the whole key")
+    return header_value(secret)
+
+
+class VendorSettings(InsecureHosts, DialectSettings):
     """The vendor's side."""
 
-    openai_api_key: Annotated[SecretStr, AfterValidator(header_value)]
-    openai_base_url: Annotated[str, AfterValidator(secure_base_url)] = "https://api.openai.com/v1"
-    realtime_public_url: Annotated[str, AfterValidator(secure_base_url)] | None = None
+    stripped: ClassVar = frozenset({"OPENAI_API_KEY"})
+
+    openai_api_key: Annotated[SecretStr, AfterValidator(api_key)]
+    openai_base_url: Annotated[str, AfterValidator(secure_base_url_setting)] = "https://api.openai.com/v1"
+    realtime_public_url: Annotated[str, AfterValidator(secure_base_url_setting)] | None = None
     openai_org_id: Annotated[str, AfterValidator(identifier)] | None = None
     openai_project_id: Annotated[str, AfterValidator(identifier)] | None = None
     upstream_timeout: Annotated[float, Field(ge=1, le=20)] = 10
@@ -32,7 +53,7 @@ class VendorSettings(DialectSettings):
     @classmethod
     def _bundle_exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
-            raise ValueError("names no file or folder that exists")
+            raise ValueError("names no file or folder that exists; it must be the path of a file in PEM form")
         return value
 
     @property
