@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Self, get_type_hints
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
@@ -28,10 +29,19 @@ from service.store.settings import StoreSettings
 from service.vendors.settings import VendorSettings
 
 
+def listening_host(text: str) -> str:
+    """Check an address or name to listen on."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:]+(%\w+)?", text):
+        raise ValueError(
+            "must be one address, such as 0.0.0.0 or ::, without http:// and port (that is PORT's)"
+        )
+    return text
+
+
 class ServerSettings(EnvironmentModel):
     """The address, processes, and requests in flight in each."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
+    host: Annotated[str, AfterValidator(listening_host)] = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     web_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000

@@ -26,7 +26,7 @@ def header_name(text: str) -> str:
     return text
 
 
-def client_address_header(text: str) -> str:
+def one_address_header(text: str) -> str:
     """Check the name of a header that holds one address, and nothing that clients add to."""
     if text.lower() in {"x-forwarded-for", "forwarded"}:
         raise ValueError(
@@ -43,7 +43,7 @@ class HttpSettings(EnvironmentModel):
     cors_allowed_headers: Annotated[CommaSeparated, AfterValidator(each(header_name))] = ()
     max_body_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 262_144
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
-    client_address_header: Annotated[str, AfterValidator(client_address_header)] | None = None
+    client_address_header: Annotated[str, AfterValidator(one_address_header)] | None = None
 
     @cached_property
     def origins(self) -> Origins:
