@@ -15,8 +15,8 @@ import click
 from service.auth.factory import build as build_authenticator
 from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
-from service.auth.token_check import check_token
-from service.check.finding import Finding, Report, TokenReport, problem, run
+from service.auth.token_check import CheckResult, check_token
+from service.check.finding import Finding, Report, TokenReport, run
 from service.check.host import Host, check_proxies, check_workers, find_host
 from service.check.parts import check_key_sets, check_storage, check_variables
 from service.check.vendor import check_vendor
@@ -49,8 +49,7 @@ def check(*, as_json: bool, token: TextIO | None) -> None:
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.
     """
-    findings = check_one_token(token.read(), os.environ) if token else run(checks(os.environ))
-    report = (TokenReport if token else Report)(findings)
+    report = check_one_token(token.read(), os.environ) if token else Report(run(checks(os.environ)))
     click.echo(json.dumps(report.members, indent=2) if as_json else "\n".join(report.lines))
     sys.exit(0 if report.ok else 1)
 
@@ -80,24 +79,22 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     return planned
 
 
-def check_one_token(text: str, environ: Mapping[str, str]) -> list[Finding]:
+def check_one_token(text: str, environ: Mapping[str, str]) -> Report:
     """Take one user's token through every check of the service. No finding holds the token."""
     try:
         settings = AuthSettings.from_environ(environ)
     except ConfigurationError as error:
-        return [problem(found.variable, "cannot be used", found.message) for found in error.problems]
+        return Report(check_variables(problems=error.problems, misspelt=(), warnings=()))
     vendor = _group(VendorSettings, environ)
     network = vendor.network if vendor else Network()
     authenticator = build_authenticator(settings, network=network, pseudonym_key=b"unused", single_use=None)
-    return [
-        Finding(
-            result.name,
-            "ok" if result.passed else "problem",
-            f"{result.found} (expected: {result.expected})",
-            result.reason,
-        )
-        for result in check_token(text, authenticator, now=time.time())
-    ]
+    results = check_token(text, authenticator, now=time.time())
+    return TokenReport([_finding(result) for result in results])
+
+
+def _finding(result: CheckResult) -> Finding:
+    seen = f"{result.found} (expected: {result.expected})"
+    return Finding(result.name, "ok" if result.passed else "problem", seen, result.reason)
 
 
 def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:

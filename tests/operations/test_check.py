@@ -194,6 +194,37 @@ def test_too_many_trusted_hops_are_a_problem() -> None:
     assert not check_proxies(heroku, AddressSource(2)).ok
 
 
+def test_on_heroku_processes_that_nobody_asked_for_are_worth_a_look_only(sandbox: Sandbox) -> None:
+    """The host sets WEB_CONCURRENCY by itself; one process runs without Redis, as the start says."""
+    environ = service_environ(sandbox.base_url, DYNO="web.1", WEB_CONCURRENCY="2", TRUSTED_PROXY_HOPS="1")
+    result = check(environ)
+    assert result.returncode == 0
+    first, *_, last = result.stdout.splitlines()
+    assert first.startswith("! workers: WEB_CONCURRENCY=2")
+    assert last == "! Fit to serve. To look at: workers."
+
+
+def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
+    fly = find_host({"FLY_APP_NAME": "tokens"})
+    assert "CLIENT_ADDRESS_HEADER=Fly-Client-IP" in str(check_proxies(fly, AddressSource()).fix)
+    assert check_proxies(fly, AddressSource(header="Fly-Client-IP")).state == "ok"
+
+
+def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
+    """What has to be mended, what to look at, what is well, and what it comes to."""
+    environ = service_environ(
+        sandbox.base_url, OPENAI_KEY="x", ALLOWED_MODELS="gpt-nonsense,gpt-realtime-2.1"
+    )
+    lines = check(environ).stdout.splitlines()
+    assert [line[0] for line in lines] == [*sorted((line[0] for line in lines[:-1]), key="✗!✓".index), "✗"]
+    assert lines[0].startswith("✗ model gpt-nonsense: ")
+    assert lines[1] == "! variable OPENAI_KEY: is not read → rename it to OPENAI_API_KEY"
+    assert lines[-1] == "✗ Not fit to serve. To mend: model gpt-nonsense; to look at: variable OPENAI_KEY."
+    report = json.loads(check(environ, "--json").stdout)
+    assert report["verdict"] == lines[-1]
+    assert {finding["state"] for finding in report["findings"]} == {"ok", "warning", "problem"}
+
+
 def test_processes_that_memory_holds_back_are_a_problem() -> None:
     """What the admin asked for is not what runs, and the line says why."""
     finding = check_workers(None, wanted=4, in_memory=True, connections=1000, files=65_536)

@@ -86,6 +86,32 @@ def test_check_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mis
     assert "canary" not in "\n".join(report.lines)
 
 
+@pytest.mark.parametrize("name", sorted(Settings.names()))
+def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable(name: str) -> None:
+    """But around a key, from which white space is stripped."""
+    leftovers = {
+        '"{}"': "quotation marks",
+        "'{}'": "quotation marks",
+        "\ufeff{}": "BOM",
+        "{} ": "remove it",
+        "{}\n": "remove it",
+    }
+    for leftover, mend in leftovers.items():
+        environ = {**GOOD, name: leftover.format("canary-0123456789")}
+        environ |= {name.removesuffix("_FILE"): ""} if name.endswith("_FILE") else {}
+        if name == "OPENAI_API_KEY" and mend == "remove it":
+            assert (
+                Settings.from_environ(environ).vendor.openai_api_key.get_secret_value() == "canary-0123456789"
+            )
+            continue
+        with pytest.raises(ConfigurationError) as refused:
+            Settings.from_environ(environ)
+        [problem] = refused.value.problems
+        assert problem.variable == name
+        assert mend in problem.message
+        assert "canary" not in str(refused.value)
+
+
 @pytest.mark.parametrize("mistake", [each for each in MISTAKES if each.title in SAMPLE], ids=by_title)
 def test_the_procfiles_line_and_check_say_so_as_processes(mistake: Mistake) -> None:
     assert len(SAMPLE) == len([each for each in MISTAKES if each.title in SAMPLE])
