@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> Flask:
     if calls:
         app.extensions["calls"] = calls
         app.before_request(calls.keep)
-    responses.install(app, allowed_origins=settings.http.allowed_origins, metrics=metrics, events=EVENTS)
+    responses.install(app, settings.http, metrics=metrics, events=EVENTS)
     app.register_blueprint(token_routes(services))
     if settings.policy.call_types:
         app.register_blueprint(call_routes(services, calls) if calls else absent_call_routes(services))
@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> Flask:
                 calls.keeper if calls and settings.policy.call_types else None,
             ),
             metrics_token=token.get_secret_value() if token else None,
-            proxy_hops=settings.http.trusted_proxy_hops,
+            addresses=settings.http.addresses,
             description=describe(
                 longest_life=settings.policy.token_max_ttl,
                 profiles=bool(settings.policy.session_policy and settings.policy.session_policy.profiles),

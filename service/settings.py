@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Self, get_type_hints
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from service.auth.settings import AuthSettings
 from service.calls.settings import CallSettings
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.core.environment_types import is_loopback, is_private_host
+from service.core.environment_values import FILE_SUFFIX
+from service.core.misspelt import Misspelt, find_misspelt
 from service.core.model import pseudonym
 from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
@@ -26,10 +31,19 @@ from service.store.settings import StoreSettings
 from service.vendors.settings import VendorSettings
 
 
+def listening_host(text: str) -> str:
+    """Check an address or name to listen on."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:]+(%\w+)?", text):
+        raise ValueError(
+            "must be one address, such as 0.0.0.0 or ::, without http:// and port (that is PORT's)"
+        )
+    return text
+
+
 class ServerSettings(EnvironmentModel):
     """The address, processes, and requests in flight in each."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
+    host: Annotated[str, AfterValidator(listening_host)] = "0.0.0.0"  # noqa: S104 - a dyno is reached from outside
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     web_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     web_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -48,6 +62,7 @@ class Settings:
     observe: ObserveSettings
     http: HttpSettings
     server: ServerSettings
+    misspelt: tuple[Misspelt, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -57,17 +72,24 @@ class Settings:
             ConfigurationError: naming every variable with a problem, of all groups, and no value.
         """
         groups, problems = read_groups(environ)
+        misspelt = find_misspelt(environ, cls.names())
         if not problems:
-            settings = cls(**groups)
+            settings = cls(**groups, misspelt=misspelt)
             problems = settings.conflicts()
         if problems:
-            raise ConfigurationError(problems)
+            raise ConfigurationError(tuple(_with_misspelt(problem, misspelt) for problem in problems))
         return settings
 
     @classmethod
     def variables(cls) -> dict[str, Any]:
         """Map each variable's name to its default, in the order they are declared."""
         return {name: default for group in _GROUPS.values() for name, default in group.variables().items()}
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Name everything that is read: the variables, and for each secret the one that names its file."""
+        secret = frozenset().union(*(group.secret_variables() for group in _GROUPS.values()))
+        return frozenset(cls.variables()) | {name + FILE_SUFFIX for name in secret}
 
     def conflicts(self) -> tuple[Problem, ...]:
         """List what is wrong between groups that are each right by themselves."""
@@ -110,7 +132,7 @@ class Settings:
     def warnings(self) -> tuple[str, ...]:
         """List what the admin should look at, though the service can start with it."""
         wanted, policy = self.server.web_concurrency, self.policy
-        found = []
+        found = [str(each.problem) for each in self.misspelt]
         if self.processes < wanted:
             found.append(
                 f"WEB_CONCURRENCY: {wanted} processes were asked for and {self.processes} runs, "
@@ -120,6 +142,7 @@ class Settings:
             found.append(
                 "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
             )
+        found += self._address_warnings()
         found += self.auth.auth_warnings()
         found += self._call_warnings()
         found += self.limits.limit_rules.warnings()
@@ -148,10 +171,41 @@ class Settings:
                 "RATE_LIMIT_ON_STORAGE_FAILURE: with local, revocations cannot be checked while the storage is away"
             )
 
+    def _address_warnings(self) -> list[str]:
+        """List what may be wrong about where others are reached, and who reaches us."""
+        found = [
+            f"ALLOW_INSECURE_HOSTS: {host} does not look like a host of a private network; what is sent there by "
+            "http, keys included, can be read on the way"
+            for host in self.vendor.allow_insecure_hosts
+            if not is_private_host(host)
+        ]
+        public = urlsplit(self.vendor.endpoint.base_url)
+        if public.scheme == "http" and not is_loopback(public.hostname):
+            found.append(
+                f"REALTIME_PUBLIC_URL: clients are told to connect to http://{public.netloc}, which browsers on "
+                "https pages refuse; set it to the https address that clients reach"
+            )
+        if self.http.client_address_header and self.http.trusted_proxy_hops:
+            found.append(
+                "TRUSTED_PROXY_HOPS: it has no effect beside CLIENT_ADDRESS_HEADER; unset one of the two"
+            )
+        return found
+
 
 _GROUPS: Mapping[str, type[EnvironmentModel]] = {
-    field.name: get_type_hints(Settings)[field.name] for field in fields(Settings)
+    name: kind
+    for name, kind in get_type_hints(Settings).items()
+    if isinstance(kind, type) and issubclass(kind, EnvironmentModel)
 }
+
+
+def _with_misspelt(problem: Problem, misspelt: Collection[Misspelt]) -> Problem:
+    """Say with a variable's problem that it may have been set under another name."""
+    for each in misspelt:
+        if each.meant == problem.variable:
+            also = f"{each.problem.variable} is set, but not read: rename it"
+            return replace(problem, message=f"{problem.message} ({also})")
+    return problem
 
 
 def read_groups(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Problem, ...]]:

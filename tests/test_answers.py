@@ -75,7 +75,15 @@ def test_an_allowed_origin_may_read_every_answer_errors_included(service: TokenS
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert answer.headers["Vary"] == "Origin"
         exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
-        assert exposed == {"Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"}
+        assert exposed == {
+            "Retry-After",
+            "RateLimit",
+            "RateLimit-Policy",
+            "X-Request-Id",
+            "WWW-Authenticate",
+            "Location",
+            "x-should-retry",
+        }
 
 
 @pytest.mark.parametrize(

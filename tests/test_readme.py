@@ -49,6 +49,12 @@ def test_the_environment_table_is_equal_to_the_settings() -> None:
     assert environment_table() == settings | IN_WORDS
 
 
+def test_each_variable_that_can_be_a_file_is_listed() -> None:
+    files = {name for name in Settings.names() if name.endswith("_FILE")}
+
+    assert set(re.findall(r"`([A-Z_]+_FILE)`", README)) - {"SSL_CERT_FILE"} == files
+
+
 def test_a_default_in_words_is_really_none_in_the_settings() -> None:
     for name in IN_WORDS:
         default = Settings.variables()[name]

@@ -92,8 +92,8 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("AUTH_PROVIDER", "canary:x", "auth0:DOMAIN"),
         ("AUTH_PROVIDER", "cognito:eu-west-1", "cognito:REGION/POOL/CLIENT_ID"),
         ("JWT_MAX_LIFETIME", "0", "greater than or equal to 1"),
-        ("JWT_LEEWAY", "canary", "valid integer"),
-        ("JWT_REQUIRED_SCOPE", 'canary "scope"', "one scope"),
+        ("JWT_LEEWAY", "canary", "a whole number, such as 10"),
+        ("JWT_REQUIRED_SCOPE", 'canary "scope" x', "one scope"),
         ("TOKEN_TTL", "9", "greater than or equal to 10"),
         ("TOKEN_TTL", "700", "TOKEN_MAX_TTL"),
         ("TOKEN_MAX_TTL", "7201", "less than or equal to 7200"),
@@ -110,13 +110,13 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("RATE_LIMIT_STRATEGY", "canary", "fixed-window"),
         ("RATE_LIMIT_ON_STORAGE_FAILURE", "allow", "'local' or 'deny'"),
         ("ALLOWED_ORIGINS", "*", "pattern"),
-        ("ALLOWED_ORIGINS", "https://*.canary.example", "pattern"),
+        ("ALLOWED_ORIGINS", "https://*.example", "pattern"),
         ("ALLOWED_ORIGINS", "https://app.example/path", "without a path"),
         ("TRUSTED_PROXY_HOPS", "-1", "greater than or equal to 0"),
         ("MAX_BODY_BYTES", "0", "greater than or equal to 1"),
         ("LOG_FORMAT", "xml", "'json' or 'console'"),
-        ("PORT", "http", "valid integer"),
-        ("WEB_CONCURRENCY", "canary", "valid integer"),
+        ("PORT", "http", "a whole number, such as 8000"),
+        ("WEB_CONCURRENCY", "canary", "a whole number, such as 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right_and_is_not_repeated(
@@ -193,7 +193,7 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
     settings = Settings.from_environ(
         {
             **GOOD,
-            "METRICS_TOKEN": "canary",
+            "METRICS_TOKEN": "canary-of-metrics",
             "REDIS_URL": "redis://:canary@h",
             "HTTPS_PROXY": "http://u:canary@p",
         }

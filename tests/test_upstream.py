@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -81,7 +82,7 @@ def test_the_callers_answer_is_the_vendors_with_a_connection(vendor: Vendor, ser
     }
 
 
-@pytest.mark.parametrize("failure", [Answer(502), Answer(503), Answer(504), Answer(None)])
+@pytest.mark.parametrize("failure", [*map(Answer, (502, 503, 504, 520, 524, 530)), Answer(None)])
 def test_a_failure_that_passes_is_tried_once_more(
     vendor: Vendor, service: TokenService, failure: Answer
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_failure_that_passes_is_tried_once_more(
     assert len(vendor.requests) == 2
 
 
-@pytest.mark.parametrize("failure", [Answer(502), Answer(503), Answer(504), Answer(None)])
+@pytest.mark.parametrize("failure", [*map(Answer, (502, 503, 504, 520, 524, 530)), Answer(None)])
 def test_a_failure_that_stays_is_given_up_after_the_second_try(
     vendor: Vendor, service: TokenService, failure: Answer
 ) -> None:
@@ -102,7 +103,7 @@ def test_a_failure_that_stays_is_given_up_after_the_second_try(
     assert len(vendor.requests) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 519, 531])
 def test_a_refusal_is_not_tried_again(vendor: Vendor, service: TokenService, status: int) -> None:
     vendor.will(Answer(status, b"{}"))
 
@@ -133,6 +134,78 @@ def test_a_vendor_that_refuses_our_key_alarms_the_log_and_tells_the_caller_nothi
     alarm = next(line for line in reversed(service.run.output.splitlines()) if '"level":"error"' in line)
     assert answer.headers["X-Request-Id"] in alarm
     assert API_KEY not in service.run.output
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_the_vendors_words_of_a_refusal_are_in_the_log_without_our_key(
+    vendor: Vendor, service: TokenService, status: int
+) -> None:
+    """As far as they say what to do; the caller does not learn them."""
+    masked = "sk-te****************cdef"
+    words = f"Your project {status} lacks access with {API_KEY} ({masked})."
+    vendor.will(Answer(status, json.dumps({"error": {"message": words, "code": "model_not_found"}}).encode()))
+
+    answer = service.token()
+    assert answer.status_code == 502
+    assert "lacks access" not in answer.text
+    line = next(
+        line for line in reversed(service.run.output.splitlines()) if f"project {status} lacks" in line
+    )
+    assert json.loads(line)["reason"].endswith(f"Your project {status} lacks access with *** (***).")
+    assert API_KEY not in service.run.output
+    assert masked not in service.run.output
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 429, 503])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "project_spend_limit_exceeded",
+        "organization_spend_limit_exceeded",
+        "billing_hard_limit_reached",
+    ],
+)
+def test_an_account_without_credit_is_an_alarm_and_nothing_to_try_again(
+    vendor: Vendor, service: TokenService, status: int, code: str
+) -> None:
+    body = json.dumps({"error": {"message": "You exceeded your current quota.", "type": "x", "code": code}})
+    vendor.will(Answer(status, body.encode(), {"retry-after": "7"}))
+
+    answer = service.token()
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["type"]) == (
+        503,
+        "upstream_quota_exhausted",
+        "upstream_error",
+    )
+    assert "current quota" not in answer.text
+    assert "Retry-After" not in answer.headers
+    assert answer.headers["x-should-retry"] == "false"
+    request_id = answer.headers["X-Request-Id"]
+    lines = [json.loads(line) for line in service.run.output.splitlines() if request_id in line]
+    [alarm] = [line for line in lines if line["level"] == "error"]
+    assert (alarm["event"], alarm["code"]) == ("mint", "upstream_quota_exhausted")
+    assert code in alarm["reason"]
+
+
+def test_a_quota_that_is_only_busy_is_tried_again_later(vendor: Vendor, service: TokenService) -> None:
+    vendor.will(Answer(429, b'{"error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}'))
+
+    answer = service.token()
+    assert answer.json()["error"]["code"] == "upstream_rate_limited"
+    assert "x-should-retry" not in answer.headers
+
+
+def test_an_account_without_credit_is_a_metric(vendor: Vendor) -> None:
+    token = "a-token-for-prometheus"
+    vendor.will(Answer(429, b'{"error": {"message": "No.", "code": "insufficient_quota"}}'))
+
+    with running_service(vendor.base_url, METRICS_TOKEN=token) as service:
+        service.token()
+        numbers = service.get("/metrics", headers={"Authorization": f"Bearer {token}"}).text
+    assert 'token_service_refusals_total{code="upstream_quota_exhausted"} 1.0' in numbers
 
 
 def test_a_key_in_the_vendors_words_does_not_reach_the_caller(vendor: Vendor, service: TokenService) -> None:

@@ -65,7 +65,9 @@ def trusted_issuers(settings: AuthSettings, network: Network) -> tuple[TrustedIs
         )
         trusted.append(TrustedIssuer(key_set, _rules(settings, settings.key_set_issuers, provider)))
     for issuer in settings.discovered_issuers:
-        key_set = JwksKeys(KeySetLocation(issuer=issuer), network=network)
+        key_set = JwksKeys(
+            KeySetLocation(issuer=issuer, insecure_hosts=settings.allow_insecure_hosts), network=network
+        )
         trusted.append(TrustedIssuer(key_set, _rules(settings, (issuer,), None)))
     return tuple(trusted)
 

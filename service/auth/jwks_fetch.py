@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
@@ -38,14 +39,19 @@ class Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeySetLocation:
-    """Where a key set is: at ``url`` or, without one, at the ``jwks_uri`` in the metadata of ``issuer``."""
+    """Where a key set is: at ``url`` or, without one, at the ``jwks_uri`` in the metadata of ``issuer``.
+
+    ``insecure_hosts`` are those that a ``jwks_uri`` may name with http.
+    """
 
     url: str | None = None
     issuer: str | None = None
+    insecure_hosts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Name it for the log."""
-        return self.url or f"of {self.issuer}"
+        """Name it for the log, without its query, which may hold a key."""
+        url, query, _ = (self.url or "").partition("?")
+        return f"{url}{query and '?***'}" if url else f"of {self.issuer}"
 
 
 class DocumentMissingError(KeySetError):
@@ -63,7 +69,7 @@ def fetch_key_set(location: KeySetLocation, network: Network, *, seconds: float)
     ends = monotonic() + seconds
     try:
         with deadline(seconds):
-            return _get(location.url or _discover(location.issuer or "", network, ends), network, ends)
+            return _get(location.url or _discover(location, network, ends), network, ends)
     except DeadlineExceededError:
         raise KeySetError(f"no whole answer within {seconds:g} s") from None
     except (RequestException, HTTPError, OSError) as error:
@@ -84,7 +90,7 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-def read_jwks_uri(document: bytes, issuer: str) -> str:
+def read_jwks_uri(document: bytes, issuer: str, *, insecure_hosts: Collection[str] = ()) -> str:
     """Read ``jwks_uri`` from an issuer's metadata.
 
     The metadata must name the issuer exactly (RFC 8414 §3.3), or anybody's could be put in its place; and the keys
@@ -104,7 +110,7 @@ def read_jwks_uri(document: bytes, issuer: str) -> str:
     if not isinstance(url, str):
         raise KeySetError("the issuer's metadata has no jwks_uri")
     try:
-        url = secure_url(url)
+        url = secure_url(url, insecure_hosts)
     except ValueError as error:
         raise KeySetError(f"the jwks_uri in the issuer's metadata {error}") from None
     if urlsplit(issuer).scheme == "https" != urlsplit(url).scheme:
@@ -114,14 +120,15 @@ def read_jwks_uri(document: bytes, issuer: str) -> str:
     return url
 
 
-def _discover(issuer: str, network: Network, ends: float) -> str:
+def _discover(location: KeySetLocation, network: Network, ends: float) -> str:
     """Find the URL of an issuer's key set."""
+    issuer = location.issuer or ""
     first, second = metadata_urls(issuer)
     try:
         document = _get(first, network, ends)
     except DocumentMissingError:
         document = _get(second, network, ends)
-    return read_jwks_uri(document, issuer)
+    return read_jwks_uri(document, issuer, insecure_hosts=location.insecure_hosts)
 
 
 def _get(url: str, network: Network, ends: float) -> bytes:

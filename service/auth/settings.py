@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -10,29 +10,30 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from service.auth.keys import load_public_keys, load_secret
 from service.auth.providers import Provider, parse_provider
 from service.core.claims import is_user_editable
-from service.core.environment import EnvironmentModel
 from service.core.environment_types import (
     CommaSeparated,
     Flag,
+    InsecureHosts,
     comma_separated,
     parsed_by,
     scope,
     secure_base_url,
     secure_url,
+    secure_url_setting,
 )
 
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
 
 
-class AuthSettings(EnvironmentModel):
+class AuthSettings(InsecureHosts):
     """JWT verification. More than one source of keys must be meant; without any, the issuer's own is found."""
 
     auth_provider: Annotated[Provider, BeforeValidator(parsed_by(parse_provider))] | None = None
     jwt_secret_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - the name of an encoding
     jwt_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(comma_separated)] = ()
     jwt_public_key: str | None = None
-    jwt_jwks_url: Annotated[str, AfterValidator(secure_url)] | None = None
+    jwt_jwks_url: Annotated[str, AfterValidator(secure_url_setting)] | None = None
     jwt_allow_multiple: Flag = False
     jwt_issuer: CommaSeparated = ()
     jwt_audience: CommaSeparated = ()
@@ -104,6 +105,13 @@ class AuthSettings(EnvironmentModel):
             )
         return tuple(warnings)
 
+    @field_validator("auth_provider")
+    @classmethod
+    def _provider_is_reached_safely(cls, value: Provider | None, info: ValidationInfo) -> Provider | None:
+        if value is not None:
+            secure_url(value.jwks_url, info.data.get("allow_insecure_hosts"))
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def _secrets_are_long_enough(
@@ -158,7 +166,8 @@ class AuthSettings(EnvironmentModel):
             has_keys = bool(info.data["jwt_secret"] or info.data["jwt_public_key"])
             if not has_keys and (provider or not info.data["jwt_jwks_url"]):
                 preset = _preset_issuers(provider, issuers)
-                _check_discoverable([issuer for issuer in issuers if issuer not in preset])
+                others = [issuer for issuer in issuers if issuer not in preset]
+                _check_discoverable(others, info.data.get("allow_insecure_hosts"))
         return issuers
 
     @field_validator("jwt_audience")
@@ -187,11 +196,11 @@ def _preset_issuers(provider: Provider | None, issuers: tuple[str, ...]) -> tupl
     return tuple(issuer for issuer in issuers if issuer in provider.issuers) or issuers
 
 
-def _check_discoverable(issuers: Sequence[str]) -> None:
+def _check_discoverable(issuers: Sequence[str], insecure_hosts: Collection[str] | None) -> None:
     """Require a URL of each issuer whose key set has to be found by discovery."""
     for issuer in issuers:
         try:
-            secure_base_url(issuer)
+            secure_base_url(issuer, insecure_hosts)
         except ValueError as error:
             raise ValueError(
                 f"no source of keys is set, and none can be found by OpenID discovery, since an issuer {error}; "

@@ -15,12 +15,13 @@ import click
 from service.auth.factory import build as build_authenticator
 from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
-from service.auth.token_check import check_token
-from service.check.finding import Finding, problem, run
-from service.check.host import check_proxies, check_workers, find_host
+from service.auth.token_check import CheckResult, check_token
+from service.check.finding import Finding, Report, TokenReport, run
+from service.check.host import Host, check_proxies, check_workers, find_host
 from service.check.parts import check_key_sets, check_storage, check_variables
 from service.check.vendor import check_vendor
-from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.core.environment import ConfigurationError, EnvironmentModel
+from service.core.misspelt import find_misspelt
 from service.http.settings import HttpSettings
 from service.policy.settings import PolicySettings
 from service.settings import ServerSettings, Settings
@@ -44,18 +45,14 @@ Check = Callable[[], list[Finding]]
 def check(*, as_json: bool, token: TextIO | None) -> None:
     """Say whether this environment is fit to serve, and how to fix what is not.
 
+    ✗ has to be mended, ! is worth a look, ✓ is as it should be; the last line says what it comes to.
     Reads the variables, asks the vendor whether the key and the models are good (which costs nothing),
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.
     """
-    findings = check_one_token(token.read(), os.environ) if token else run(checks(os.environ))
-    ok = all(finding.ok for finding in findings)
-    if as_json:
-        click.echo(json.dumps({"ok": ok, "findings": [finding.members for finding in findings]}, indent=2))
-    else:
-        for finding in findings:
-            click.echo(finding.line)
-    sys.exit(0 if ok else 1)
+    report = check_one_token(token.read(), os.environ) if token else Report(run(checks(os.environ)))
+    click.echo(json.dumps(report.members, indent=2) if as_json else "\n".join(report.lines))
+    sys.exit(0 if report.ok else 1)
 
 
 def checks(environ: Mapping[str, str]) -> dict[str, Check]:
@@ -67,9 +64,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     http = _group(HttpSettings, environ)
     server = _group(ServerSettings, environ)
     network = vendor.network if vendor else Network()
-    planned: dict[str, Check] = {
-        "variables": lambda: check_variables(environ, known=Settings.variables(), problems=_problems(environ))
-    }
+    planned: dict[str, Check] = {"variables": lambda: _variables(environ)}
     if vendor and policy:
         planned["key"] = lambda: check_vendor(
             network, vendor=vendor, models=policy.allowed_models, clock=time.time
@@ -79,27 +74,30 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
     if store:
         planned["limit storage"] = lambda: [check_storage(store)]
     if http:
-        planned["proxies"] = lambda: [check_proxies(find_host(environ), http.trusted_proxy_hops)]
+        planned["proxies"] = lambda: [check_proxies(find_host(environ), http.addresses)]
     if store and server:
-        planned["workers"] = lambda: [_workers(store, server)]
+        planned["workers"] = lambda: [_workers(find_host(environ), store, server)]
     return planned
 
 
-def check_one_token(text: str, environ: Mapping[str, str]) -> list[Finding]:
+def check_one_token(text: str, environ: Mapping[str, str]) -> Report:
     """Take one user's token through every check of the service. No finding holds the token."""
     try:
         settings = AuthSettings.from_environ(environ)
     except ConfigurationError as error:
-        return [problem(found.variable, "cannot be used", found.message) for found in error.problems]
+        return Report(check_variables(problems=error.problems, misspelt=(), warnings=()))
     vendor = _group(VendorSettings, environ)
     network = vendor.network if vendor else Network()
     authenticator = build_authenticator(
         settings, network=network, pseudonym_key=b"unused", store=MemoryStore()
     )
-    return [
-        Finding(result.name, result.passed, f"{result.found} (expected: {result.expected})", result.reason)
-        for result in check_token(text, authenticator, now=time.time())
-    ]
+    results = check_token(text, authenticator, now=time.time())
+    return TokenReport([_finding(result) for result in results])
+
+
+def _finding(result: CheckResult) -> Finding:
+    seen = f"{result.found} (expected: {result.expected})"
+    return Finding(result.name, "ok" if result.passed else "problem", seen, result.reason)
 
 
 def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:
@@ -109,17 +107,22 @@ def _group(kind: type[Group], environ: Mapping[str, str]) -> Group | None:
         return None
 
 
-def _problems(environ: Mapping[str, str]) -> tuple[Problem, ...]:
+def _variables(environ: Mapping[str, str]) -> list[Finding]:
+    """Report what a start with these variables would refuse, or else warn of."""
+    misspelt = find_misspelt(environ, Settings.names())
     try:
-        Settings.from_environ(environ)
+        settings = Settings.from_environ(environ)
     except ConfigurationError as error:
-        return error.problems
-    return ()
+        return check_variables(problems=error.problems, misspelt=misspelt, warnings=())
+    # Of processes the part "workers" tells more.
+    warnings = [text for text in settings.warnings() if not text.startswith("WEB_CONCURRENCY: ")]
+    return check_variables(problems=(), misspelt=(), warnings=warnings)
 
 
-def _workers(store: StoreSettings, server: ServerSettings) -> Finding:
+def _workers(host: Host | None, store: StoreSettings, server: ServerSettings) -> Finding:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     return check_workers(
+        host,
         wanted=server.web_concurrency,
         in_memory=store.is_memory,
         connections=server.web_connections,

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.check.finding import Finding, ok, problem
+from service.check.finding import Finding, ok, problem, warning
+from service.http.client_address import AddressSource
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A hosting platform, known by a variable it sets. ``hops`` is how many proxies append an address."""
+    """A hosting platform, known by a variable it sets.
+
+    ``hops`` is how many proxies append an address, and ``header`` the one in which the host puts the client's.
+    """
 
     name: str
     variable: str
     hops: int | None
+    header: str | None = None
 
 
+HEROKU = Host("Heroku", "DYNO", 1)  # https://devcenter.heroku.com/articles/http-routing#heroku-headers
 HOSTS = (
-    # https://devcenter.heroku.com/articles/http-routing#heroku-headers
-    Host("Heroku", "DYNO", 1),
+    HEROKU,
     # https://render.com/docs/web-services: a CDN stands before the platform's own balancer
     Host("Render", "RENDER", 2),
     # Each of these has at least one; a load balancer or a CDN of one's own adds to it.
-    Host("Fly.io", "FLY_APP_NAME", None),
+    Host("Fly.io", "FLY_APP_NAME", None, "Fly-Client-IP"),  # https://fly.io/docs/networking/request-headers/
     Host("Railway", "RAILWAY_ENVIRONMENT_ID", None),
     Host("Google Cloud Run", "K_SERVICE", None),
     Host("Kubernetes", "KUBERNETES_SERVICE_HOST", None),
@@ -38,20 +43,24 @@ def find_host(environ: Mapping[str, str]) -> Host | None:
     return next((host for host in HOSTS if environ.get(host.variable)), None)
 
 
-def check_proxies(host: Host | None, hops: int) -> Finding:
-    """Say whether ``TRUSTED_PROXY_HOPS`` fits the host.
+def check_proxies(host: Host | None, addresses: AddressSource) -> Finding:
+    """Say whether ``TRUSTED_PROXY_HOPS``, or ``CLIENT_ADDRESS_HEADER`` instead, fits the host.
 
-    Too few, and all callers share the router's address; too many, and a caller may choose the address
+    Too few hops, and all callers share the router's address; too many, and a caller may choose the address
     that its failures are counted by.
     """
-    where = host.name if host else "an unknown host"
+    where, hops = host.name if host else "an unknown host", addresses.hops
+    if addresses.header:
+        return ok(
+            "proxies", f"CLIENT_ADDRESS_HEADER={addresses.header} on {where}, believed in every request"
+        )
     seen = f"TRUSTED_PROXY_HOPS={hops} on {where}"
     if host is None:
         return ok("proxies", seen + (", right where callers connect directly" if hops == 0 else ""))
     if hops == 0:
-        return problem(
-            "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops or 1}, or all callers share one address"
-        )
+        by_header = f" (or CLIENT_ADDRESS_HEADER={host.header})" if host.header else ""
+        fix = f"set TRUSTED_PROXY_HOPS={host.hops or 1}{by_header}, or all callers share one address"
+        return problem("proxies", seen, fix)
     if host.hops is not None and hops != host.hops:
         return problem(
             "proxies", seen, f"set TRUSTED_PROXY_HOPS={host.hops} unless proxies of your own add to it"
@@ -59,11 +68,17 @@ def check_proxies(host: Host | None, hops: int) -> Finding:
     return ok("proxies", seen)
 
 
-def check_workers(*, wanted: int, in_memory: bool, connections: int, files: int) -> Finding:
-    """Say how many processes will run. ``files`` is how many descriptors each may have open."""
+def check_workers(
+    host: Host | None, *, wanted: int, in_memory: bool, connections: int, files: int
+) -> Finding:
+    """Say how many processes will run. ``files`` is how many descriptors each may have open.
+
+    Heroku sets ``WEB_CONCURRENCY`` by itself, so there nobody may have asked for so many.
+    """
     seen = f"WEB_CONCURRENCY={wanted}, WEB_CONNECTIONS={connections}"
     if in_memory and wanted > 1:
-        return problem(
+        report = warning if host == HEROKU else problem
+        return report(
             "workers",
             f"{seen}, but limits are counted in memory, so one process is all that runs",
             "set RATE_LIMIT_STORAGE_URL to a Redis, or WEB_CONCURRENCY=1",

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 
 from service.auth.jwks import JwksKeys
-from service.check.finding import Finding, ok, problem
+from service.check.finding import Finding, ok, problem, warning
 from service.core.environment import Problem
 from service.core.errors import RateLimitStorageUnavailableError
+from service.core.misspelt import Misspelt
 from service.store import MemoryStore, StoreSettings, build
 from service.store.protocol import KEY_PREFIX, Script
 from service.store.settings import mask_url
 
-_SIMILARITY = 0.86
-"""``difflib``'s ratio: lets ``RATE_LIMIT_PER_USERS`` through, and keeps ``HOSTNAME`` apart from ``HOST``."""
-
 
 def check_variables(
-    environ: Iterable[str], *, known: Collection[str], problems: Iterable[Problem]
+    *, problems: Iterable[Problem], misspelt: Iterable[Misspelt], warnings: Iterable[str]
 ) -> list[Finding]:
-    """Report each problem, and each variable whose name is close to one of ours. Values are not read."""
-    findings = [problem(f"variable {p.variable}", p.message, f"correct {p.variable}") for p in problems]
-    for name in sorted(set(environ) - set(known)):
-        meant = get_close_matches(name, known, n=1, cutoff=_SIMILARITY)
-        if meant:
-            findings.append(problem(f"variable {name}", "is not read", f"rename it to {meant[0]}"))
+    """Report each problem, each variable that is not read although it was meant to be, and what a start warns of."""
+    findings = [_explain(found) for found in problems]
+    findings += [_warn(str(each.problem)) for each in misspelt]
+    findings += [_warn(text) for text in warnings]
     return findings or [ok("variables", "all valid")]
+
+
+def _explain(found: Problem) -> Finding:
+    """Divide what is wrong from what would be right, where a message has both."""
+    seen, _, fix = found.message.partition("; ")
+    if not fix:
+        return problem(f"variable {found.variable}", "cannot be used", f"it {found.message}")
+    return problem(f"variable {found.variable}", seen, fix)
+
+
+def _warn(text: str) -> Finding:
+    variable, _, message = text.partition(": ")
+    seen, _, fix = message.rpartition("; ")
+    return warning(
+        f"variable {variable}", seen or message, fix or "look at it, and leave it so if it is meant"
+    )
 
 
 def check_key_sets(key_sets: Sequence[JwksKeys]) -> list[Finding]:

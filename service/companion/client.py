@@ -117,7 +117,12 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
 
     def ask() -> Token:
         response = requests.post(
-            token_url, json=body, auth=_Bearer(jwt), timeout=timeout, verify=ca_certs or True
+            token_url,
+            data=_encode(body),
+            headers={"Content-Type": "application/json"},
+            auth=_Bearer(jwt),
+            timeout=timeout,
+            verify=ca_certs or True,
         )
         if response.status_code != HTTPStatus.OK:
             raise _token_refusal(response)
@@ -131,6 +136,11 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
         )
 
     return ask()
+
+
+def _encode(value: Mapping[str, Any]) -> bytes:
+    r"""Write JSON in UTF-8, in which most scripts take half of what ``\uXXXX`` does; a lone surrogate stays escaped."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -169,7 +179,7 @@ class RealtimeSession:
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Send one client event."""
-        self._socket.send(json.dumps(event))
+        self._socket.send(_encode(event))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield server events until the session ends.

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+
+from service.core.environment_values import MisreadError, read_variable
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one variable. ``message`` never holds the variable's value."""
+    """What is wrong with one variable, and what would be right. ``message`` never holds the variable's value."""
 
     variable: str
     message: str
 
+    def __str__(self) -> str:
+        """Write it as one line of a report."""
+        return f"{self.variable}: {self.message}"
+
 
 class ConfigurationError(Exception):
-    """The environment cannot be used; ``problems`` lists everything that is wrong with it."""
+    """The environment cannot be used; ``problems`` lists everything that is wrong with it.
+
+    Its text is a line for each problem, and a last line that counts them: the first line that anybody sees names a
+    variable, and on a host that shows the end of a log the last line tells that there is more above.
+    """
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
-        lines = [f"  {problem.variable}: {problem.message}" for problem in problems]
-        super().__init__("\n".join(["The environment has problems:", *lines]))
+        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+        last = f"The environment has {count}; python -m service check tells more."
+        super().__init__("\n".join([*map(str, problems), last]))
 
 
 class EnvironmentModel(BaseModel):
     """A group of variables. The alias of each field is the variable's name.
+
+    A field of type ``SecretStr`` can also be given as a file, whose path is in the variable ``<NAME>_FILE``.
 
     Checks over several variables are validators of the *later* field that read the earlier ones from
     ``info.data``: so they run in the same pass as all others, and keep quiet where an earlier field is
@@ -43,6 +56,9 @@ class EnvironmentModel(BaseModel):
         arbitrary_types_allowed=True,
     )
 
+    stripped: ClassVar[frozenset[str]] = frozenset()
+    """Variables around whose value white space does no harm."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the group from a mapping. An empty variable counts as one that is not set.
@@ -50,19 +66,33 @@ class EnvironmentModel(BaseModel):
         Raises:
             ConfigurationError: naming every variable with a problem, and no value.
         """
-        given = {name: value for name, value in environ.items() if value.strip()}
+        secret, given = cls.secret_variables(), {}
+        for name in cls.variables():
+            value = read_variable(
+                name, environ, is_secret=name in secret, may_have_space=name in cls.stripped
+            )
+            if value is not None:
+                given[name] = value
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             problems = tuple(
-                _problem(detail) for detail in error.errors(include_input=False, include_url=False)
+                cls._problem(detail) for detail in error.errors(include_input=False, include_url=False)
             )
             # The cause holds the inputs, which may be secrets: it must not follow this error into a log.
             raise ConfigurationError(problems) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_readable(cls, value: Any) -> Any:
+        """Refuse, in the same pass as all other problems, what could not be read as the variable's text."""
+        if isinstance(value, MisreadError):
+            raise value
+        return value
+
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret value, for the log's last fence against them."""
+        """Every secret value, for the log's last check against them."""
         values = (getattr(self, name) for name in type(self).model_fields)
         flat = (part for value in values for part in (value if isinstance(value, tuple) else (value,)))
         return frozenset(part.get_secret_value() for part in flat if isinstance(part, SecretStr))
@@ -72,9 +102,31 @@ class EnvironmentModel(BaseModel):
         """Map each variable's name to its default, in the order they are declared."""
         return {str(field.alias): field.default for field in cls.model_fields.values()}
 
+    @classmethod
+    def secret_variables(cls) -> frozenset[str]:
+        """Name the variables that hold secrets, each of which may be given as ``<NAME>_FILE`` instead."""
+        fields = cls.model_fields.values()
+        return frozenset(str(field.alias) for field in fields if SecretStr in _types_in(field.annotation))
 
-def _problem(detail: Any) -> Problem:
-    variable = str(detail["loc"][0]).upper()
-    if detail["type"] == "missing":
-        return Problem(variable, "is required")
-    return Problem(variable, str(detail["msg"]).removeprefix("Value error, "))
+    @classmethod
+    def _problem(cls, detail: Any) -> Problem:
+        variable, kind, words = str(detail["loc"][0]).upper(), detail["type"], str(detail["msg"])
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, MisreadError):
+            return Problem(cause.variable, str(cause))
+        if kind == "missing":
+            or_file = (
+                f", or {variable}_FILE to a file that holds it" if variable in cls.secret_variables() else ""
+            )
+            return Problem(variable, f"is required; set it{or_file}")
+        if kind in {"int_parsing", "int_from_float", "float_parsing"}:
+            kind_of_number = "number" if kind == "float_parsing" else "whole number"
+            return Problem(variable, f"must be a {kind_of_number}, such as {cls.variables()[variable]}")
+        return Problem(variable, words.removeprefix("Value error, ").replace("Input should be", "must be"))
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield a type annotation and all that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types_in(part)

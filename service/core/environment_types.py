@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+
+from service.core.environment import EnvironmentModel
 
 _LONGEST_LABEL = 63
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_VENDOR_DOMAINS = ("openai.com", "openai.azure.com", "x.ai")
+_PRIVATE_DOMAINS = (".local", ".internal", ".localhost", ".lan", ".home.arpa", ".test", ".svc")
 _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
@@ -30,7 +34,7 @@ def model_names(value: Any) -> Any:
     if not isinstance(value, str):
         return dict(value)
     names: dict[str, str] = {}
-    for part in comma_separated(value):
+    for part in plain_list(value):
         public, _, sent = (side.strip() for side in part.partition("="))
         if not public or ("=" in part and not sent) or "=" in sent:
             raise ValueError("must be names of models, or public=deployment")
@@ -40,11 +44,20 @@ def model_names(value: Any) -> Any:
     return names
 
 
+def plain_list(value: Any) -> Any:
+    """Split ``a, b``, and refuse a list that is written as JSON, which other programs take."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
+        raise ValueError(
+            "is written as JSON; separate its parts by commas, without brackets and quotation marks"
+        )
+    return comma_separated(value)
+
+
 def flag(value: Any) -> bool:
     """Read ``1`` or ``0``, in the spellings people use."""
     word = str(value).strip().lower()
     if word not in _FLAGS:
-        raise ValueError("is neither 1 nor 0")
+        raise ValueError("is neither 1 nor 0; it must be one of them")
     return _FLAGS[word]
 
 
@@ -66,25 +79,28 @@ def authority(host: str, port: int) -> str:
 def split_url(text: str) -> SplitResult:
     """Split a URL, its port checked too (``urlsplit`` puts that off)."""
     if _CONTROL.search(text):
-        raise ValueError("holds white space or control characters")
+        raise ValueError("holds white space or control characters; a URL has none")
     try:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise ValueError("is not a URL") from None
+        raise ValueError("is not a URL; write for example https://api.openai.com/v1") from None
     return parts
 
 
-def secure_base_url(text: str) -> str:
+def secure_base_url(text: str, insecure_hosts: Collection[str] | None = ()) -> str:
     """Accept a base that paths are appended to: a ``secure_url`` with neither query nor fragment."""
-    text = secure_url(text)
+    text = secure_url(text, insecure_hosts)
     if "?" in text or "#" in text:
         raise ValueError("must hold no query and no fragment")
     return text.rstrip("/")
 
 
-def secure_url(text: str) -> str:
-    """Accept https anywhere and http to this machine only, so that no key or token travels in the clear."""
+def secure_url(text: str, insecure_hosts: Collection[str] | None = ()) -> str:
+    """Accept https anywhere, and http only to this machine and ``insecure_hosts``, since keys and tokens travel there.
+
+    With None as ``insecure_hosts`` http is accepted anywhere, for who checks that by itself.
+    """
     text = text.strip()
     parts = split_url(text)
     if not parts.hostname:
@@ -93,8 +109,12 @@ def secure_url(text: str) -> str:
         raise ValueError("holds non-ASCII characters; write the host as xn--… and the path with %")
     if not all(0 < len(label) <= _LONGEST_LABEL for label in parts.hostname.rstrip(".").split(".")):
         raise ValueError("names a host of which a part is empty or longer than 63 characters")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise ValueError("must begin with https:// (http:// is for loopback addresses only)")
+    may_be_http = insecure_hosts is None or is_loopback(parts.hostname) or parts.hostname in insecure_hosts
+    if parts.scheme != "https" and not (parts.scheme == "http" and may_be_http):
+        raise ValueError(
+            "must begin with https:// (http:// is for loopback addresses only, and for hosts that "
+            "ALLOW_INSECURE_HOSTS names)"
+        )
     if parts.username or parts.password:
         raise ValueError("must hold no user name or password")
     return text
@@ -107,23 +127,10 @@ def header_value(secret: SecretStr) -> SecretStr:
     """
     stripped = secret.get_secret_value().strip()
     if not stripped:
-        raise ValueError("is empty")
+        raise ValueError("is empty; set it")
     if _CONTROL.search(stripped) or not stripped.isascii():
         raise ValueError("holds white space, control or non-ASCII characters; copy it again")
     return SecretStr(stripped)
-
-
-def origin(text: str) -> str:
-    """Check one CORS origin: scheme, host and port, exactly as a browser sends it (RFC 6454 §6.1)."""
-    if "*" in text:
-        raise ValueError("holds a pattern; list every origin exactly, such as https://app.example.com")
-    parts = split_url(text)
-    bare = f"{parts.scheme}://{parts.netloc}"
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or text != bare:
-        raise ValueError("must be origins without a path, such as https://app.example.com")
-    if text != text.lower():
-        raise ValueError("must be in lower case, as browsers send origins")
-    return text
 
 
 def each(check: Callable[[str], str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
@@ -150,5 +157,43 @@ def parsed_by(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return lambda value: parse(value) if isinstance(value, str) else value
 
 
-CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(plain_list)]
 Flag = Annotated[bool, BeforeValidator(flag)]
+
+
+def insecure_host(text: str) -> str:
+    """Check the name of one host that may be reached by plain http."""
+    host = text.lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[?[0-9a-f:]*:[0-9a-f:.]*\]?", host):
+        raise ValueError(
+            "must be names of hosts, without http://, port, path and *, such as sandbox,keycloak"
+        )
+    if host.endswith(_VENDOR_DOMAINS):
+        raise ValueError(
+            "must not name the vendor's own host: the key would travel in the clear; use https://"
+        )
+    return host.strip("[]")
+
+
+def is_private_host(host: str) -> bool:
+    """Tell whether a host is known to a private network only, as far as its name or address says that."""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_DOMAINS)
+
+
+class InsecureHosts(EnvironmentModel):
+    """The hosts that may be reached by plain http, for groups that hold URLs."""
+
+    allow_insecure_hosts: Annotated[CommaSeparated, AfterValidator(each(insecure_host))] = ()
+
+
+def secure_url_setting(value: str, info: ValidationInfo) -> str:
+    """Check a ``secure_url`` in a group of ``InsecureHosts``."""
+    return secure_url(value, info.data.get("allow_insecure_hosts"))
+
+
+def secure_base_url_setting(value: str, info: ValidationInfo) -> str:
+    """Check a ``secure_base_url`` in a group of ``InsecureHosts``."""
+    return secure_base_url(value, info.data.get("allow_insecure_hosts"))

@@ -24,6 +24,7 @@
     ├── UnavailableError           503  a part we need is unavailable; try again later
     │   ├── UpstreamRateLimitedError           503
     │   ├── UpstreamUnavailableError           503
+    │   ├── UpstreamQuotaExhaustedError        503  our account has no credit, or reached a spend limit
     │   ├── RateLimitStorageUnavailableError   503
     │   │   ├── StorageFailureError            503
     │   │   └── StorageBusyError               503
@@ -308,6 +309,18 @@ class UpstreamUnavailableError(UnavailableError):
     type = "upstream_error"
     code = "upstream_unavailable"
     sent = True
+
+
+class UpstreamQuotaExhaustedError(UnavailableError):
+    """Our account with the vendor has no credit, or reached a spend limit: an alarm, and no use in trying again."""
+
+    type = "upstream_error"
+    code = "upstream_quota_exhausted"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Tell the vendor's SDKs, which retry a 503 twice by themselves, not to."""
+        return {**super().headers, "x-should-retry": "false"}
 
 
 class RateLimitStorageUnavailableError(UnavailableError):

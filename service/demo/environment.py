@@ -6,12 +6,13 @@ import os
 import secrets
 from collections.abc import Mapping
 
+from service.core.misspelt import find_misspelt
 from service.sandbox.tls import Certificate
 from service.settings import Settings
 
 MODELS = {
     "realtime": ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"],
-    "transcription": ["gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-realtime-whisper"],
+    "transcription": ["gpt-live-transcribe", "gpt-realtime-whisper"],
     "translation": ["gpt-realtime-translate"],
 }
 """What the demo page offers, by session type."""
@@ -46,6 +47,6 @@ def demo_environment(
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out every variable that the service would read."""
-    ours = Settings.variables()
+    """Leave out every variable that the service would read, and those whose names it would complain about."""
+    ours = Settings.names() | {each.name for each in find_misspelt(environ, Settings.names())}
     return {name: value for name, value in environ.items() if name not in ours}

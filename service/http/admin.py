@@ -70,7 +70,7 @@ def admin_routes(admin: Admin, *, token: str) -> Blueprint:
     @routes.before_request
     def authenticate() -> None:
         """Let the admin in, and count everybody else's credentials as refused."""
-        incoming = current_request().incoming(proxy_hops=admin.http.trusted_proxy_hops)
+        incoming = current_request().incoming(addresses=admin.http.addresses)
         check_credential(
             admin.limits, incoming, partial(check_shared_token, expected=token, name="ADMIN_TOKEN")
         )

@@ -118,7 +118,7 @@ def open_call(
     """
     request = current_request()
     incoming = request.incoming(
-        proxy_hops=services.http.trusted_proxy_hops, read_body=partial(read_body, request)
+        addresses=services.http.addresses, read_body=partial(read_body, request)
     )
     action = OpenCall(parse, calls, services.vendor, services.transport, has_left=request.client_has_left)
     outcome = services.exchange.run(action, incoming, request.record)
@@ -159,7 +159,7 @@ def run_control(services: Services, work: Callable[[Caller, RateLimitedError | N
         ServiceError: the record's, for the error handler to answer.
     """
     request = current_request()
-    incoming = request.incoming(proxy_hops=services.http.trusted_proxy_hops)
+    incoming = request.incoming(addresses=services.http.addresses)
     outcome = services.exchange.control(work, incoming, request.record)
     request.record = outcome.record
     if outcome.record.error:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
+
+from werkzeug.datastructures import Headers
 
 UNKNOWN: Final = "unknown"
 """The one bucket of all whose address cannot be read."""
 
 _NAT64: Final = ip_network("64:ff9b::/96")
 _IPV4_BITS: Final = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSource:
+    """Where a client's address is read from: behind so many proxies, or in the header that the admin names."""
+
+    hops: int = 0
+    header: str | None = None
+
+    def read(self, remote_addr: str | None, headers: Headers) -> str:
+        """Return the client's address of a request; see ``client_address``."""
+        named = headers.get(self.header, "") if self.header else None
+        return client_address(remote_addr, headers.get("X-Forwarded-For"), self.hops, named=named)
 
 
 def client_address(

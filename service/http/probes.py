@@ -23,6 +23,7 @@ from service.calls.keeper import Keeper
 from service.core.errors import InvalidTokenError
 from service.core.model import StorageState
 from service.exchange import check_credential
+from service.http.client_address import AddressSource
 from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
 from service.observe.metrics import Metrics
@@ -45,7 +46,7 @@ class Watched:
 
 
 def probe_routes(
-    watched: Watched, *, metrics_token: str | None, proxy_hops: int, description: Mapping[str, Any]
+    watched: Watched, *, metrics_token: str | None, addresses: AddressSource, description: Mapping[str, Any]
 ) -> Blueprint:
     """Make the routes."""
     routes = Blueprint("probes", __name__)
@@ -74,7 +75,7 @@ def probe_routes(
         def check(authorization: str | None) -> None:
             check_shared_token(authorization, metrics_token, name="METRICS_TOKEN")
 
-        check_credential(watched.limits, current_request().incoming(proxy_hops=proxy_hops), check)
+        check_credential(watched.limits, current_request().incoming(addresses=addresses), check)
         return Response(watched.metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/openapi.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from secrets import token_hex
@@ -12,32 +12,20 @@ from typing import Any, cast
 
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
-from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.core.errors import InternalError, ServiceError, code_of, error_body
 from service.core.json import encode_object
 from service.core.model import Record
 from service.exchange import Incoming
-from service.http.client_address import client_address
+from service.http.client_address import AddressSource
+from service.http.cors import install_cors
+from service.http.settings import HttpSettings
 from service.observe import logs
 from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_EXPOSED = [
-    "Retry-After",
-    "RateLimit",
-    "RateLimit-Policy",
-    "X-Request-Id",
-    "WWW-Authenticate",
-    "Location",
-    "x-should-retry",
-]
-_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", "X-OpenAI-Agents-SDK", r"x-stainless-.*"]
-_WITHOUT_CORS = r"/(?!admin/|metrics\Z).*"
-"""All paths but those that only the company's own servers call."""
-
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
@@ -59,13 +47,13 @@ class RecordedRequest(Request):
         self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
         return error
 
-    def incoming(self, *, proxy_hops: int, read_body: Callable[[], bytes] = bytes) -> Incoming:
+    def incoming(self, *, addresses: AddressSource, read_body: Callable[[], bytes] = bytes) -> Incoming:
         """Return what an exchange needs of this request."""
-
-        def read_address() -> str:
-            return client_address(self.remote_addr, self.headers.get("X-Forwarded-For"), proxy_hops)
-
-        return Incoming(self.headers.get("Authorization"), read_address, read_body)
+        return Incoming(
+            self.headers.get("Authorization"),
+            lambda: addresses.read(self.remote_addr, self.headers),
+            read_body,
+        )
 
     def client_has_left(self) -> bool:
         """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""
@@ -85,9 +73,7 @@ def json_response(
     return Response(encode_object(value), status, headers, mimetype="application/json")
 
 
-def install(
-    app: Flask, *, allowed_origins: Sequence[str], metrics: Metrics, events: Mapping[str, str]
-) -> None:
+def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Mapping[str, str]) -> None:
     """Make every response of ``app`` keep the contract, errors included, and send its record once.
 
     ``events`` names the audit event of each blueprint whose routes have one.
@@ -116,30 +102,7 @@ def install(
     app.register_error_handler(ServiceError, _answer_service_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, answer_unexpected)
-    if allowed_origins:
-        _install_cors(app, allowed_origins)
-
-
-def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
-    CORS(
-        app,
-        resources=[_WITHOUT_CORS],
-        # As patterns of our own: Flask-CORS compares text without case, and takes http://[::1] for a pattern.
-        origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in allowed_origins],
-        always_send=False,  # or who sends no Origin is told one of the list
-        methods=["GET", "POST", "DELETE"],
-        allow_headers=_ALLOWED,
-        expose_headers=_EXPOSED,
-        max_age=600,
-        vary_header=False,
-    )
-
-    def vary_by_origin(response: Response) -> Response:
-        """Flask-CORS leaves Vary out where it refuses an origin, and a cache would serve that response to all."""
-        response.vary.add("Origin")
-        return response
-
-    app.after_request(vary_by_origin)
+    install_cors(app, settings)
 
 
 def _finish_headers(response: Response) -> Response:

@@ -75,7 +75,7 @@ def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Gr
     """
     request, http = current_request(), services.http
     incoming = request.incoming(
-        proxy_hops=http.trusted_proxy_hops,
+        addresses=http.addresses,
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
     action = Mint(parse, services.vendor, services.transport)

@@ -15,7 +15,13 @@ import structlog
 from service.calls.errors import CallLimitError
 from service.calls.model import Call
 from service.calls.opening import OpenedCall, OpeningFailedError
-from service.core.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
+from service.core.errors import (
+    InvalidTokenError,
+    RateLimitedError,
+    RejectedCredentialsError,
+    ServiceError,
+    UpstreamQuotaExhaustedError,
+)
 from service.core.model import ClientSecret, Grant, Record
 
 _LONGEST = 300
@@ -33,14 +39,16 @@ class Audit:
         """Write what was granted or refused, which caller and which session, as far as that is known.
 
         A refusal that the caller can fix is INFO, one that the admin should look at WARNING; that the
-        vendor refuses our own key is an ERROR, since no secret can be minted until that is fixed.
+        vendor refuses our own key, or that our account has no credit, is an ERROR, since nobody gets a secret
+        until that is fixed.
         """
         if record.event is None:
             return
         error = record.error
         write = self._log.info
         if error and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            write = self._log.error if isinstance(error, RejectedCredentialsError) else self._log.warning
+            is_alarm = isinstance(error, RejectedCredentialsError | UpstreamQuotaExhaustedError)
+            write = self._log.error if is_alarm else self._log.warning
         write(
             record.event,
             request_id=record.request_id,

@@ -27,7 +27,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
 """The request that is being answered: every line written meanwhile names it, the libraries' too."""
 
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""What machines ask every few seconds: logged at DEBUG only."""
+"""What machines ask every few seconds: logged at DEBUG only, unless it was refused."""
 
 
 def configure(
@@ -118,10 +118,18 @@ class RequestLog:
         self._log = structlog.get_logger().bind()
 
     def write(self, record: Record) -> None:
-        """Write it; what machines ask every few seconds at DEBUG only."""
-        write = self._log.debug if record.route in QUIET_ROUTES else self._log.info
-        user = record.caller.pseudonym if record.caller else None
-        optional = {"upstream_ms": _ms(record.upstream_seconds), "user": user, "code": record.code}
+        """Write it; what machines ask every few seconds at DEBUG only, unless it was refused.
+
+        An audit event gives an error's reason; where there is none, this line does.
+        """
+        is_quiet = record.route in QUIET_ROUTES and record.error is None
+        write = self._log.debug if is_quiet else self._log.info
+        optional = {
+            "upstream_ms": _ms(record.upstream_seconds),
+            "user": record.caller.pseudonym if record.caller else None,
+            "code": record.code,
+            "reason": record.error.reason if record.error and record.event is None else None,
+        }
         write(
             "request",
             request_id=record.request_id,

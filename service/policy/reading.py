@@ -64,10 +64,9 @@ def _read_file(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        # The text is not repeated: JSON that lost its first brace may hold credentials.
         raise PolicyError(
-            [
-                f'is neither JSON, which begins with a brace, nor a file that can be read: "{path[:200]}" ({why})'
-            ]
+            [f"is neither JSON, which begins with a brace, nor the path of a file that can be read ({why})"]
         ) from None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 
 from service.core.environment import EnvironmentModel, Problem
-from service.core.environment_types import comma_separated, model_names, parsed_by
+from service.core.environment_types import comma_separated, each, model_names, parsed_by
 from service.core.model import CallType, SecretType
 from service.policy.decide import Policy
 from service.policy.document import PolicyDocument
@@ -31,11 +31,29 @@ Kind = TypeVar("Kind")
 _Types = Annotated[tuple[Kind, ...], BeforeValidator(types_or_none)]
 
 
+def model_name(text: str) -> str:
+    """Check that a model's name is one name, since only an equal one is ever allowed."""
+    if any(character.isspace() or character in ";|" for character in text):
+        raise ValueError("must be names of models, separated by commas")
+    if "*" in text:
+        raise ValueError("must list each model by its exact name; patterns are not accepted")
+    return text
+
+
+def one_model(text: str) -> str:
+    """Check that it is no list of models."""
+    if "," in text:
+        raise ValueError("must be one model; list the others in ALLOWED_MODELS")
+    return model_name(text)
+
+
 class PolicySettings(EnvironmentModel):
     """Models and lifetimes (seconds)."""
 
-    default_model: str = "gpt-realtime-2.1"
-    allowed_models: Annotated[tuple[str, ...], BeforeValidator(public_names)] = ()
+    default_model: Annotated[str, AfterValidator(one_model)] = "gpt-realtime-2.1"
+    allowed_models: Annotated[
+        tuple[str, ...], BeforeValidator(public_names), AfterValidator(each(model_name))
+    ] = ()
     token_max_ttl: Seconds = 600
     token_ttl: Seconds = 60
     # As the environment writes them, since defaults are validated too.
@@ -46,7 +64,7 @@ class PolicySettings(EnvironmentModel):
     @field_validator("allowed_models")
     @classmethod
     def _default_model_alone_is_allowed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return value or (info.data["default_model"],)
+        return value or ((info.data["default_model"],) if "default_model" in info.data else ())
 
     @field_validator("token_ttl")
     @classmethod

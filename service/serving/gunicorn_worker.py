@@ -106,7 +106,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         super().__init__(*args, **options)
         self.wsgi_handler = self  # gunicorn hands it to the server as ``handler_class``
         settings = process_settings()
-        self._allowed_origins = frozenset(settings.http.allowed_origins)
+        self._origins = settings.http.origins
         # A chunked body may take a quarter more than its content: chunks of some twenty bytes.
         self._max_body_bytes = settings.http.max_body_bytes * 5 // 4 + _FRAMING_BYTES
         # In the order in which each began to wait for a request, or to answer one.
@@ -199,7 +199,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
     def handle_error(self, req: Any, client: Connection, addr: Any, exc: BaseException) -> None:
         """Answer a request that the app did not; its words stay out of the log, since they may be a secret's."""
         del req, addr
-        answer = refuse(exc, client.head, allowed_origins=self._allowed_origins)
+        answer = refuse(exc, client.head, origins=self._origins)
         logs.REQUEST_ID.set(answer.request_id)
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("A request was not answered by the app", exc_info=exc)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from secrets import token_hex
@@ -20,6 +19,7 @@ from gunicorn.http.errors import (
 )
 
 from service.core.errors import code_of, error_body
+from service.core.origins import Origins
 
 MAX_TOKEN_BYTES: Final = 16_384
 """The longest access token that reaches the app."""
@@ -74,7 +74,7 @@ class Refusal:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def refuse(error: BaseException, head: bytes, *, allowed_origins: Collection[str]) -> Refusal:
+def refuse(error: BaseException, head: bytes, *, origins: Origins) -> Refusal:
     """Answer ``error``, by as much of the request's ``head`` as was read before it."""
     status = status_of(error)
     origin = _field(head, b"Origin", rb"[!-~]+")
@@ -82,7 +82,7 @@ def refuse(error: BaseException, head: bytes, *, allowed_origins: Collection[str
         status=status,
         message=_message(status, head),
         request_id=_field(head, b"X-Request-Id", rb"[A-Za-z0-9._-]{1,128}") or token_hex(16),
-        origin=origin if origin in allowed_origins else None,
+        origin=origin if origin and origins.allows(origin) else None,
     )
 
 

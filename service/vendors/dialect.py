@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -9,8 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from service.core.environment import EnvironmentModel
-from service.core.environment_types import model_names, secure_base_url
+from service.core.environment_types import InsecureHosts, model_names, secure_base_url_setting
 from service.vendors import wire
 from service.vendors.azure import Azure, AzureCalls
 from service.vendors.base import Vendor
@@ -71,16 +71,31 @@ VENDORS: Final[Mapping[VendorName, VendorRow]] = {
 _OPENAI = VENDORS["openai"].example
 
 
-def _whole_base_url(text: str) -> str:
+_ROUTE: Final = re.compile(
+    r"/(realtime|client_secrets|sessions|chat|completions|responses|models|calls)(/|\Z)"
+)
+
+
+def api_base(url: str) -> str:
+    """Check what follows the host: paths are appended to it, so that a route in it, or a missing version, is a 404."""
+    parts = urlsplit(url)
+    if _ROUTE.search(parts.path):
+        raise ValueError("names a route; it must be the API's base alone, such as https://api.openai.com/v1")
+    if parts.hostname == "api.openai.com" and parts.path != "/v1":
+        raise ValueError("must be https://api.openai.com/v1, with the version and nothing else")
+    return url
+
+
+def _whole_base_url(text: str, info: ValidationInfo) -> str:
     """Check that a base URL on a known host has the vendor's base path."""
-    url = secure_base_url(text)
+    url = api_base(secure_base_url_setting(text, info))
     for row in VENDORS.values():
         if row.base_path and row.has_host(url) and urlsplit(url).path != row.base_path:
             raise ValueError(f"must end in {row.base_path} on this host, such as {row.example}")
     return url
 
 
-class DialectSettings(EnvironmentModel):
+class DialectSettings(InsecureHosts):
     """The vendor, and its API of today or the retired beta."""
 
     openai_base_url: Annotated[str, AfterValidator(_whole_base_url)] = _OPENAI

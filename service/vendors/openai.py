@@ -6,6 +6,7 @@ codes (https://platform.openai.com/docs/guides/error-codes).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from service.core.errors import (
     RejectedSessionError,
     ServiceError,
     UpstreamError,
+    UpstreamQuotaExhaustedError,
     UpstreamRateLimitedError,
     UpstreamUnavailableError,
 )
@@ -27,9 +29,25 @@ from service.vendors import layouts, wire
 from service.vendors.base import CallApi, PublicEndpoint, Request, Response, SessionLayout
 
 RETRYABLE_STATUSES = frozenset({
-    HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+    HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT, *range(520, 531),
 })  # fmt: skip
-"""The vendor's edge or servers are unavailable for the moment."""
+"""The vendor's edge or servers are unavailable for the moment.
+
+520 to 530 are its edge's own (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/).
+"""
+
+_QUOTA_CODE = re.compile(
+    r"insufficient_quota|credit_balance_\w+|billing_\w+|(project|organization)_\w*(limit|quota|credit|budget)\w*"
+)
+"""The codes, and types, of an account without credit, or with a spend limit that is reached."""
+
+_LOGGED_STATUSES = frozenset({
+    HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY,
+})  # fmt: skip
+"""Refusals whose cause only the vendor's words tell."""
+
+_KEY = re.compile(r"\bsk-[\w*.-]+")
+"""A key, whole or as the vendor's messages mask it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,13 @@ class OpenAI:
         status, said = response.status, read_error(response.body)
         request_id = response.headers.get(wire.REQUEST_ID_HEADER)
         reason = f"the vendor answered {status}, code {said.get('code')!r} (request {request_id})"
+        if status in _LOGGED_STATUSES and isinstance(said.get("message"), str):
+            reason += f": {_KEY.sub('***', said['message'])}"
+        if any(_QUOTA_CODE.fullmatch(str(said.get(member))) for member in ("code", "type")):
+            return UpstreamQuotaExhaustedError(
+                "The token service has used up its quota upstream; its administrator has been told.",
+                reason=f"{reason}: add credit, or raise the spend limit, at the vendor",
+            )
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return RejectedCredentialsError(
                 "The token service cannot sign in upstream; its administrator has been told.", reason=reason

@@ -2,33 +2,89 @@
 
 from __future__ import annotations
 
+import ssl
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from service.core.environment_types import header_value, identifier, secure_base_url
+from service.core.environment_types import header_value, identifier, secure_base_url_setting
 from service.vendors import entra
 from service.vendors.base import PublicEndpoint
 from service.vendors.credentials import ApiKey, Credential
-from service.vendors.dialect import VENDORS, DialectSettings
+from service.vendors.dialect import VENDORS, DialectSettings, api_base
 from service.vendors.outbound import Network
 
 _SIGN_IN_SHARE = 0.8
 """How much of UPSTREAM_TIMEOUT a request may wait for a token, so that its failure is told before the time is up."""
 
 
+def api_key(secret: SecretStr) -> SecretStr:
+    """Check a standard key, and name what is often put in its place."""
+    text = secret.get_secret_value().strip()
+    if text.lower().startswith("bearer "):
+        raise ValueError("begins with Bearer; write the key alone")
+    if text.startswith("ek_"):
+        raise ValueError("is a client secret, which opens one session; put a standard key (sk-…) there")
+    if text.startswith("sk-admin-"):
+        raise ValueError("is an admin key, which cannot mint; put a project's key (sk-proj-…) there")
+    if "..." in text or "\N{HORIZONTAL ELLIPSIS}" in text or "***" in text:
+        raise ValueError("is an example or is cut off; copy the whole key")
+    return header_value(secret)
+
+
+def organization(text: str) -> str:
+    """Check that it is no project's identifier."""
+    if text.startswith("proj_"):
+        raise ValueError(
+            "is a project's identifier; put it into OPENAI_PROJECT_ID, and the organization's (org-…) here"
+        )
+    return text
+
+
+def project(text: str) -> str:
+    """Check that it is no organization's identifier."""
+    if text.startswith("org-"):
+        raise ValueError(
+            "is an organization's identifier; put it into OPENAI_ORG_ID, and the project's (proj_…) here"
+        )
+    return text
+
+
+def proxy_url(secret: SecretStr) -> SecretStr:
+    """Check a proxy's URL, which may hold a password; a scheme may be left out, as other programs let it."""
+    text = secret.get_secret_value().strip()
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.lower() not in {"http", "https"}:
+        raise ValueError("must begin with http:// or https://; other kinds of proxies are not supported")
+    try:
+        parts = urlsplit(text if separator else f"http://{text}")
+        is_usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or any(character.isspace() for character in text):
+        raise ValueError(
+            "is not a URL; write for example http://proxy.internal:3128, special characters with %"
+        )
+    return SecretStr(text)
+
+
 class VendorSettings(DialectSettings):
     """The vendor's side."""
 
-    openai_api_key: Annotated[SecretStr, AfterValidator(header_value)] | None = None
-    realtime_public_url: Annotated[str, AfterValidator(secure_base_url)] | None = None
-    openai_org_id: Annotated[str, AfterValidator(identifier)] | None = None
-    openai_project_id: Annotated[str, AfterValidator(identifier)] | None = None
+    stripped: ClassVar = frozenset({"OPENAI_API_KEY"})
+
+    openai_api_key: Annotated[SecretStr, AfterValidator(api_key)] | None = None
+    realtime_public_url: (
+        Annotated[str, AfterValidator(secure_base_url_setting), AfterValidator(api_base)] | None
+    ) = None
+    openai_org_id: Annotated[str, AfterValidator(identifier), AfterValidator(organization)] | None = None
+    openai_project_id: Annotated[str, AfterValidator(identifier), AfterValidator(project)] | None = None
     upstream_timeout: Annotated[float, Field(ge=1, le=20)] = 10
     requests_ca_bundle: Path | None = None
-    https_proxy: SecretStr | None = None
+    https_proxy: Annotated[SecretStr, AfterValidator(proxy_url)] | None = None
     no_proxy: str | None = None
     safety_identifier_secret: SecretStr | None = None
     azure_client_secret: SecretStr | None = None  # azure-identity reads it; here it is known as a secret
@@ -40,7 +96,7 @@ class VendorSettings(DialectSettings):
         if value is not None or vendor is None:
             return value
         if not VENDORS[vendor].keyless:
-            raise ValueError("is required")
+            raise ValueError("is required; set it, or OPENAI_API_KEY_FILE to a file that holds it")
         if not entra.is_installed():
             install = f"pip install -r {entra.REQUIREMENTS}"
             raise ValueError(f"is required, or azure-identity, which signs in with Entra ID: {install}")
@@ -63,9 +119,21 @@ class VendorSettings(DialectSettings):
 
     @field_validator("requests_ca_bundle")
     @classmethod
-    def _bundle_exists(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.exists():
-            raise ValueError("names no file or folder that exists")
+    def _bundle_holds_certificates(cls, value: Path | None) -> Path | None:
+        if value is None or value.is_dir():
+            return value
+        try:
+            ssl.create_default_context(cafile=value)
+        except OSError as error:  # an SSLError is one
+            seen = (
+                "names no file or folder that exists"
+                if not value.exists()
+                else "names a file that cannot be used"
+            )
+            why = (
+                "" if isinstance(error, FileNotFoundError) else f" ({error.strerror or type(error).__name__})"
+            )
+            raise ValueError(f"{seen}{why}; it must be the path of certificates in PEM form") from None
         return value
 
     @cached_property

@@ -13,6 +13,7 @@ import pytest
 from service.check.finding import Finding, ok, run
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.vendor import Account, VendorAnswer, judge
+from service.http.client_address import AddressSource
 from tests.support.identity_provider import identity_provider
 from tests.support.processes import free_port, run_command
 from tests.support.service import API_KEY, Sandbox, service_environ
@@ -45,6 +46,7 @@ def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert all(line.startswith("✓ ") for line in lines)
+    assert lines.pop() == "✓ Fit to serve."
     parts = [line.removeprefix("✓ ").partition(":")[0] for line in lines]
     expected = [
         "variables",
@@ -93,7 +95,7 @@ def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(s
     assert result.returncode == 1
     assert "✗ variable JWT_SECRET: " in result.stdout
     assert "✗ variable RATE_LIMIT_PER_USER: " in result.stdout
-    assert "✗ variable RATE_LIMIT_GLOBLA: is not read → rename it to RATE_LIMIT_GLOBAL" in result.stdout
+    assert "! variable RATE_LIMIT_GLOBLA: is not read → rename it to RATE_LIMIT_GLOBAL" in result.stdout
     assert "✓ key: " in result.stdout
     assert "marked" not in result.stdout + result.stderr
 
@@ -181,28 +183,59 @@ def test_no_trusted_hop_behind_a_known_router_is_a_problem(host: Any) -> None:
     """All callers would share the router's address, and each other's failed sign-ins."""
     found = find_host({host.variable: "something"})
     assert found == host
-    assert not check_proxies(found, 0).ok
-    assert check_proxies(found, host.hops or 1).ok
+    assert not check_proxies(found, AddressSource(0)).ok
+    assert check_proxies(found, AddressSource(host.hops or 1)).ok
 
 
 def test_too_many_trusted_hops_are_a_problem() -> None:
     """The caller would choose the address that its failures are counted by."""
     heroku = find_host({"DYNO": "web.1"})
-    assert check_proxies(heroku, 1).ok
-    assert not check_proxies(heroku, 2).ok
+    assert check_proxies(heroku, AddressSource(1)).ok
+    assert not check_proxies(heroku, AddressSource(2)).ok
+
+
+def test_on_heroku_processes_that_nobody_asked_for_are_worth_a_look_only(sandbox: Sandbox) -> None:
+    """The host sets WEB_CONCURRENCY by itself; one process runs without Redis, as the start says."""
+    environ = service_environ(sandbox.base_url, DYNO="web.1", WEB_CONCURRENCY="2", TRUSTED_PROXY_HOPS="1")
+    result = check(environ)
+    assert result.returncode == 0
+    first, *_, last = result.stdout.splitlines()
+    assert first.startswith("! workers: WEB_CONCURRENCY=2")
+    assert last == "! Fit to serve. To look at: workers."
+
+
+def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
+    fly = find_host({"FLY_APP_NAME": "tokens"})
+    assert "CLIENT_ADDRESS_HEADER=Fly-Client-IP" in str(check_proxies(fly, AddressSource()).fix)
+    assert check_proxies(fly, AddressSource(header="Fly-Client-IP")).state == "ok"
+
+
+def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
+    """What has to be mended, what to look at, what is well, and what it comes to."""
+    environ = service_environ(
+        sandbox.base_url, OPENAI_KEY="x", ALLOWED_MODELS="gpt-nonsense,gpt-realtime-2.1"
+    )
+    lines = check(environ).stdout.splitlines()
+    assert [line[0] for line in lines] == [*sorted((line[0] for line in lines[:-1]), key="✗!✓".index), "✗"]
+    assert lines[0].startswith("✗ model gpt-nonsense: ")
+    assert lines[1] == "! variable OPENAI_KEY: is not read → rename it to OPENAI_API_KEY"
+    assert lines[-1] == "✗ Not fit to serve. To mend: model gpt-nonsense; to look at: variable OPENAI_KEY."
+    report = json.loads(check(environ, "--json").stdout)
+    assert report["verdict"] == lines[-1]
+    assert {finding["state"] for finding in report["findings"]} == {"ok", "warning", "problem"}
 
 
 def test_processes_that_memory_holds_back_are_a_problem() -> None:
     """What the admin asked for is not what runs, and the line says why."""
-    finding = check_workers(wanted=4, in_memory=True, connections=1000, files=65_536)
+    finding = check_workers(None, wanted=4, in_memory=True, connections=1000, files=65_536)
     assert not finding.ok
     assert "RATE_LIMIT_STORAGE_URL" in str(finding.fix)
-    assert check_workers(wanted=4, in_memory=False, connections=1000, files=65_536).ok
+    assert check_workers(None, wanted=4, in_memory=False, connections=1000, files=65_536).ok
 
 
 def test_too_few_files_are_a_problem() -> None:
     """A request in flight holds two connections."""
-    assert not check_workers(wanted=1, in_memory=False, connections=1000, files=1024).ok
+    assert not check_workers(None, wanted=1, in_memory=False, connections=1000, files=1024).ok
 
 
 def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:

@@ -162,7 +162,7 @@ def test_a_vendor_that_went_down_is_used_again_as_soon_as_it_is_back() -> None:
 def test_a_worker_killed_under_load_costs_its_own_requests_only(sandbox: Sandbox, redis: RedisServer) -> None:
     """Whoever was not with that worker notices nothing; the master starts another one."""
     with running_service(
-        sandbox.base_url, WEB_CONCURRENCY="2", REDIS_URL=redis.url, METRICS_TOKEN="metrics-token"
+        sandbox.base_url, WEB_CONCURRENCY="2", REDIS_URL=redis.url, METRICS_TOKEN="a-token-for-metrics"
     ) as service:
         wait_until(lambda: len(children_of(service.run.pid)) == 2, seconds=5, what="two workers")
         load = Load(service, clients=8)
@@ -175,7 +175,7 @@ def test_a_worker_killed_under_load_costs_its_own_requests_only(sandbox: Sandbox
         assert len(set(load.secrets)) == len(load.secrets)
         wait_until(lambda: len(children_of(service.run.pid)) == 2, seconds=5, what="a new worker")
         recovers(service)
-        numbers = service.get("/metrics", headers={"Authorization": "Bearer metrics-token"}).text
+        numbers = service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
         assert "\ntoken_service_requests_in_flight 1.0\n" in numbers
 
 
@@ -240,7 +240,7 @@ def test_a_redis_that_was_killed_is_used_again_once_it_is_back(
             sandbox.base_url,
             REDIS_URL=redis.url,
             RATE_LIMIT_ON_STORAGE_FAILURE=policy,
-            METRICS_TOKEN="metrics-token",
+            METRICS_TOKEN="a-token-for-metrics",
         ) as service,
     ):
         assert is_well(service)
@@ -250,7 +250,7 @@ def test_a_redis_that_was_killed_is_used_again_once_it_is_back(
         assert all(answer.elapsed.total_seconds() < 1 for answer in answers)
         readiness = service.get("/readyz")
         assert (readiness.status_code, readiness.json()["status"]) == (status, ready)
-        numbers = service.get("/metrics", headers={"Authorization": "Bearer metrics-token"}).text
+        numbers = service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
         assert f'token_service_limit_storage{{state="{ready}"}} 1.0' in numbers
         redis.start()
         recovers(service)

@@ -181,6 +181,24 @@ def test_the_numbers_are_for_prometheus_alone(pair: TokenService, jwt: str, code
     assert "token_service" not in answer.text
 
 
+def test_who_guesses_the_token_for_metrics_is_counted_and_logged(sandbox: Sandbox) -> None:
+    """As every refused credential is; Prometheus itself is neither."""
+    with running_service(
+        sandbox.base_url, METRICS_TOKEN=METRICS_TOKEN, RATE_LIMIT_FAILED_AUTH="2/hour"
+    ) as service:
+        statuses = [
+            service.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code
+            for token in ("guess", METRICS_TOKEN, "another-guess", "a-third-guess", METRICS_TOKEN)
+        ]
+        assert service.token(jwt="junk").status_code == 429
+        log = service.run.output
+    assert statuses == [401, 200, 401, 429, 200]
+    lines = [json.loads(line) for line in log.splitlines() if '"/metrics"' in line]
+    assert [line["code"] for line in lines] == ["invalid_token", "invalid_token", "rate_limit_exceeded"]
+    assert lines[0]["reason"] == "the bearer token is not METRICS_TOKEN"
+    assert "guess" not in log
+
+
 def test_without_a_metrics_token_there_are_no_numbers(service: TokenService) -> None:
     """Rather than numbers for everybody."""
     assert service.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404

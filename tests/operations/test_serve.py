@@ -59,7 +59,7 @@ def test_a_wrong_number_of_processes_is_reported_like_every_other_variable(
     done = serve_in(tmp_path, "--no-env-file", **environ)
 
     assert done.returncode == 1
-    assert {line.split(":")[0].strip() for line in done.stderr.splitlines()[1:]} == {
+    assert {line.split(":")[0].strip() for line in done.stderr.splitlines()[:-1]} == {
         "WEB_CONCURRENCY",
         "TOKEN_TTL",
     }

@@ -17,7 +17,7 @@ from tests.support.processes import ROOT
 
 _EXAMPLE = re.compile(r"<!-- policy: (?P<name>[\w-]+) -->\n```json\n(?P<text>.*?)\n```", re.DOTALL)
 BIG, SMALL = "gpt-realtime-2.1", "gpt-realtime-2.1-mini"
-TRANSCRIBE, TRANSCRIBE_SMALL = "gpt-4o-transcribe", "gpt-4o-mini-transcribe"
+TRANSCRIBE, TRANSCRIBE_SMALL = "gpt-realtime-whisper", "gpt-live-transcribe"
 PAID, COACHED = {"tier": "paid"}, {"tier": "paid", "scope": "realtime:coach"}
 
 
@@ -130,7 +130,6 @@ def test_dictation_needs_no_more_than_a_token(transcription_only: Policy) -> Non
         "audio": {
             "input": {
                 "noise_reduction": {"type": "near_field"},
-                "turn_detection": {"type": "server_vad"},
                 "transcription": {"model": TRANSCRIBE_SMALL, "language": "de"},
             }
         },

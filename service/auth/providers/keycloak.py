@@ -33,7 +33,8 @@ class Keycloak(Provider):
         if "/realms/" in text:
             raise ValueError(f"must have the form {cls.form}; leave out /realms")
         match = cls.match(_BASE, text)
-        base = secure_base_url(f"{match['scheme'] or 'https'}://{match['base']}")
+        # Which hosts may be reached by http is the environment's to say.
+        base = secure_base_url(f"{match['scheme'] or 'https'}://{match['base']}", insecure_hosts=None)
         issuer = f"{base}/realms/{match['realm']}"
         return cls((issuer,), f"{issuer}/protocol/openid-connect/certs")
 

@@ -25,6 +25,10 @@ const WORDS = {
     "The service has a problem with its key",
     "The vendor refused the service’s own key. Its operators have been told; you can do nothing about it.",
   ],
+  upstream_quota_exhausted: [
+    "The service’s account is empty",
+    "It has no credit with the vendor, or reached a spend limit. Its operators have been told.",
+  ],
   upstream_error: ["The vendor’s answer made no sense", "Nothing is wrong with your request. Try again."],
   upstream_timeout: ["The vendor took too long", "Nothing is wrong with your request. Try again."],
   upstream_unavailable: ["The vendor cannot be reached", "Nothing is wrong with your request. Try again later."],

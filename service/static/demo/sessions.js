@@ -33,7 +33,7 @@ export function sessionConfig({ type, answers, voice, language }) {
         type,
         output_modalities: [answers],
         audio: {
-          input: { transcription: { model: "gpt-4o-mini-transcribe" } },
+          input: { transcription: { model: "gpt-live-transcribe" } },
           ...(answers === "audio" ? { output: { voice } } : {}),
         },
       };

@@ -1,0 +1,238 @@
+"""Whatever is wrong with an environment, the first line that a person sees names the variable and the mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.check.command import checks
+from service.check.finding import Report
+from service.core.environment import ConfigurationError
+from service.settings import Settings
+from tests.support.misconfigurations import GOOD, MISNAMED, MISTAKES, Mistake
+from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, running
+from tests.support.service import service_environ
+
+PROCFILE = (ROOT / "Procfile").read_text().partition("web:")[2].strip()
+SAMPLE = {
+    "docker --env-file keeps the quotation marks of the key",
+    "... of a policy, with credentials in it",
+    "a byte order mark",
+    "a line with Windows line ends",
+    "the key under another name",
+    "a base without its version",
+    "a Keycloak in the clear",
+    "a pattern below a public suffix",
+    "processes in words",
+    "a secret's file that is not there",
+}
+"""One of each kind is tried with real processes; the printed text is made by the same code for all."""
+
+
+def by_title(mistake: Mistake) -> str:
+    """Name a case."""
+    return mistake.title
+
+
+def run_line(line: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a line as a host's shell does, to its end."""
+    path = os.pathsep.join([str(Path(PYTHON).parent), environ["PATH"]])
+    command = ["sh", "-c", line]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_there_are_more_than_eighty_and_none_is_there_twice() -> None:
+    assert len({mistake.title for mistake in MISTAKES}) == len(MISTAKES) > 80
+
+
+def test_the_environment_that_they_differ_from_is_good() -> None:
+    settings = Settings.from_environ(GOOD)
+    assert settings.warnings() == ()
+    assert Report(checks(GOOD)["variables"]()).lines == ["✓ variables: all valid", "✓ Fit to serve."]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
+def test_a_start_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mistake) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environ(mistake.environ)
+    first = str(refused.value).splitlines()[0]
+    assert first.startswith(f"{mistake.variable}: ")
+    assert mistake.mend in first
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
+def test_check_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mistake) -> None:
+    report = Report(checks(mistake.environ)["variables"]())
+    first, last = report.lines[0], report.lines[-1]
+    assert first.startswith(f"✗ variable {mistake.variable}: ")
+    words, _, advice = first.partition(" → ")
+    assert words
+    assert advice.strip() not in {"", mistake.variable, f"correct {mistake.variable}"}
+    assert mistake.mend in first
+    assert last.startswith("✗ Not fit to serve. To mend: variable ")
+    assert "canary" not in "\n".join(report.lines)
+
+
+@pytest.mark.parametrize("name", sorted(Settings.names()))
+def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable(name: str) -> None:
+    """But around a key, from which white space is stripped."""
+    leftovers = {
+        '"{}"': "quotation marks",
+        "'{}'": "quotation marks",
+        "\ufeff{}": "BOM",
+        "{} ": "remove it",
+        "{}\n": "remove it",
+    }
+    for leftover, mend in leftovers.items():
+        environ = {**GOOD, name: leftover.format("canary-0123456789")}
+        environ |= {name.removesuffix("_FILE"): ""} if name.endswith("_FILE") else {}
+        if name == "OPENAI_API_KEY" and mend == "remove it":
+            assert (
+                Settings.from_environ(environ).vendor.openai_api_key.get_secret_value() == "canary-0123456789"
+            )
+            continue
+        with pytest.raises(ConfigurationError) as refused:
+            Settings.from_environ(environ)
+        [problem] = refused.value.problems
+        assert problem.variable == name
+        assert mend in problem.message
+        assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mistake", [each for each in MISTAKES if each.title in SAMPLE], ids=by_title)
+def test_the_procfiles_line_and_check_say_so_as_processes(mistake: Mistake) -> None:
+    assert len(SAMPLE) == len([each for each in MISTAKES if each.title in SAMPLE])
+    environ = bare_environ(**mistake.environ)
+    started = run_line(PROCFILE, environ)
+    assert started.returncode == 1
+    assert started.stderr.startswith(f"{mistake.variable}: ")
+    assert mistake.mend in started.stderr.splitlines()[0]
+    checked = run_line("python -m service check", {**environ, "HTTPS_PROXY": "http://127.0.0.1:9"})
+    assert checked.returncode == 1
+    assert checked.stdout.startswith("✗ ")
+    assert f"✗ variable {mistake.variable}: " in checked.stdout
+    assert "canary" not in started.stderr + checked.stdout + checked.stderr
+    assert "Traceback" not in started.stderr + checked.stderr
+
+
+@pytest.mark.parametrize("name", MISNAMED)
+def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(name: str) -> None:
+    environ = {**GOOD, name: "canary"}
+    [warning] = Settings.from_environ(environ).warnings()
+    first, *_, last = Report(checks(environ)["variables"]()).lines
+    assert warning.endswith(MISNAMED[name])
+    assert first.startswith("! variable ")
+    assert first.endswith(MISNAMED[name])
+    assert last.startswith("! Fit to serve. To look at: variable ")
+    assert "canary" not in warning + first
+
+
+@pytest.mark.parametrize(
+    "name", ["HOSTNAME", "HTTP_PROXY", "REDIS_TLS_URL", "PATH", "LANG", "SHELL", "NO_COLOR"]
+)
+def test_what_every_machine_has_is_not_taken_for_a_misspelt_variable(name: str) -> None:
+    assert Settings.from_environ({**GOOD, name: "something"}).warnings() == ()
+
+
+def test_a_start_logs_a_summary_and_its_warnings_and_no_secret() -> None:
+    """As one line of what is in force, and one for each warning."""
+    port = free_port()
+    environ = service_environ(
+        "http://127.0.0.1:1/v1",
+        PORT=str(port),
+        OPENAI_KEY="sk-canary-elsewhere",
+        WEB_CONCURRENCY="3",
+        ALLOWED_ORIGINS="capacitor://localhost",
+        SESSION_POLICY='{"profiles": {"kiosk": {}}}',
+    )
+    command = (PYTHON, "-m", "service", "serve", "--no-env-file")
+    with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
+        log = run.output
+    lines = [json.loads(line) for line in log.splitlines()]
+    [summary] = [line for line in lines if line["event"] == "settings in force"]
+    assert summary["sign_in"] == ["JWT_SECRET"]
+    assert summary["models"] == ["gpt-realtime-2.1"]
+    assert summary["limit_per_user"] == "100000 in 1 minute"
+    assert (summary["limit_storage"], summary["processes"]) == ("memory", 1)
+    assert (summary["profiles"], summary["session_policy"]) == (1, True)
+    assert summary["allowed_origins"] == ["capacitor://localhost"]
+    assert (summary["trusted_proxy_hops"], summary["warnings"]) == (0, 2)
+    warnings = [line["event"] for line in lines if line["level"] == "warning"]
+    assert any(line.startswith("OPENAI_KEY: is not read; rename it to OPENAI_API_KEY") for line in warnings)
+    assert any(line.startswith("WEB_CONCURRENCY: 3 processes were asked for") for line in warnings)
+    assert "canary" not in log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reads_it"),
+    [
+        (("check",), True),
+        (("limits", "--user", "ada"), True),
+        (("limits",), False),
+        (("policy",), False),
+        (("issue-jwt", "--sub", "ada"), False),
+    ],
+)
+def test_processes_in_words_end_no_command_in_a_traceback(
+    arguments: tuple[str, ...], *, reads_it: bool
+) -> None:
+    """Commands that read the whole environment report it like every other variable; the others do not need it."""
+    environ = service_environ("http://127.0.0.1:1/v1", WEB_CONCURRENCY="two")
+    done = run_line(f"python -m service {' '.join(arguments)}", environ)
+    assert ("WEB_CONCURRENCY: " in done.stdout + done.stderr) is reads_it
+    assert "Traceback" not in done.stderr
+
+
+def test_processes_in_words_do_not_keep_the_sandbox_from_starting() -> None:
+    port = free_port()
+    command = (PYTHON, "-m", "service", "sandbox", "--port", str(port))
+    with running(
+        command, environ=bare_environ(WEB_CONCURRENCY="two"), ready=lambda run: "sandbox: " in run.output
+    ) as run:
+        assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("content", ["{secret}", "{secret}\n", "{secret}\r\n", "\ufeff{secret}\n"])
+def test_each_secret_can_be_given_as_a_file(content: str, tmp_path: Path) -> None:
+    """As Docker and Kubernetes mount them, with the line break that editors add."""
+    secrets = {
+        "OPENAI_API_KEY": "sk-of-a-file",
+        "JWT_SECRET": "a-secret-that-has-at-least-32-bytes",
+        "SAFETY_IDENTIFIER_SECRET": "another-secret",
+        "METRICS_TOKEN": "a-token-for-prometheus",
+        "REDIS_URL": "redis://:password@127.0.0.1:6379/0",
+        "RATE_LIMIT_STORAGE_URL": "redis://:password@127.0.0.1:6379/1",
+        "HTTPS_PROXY": "http://user:password@proxy.internal:3128",
+    }
+    assert set(secrets) == {name.removesuffix("_FILE") for name in Settings.names() if name.endswith("_FILE")}
+    environ = {name: value for name, value in GOOD.items() if name not in secrets}
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(content.format(secret=secret), encoding="utf-8", newline="")
+        environ[f"{name}_FILE"] = str(tmp_path / name)
+    settings = Settings.from_environ(environ)
+    assert settings.secrets == set(secrets.values())
+    assert settings.warnings() == ()
+
+
+def test_a_service_runs_on_secrets_in_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-of-a-file\n")
+    port = free_port()
+    environ = service_environ(
+        "http://127.0.0.1:1/v1", PORT=str(port), OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(tmp_path / "key")
+    )
+    command = (PYTHON, "-m", "service", "serve", "--no-env-file")
+    with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
+        assert "sk-of-a-file" not in run.output
