@@ -85,7 +85,6 @@ SIZES = {
     "service/observe/settings.py": "each package has its own settings",
     "service/policy/formatting.py": "imported by all of the rules",
     "service/serving/summary.py": "read by people who look for what the start logs",
-    "service/vendors/dialect.py": "the table of vendors: a new one is a row here",
     "service/vendors/openai_beta.py": "a file for each vendor",
     "service/demo/wsgi.py": "gunicorn imports it by name",
     "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",

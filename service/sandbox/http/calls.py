@@ -70,13 +70,7 @@ def create_live_session() -> Response:
     if fault:
         return fault()
     check_opening(body)
-    azure, session = current().azure, body["session"]
-    if azure:
-        session = azure.deployed(session, as_use="live")
-        model = session["model"]
-    if models.find(str(model), "live") is None:
-        message = f"The model '{model}' is not supported by Live sessions."
-        raise ApiError(message, code="invalid_model", param="session.model")
+    session = _live_session(body["session"])
     sdp = body["transport"]["sdp"]
     if not sdp.endswith("\r\n"):
         message = "Invalid SDP offer: its last line does not end in CRLF."
@@ -89,6 +83,16 @@ def create_live_session() -> Response:
     response = jsonify({"session": session, "transport": {"type": "webrtc", "sdp": answer}})
     response.status_code = 201
     return response
+
+
+def _live_session(posted: Config) -> Config:
+    """Return a session that is to be opened, with a model that can open it."""
+    azure = current().azure
+    session: Config = azure.deployed(posted, as_use="live") if azure else posted
+    if models.find(session["model"], "live") is None:
+        message = f"The model '{session['model']}' is not supported by Live sessions."
+        raise ApiError(message, code="invalid_model", param="session.model")
+    return session
 
 
 @calls.post(wire.CALLS_PATH + "/<call_id>/hangup")
