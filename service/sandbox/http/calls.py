@@ -20,7 +20,7 @@ from service.sandbox.http.routes import BASE_PATH, controls, require_key
 from service.sandbox.http.state import NOTICE, current
 from service.sandbox.ids import new_id
 from service.sandbox.live.checks import check_opening
-from service.sandbox.opening import call_configuration
+from service.sandbox.opening import call_configuration, live_configuration
 from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
@@ -70,7 +70,7 @@ def create_live_session() -> Response:
     if fault:
         return fault()
     check_opening(body)
-    session = _live_session(body["session"])
+    session = live_configuration(body["session"], current().azure)
     sdp = body["transport"]["sdp"]
     if not sdp.endswith("\r\n"):
         message = "Invalid SDP offer: its last line does not end in CRLF."
@@ -83,16 +83,6 @@ def create_live_session() -> Response:
     response = jsonify({"session": session, "transport": {"type": "webrtc", "sdp": answer}})
     response.status_code = 201
     return response
-
-
-def _live_session(posted: Config) -> Config:
-    """Return a session that is to be opened, with a model that can open it."""
-    azure = current().azure
-    session: Config = azure.deployed(posted, as_use="live") if azure else posted
-    if models.find(session["model"], "live") is None:
-        message = f"The model '{session['model']}' is not supported by Live sessions."
-        raise ApiError(message, code="invalid_model", param="session.model")
-    return session
 
 
 @calls.post(wire.CALLS_PATH + "/<call_id>/hangup")
