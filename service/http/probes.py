@@ -30,7 +30,7 @@ from service.observe.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the probes look at. ``key_sets`` are the identity providers', and ``keeper`` ends calls, if there are any."""
+    """What the probes look at. ``key_sets`` are the identity providers', ``keeper`` ends calls, if there are any."""
 
     limits: RateLimits
     key_sets: Sequence[JwksKeys]
