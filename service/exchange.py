@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
 from service.budgets import MinuteStatus
-from service.calls.errors import CallEndedError, CallLimitError
+from service.calls.errors import CallEndedError, CallLimitError, CallRegistryUnavailableError
 from service.calls.factory import Calls
 from service.calls.model import Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
@@ -22,6 +22,7 @@ from service.core.errors import (
     InternalError,
     InvalidTokenError,
     RateLimitedError,
+    RateLimitStorageUnavailableError,
     RejectedSessionError,
     ServiceError,
     UpstreamTimeoutError,
@@ -105,7 +106,9 @@ class Exchange:
             )
             request = action.read(incoming.read_body())
             facts["grant"] = grant = self.policy.decide(caller, request)
-            quota = check_credential(self.limits, incoming, lambda _: self.limits.acquire(caller))
+            quota = check_credential(
+                self.limits, incoming, lambda _: self._count(action.event, caller, self.limits.acquire)
+            )
             facts["quota_headers"] = quota.headers
             started = perf_counter()
             try:
@@ -133,13 +136,24 @@ class Exchange:
         try:
             authenticate = partial(self.authenticator.authenticate, use_up=False)
             facts["caller"] = caller = check_credential(self.limits, incoming, authenticate)
-            limited = check_credential(self.limits, incoming, lambda _: self._count_control(caller))
+            limited = check_credential(
+                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
+            )
             result = work(caller, limited)
         except ServiceError as error:
             facts |= {"error": error, "event": "call"}
         except Exception as fault:  # noqa: BLE001 - as above
             facts |= {"error": InternalError(), "fault": fault, "event": "call"}
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _count(self, event: str, caller: Caller, count: Callable[[Caller], Known]) -> Known:
+        """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
+        try:
+            return count(caller)
+        except RateLimitStorageUnavailableError as error:
+            if event == "call":
+                raise CallRegistryUnavailableError.because(error) from error
+            raise
 
     def _count_control(self, caller: Caller) -> RateLimitedError | None:
         try:
