@@ -65,6 +65,8 @@ def test_schemathesis_finds_nothing(described: TokenService, tmp_path: Path) -> 
     options = [
         "--checks",
         "all",
+        "--exclude-checks",
+        "use_after_free",  # a call that was ended can be read for an hour
         "--max-examples",
         EXAMPLES,
         "--continue-on-failure",
