@@ -148,5 +148,7 @@ def test_only_session_closed_confirms_an_end(message: str, closing: Closing | No
 
 
 def test_the_retired_beta_has_no_calls() -> None:
-    assert VENDORS["beta"].calls is None
+    beta = VENDORS["openai"].beta
+    assert beta is not None
+    assert beta.calls is None
     assert VENDORS["beta"].layout.call_types == ()
