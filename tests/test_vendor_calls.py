@@ -151,4 +151,4 @@ def test_the_retired_beta_has_no_calls() -> None:
     beta = VENDORS["openai"].beta
     assert beta is not None
     assert beta.calls is None
-    assert VENDORS["beta"].layout.call_types == ()
+    assert beta.layout.call_types == ()
