@@ -11,6 +11,10 @@ import requests
 
 from service.core.model import Grant, Offer
 from service.vendors.azure import AzureCalls
+from service.vendors.base import Request
+from service.vendors.credentials import ApiKey
+from service.vendors.outbound import Network
+from service.vendors.transport import Transport
 from tests.support.offers import OFFER
 from tests.support.processes import wait_until
 from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
@@ -139,6 +143,21 @@ def test_the_offer_is_relayed_with_the_secret_and_without_the_key() -> None:
     assert (request.body, request.secret, request.retryable) == (OFFER.encode(), "ek_1", False)
     assert request.headers == {"Content-Type": "application/sdp", "Accept": "application/sdp"}
     assert "ek_1" not in repr(request)
+
+
+def test_a_request_with_a_secret_carries_no_key_and_no_words_repeat_the_secret() -> None:
+    refusal = Answer(401, b'{"error": {"code": "Unauthorized", "message": "not ek_1, nor azure-key"}}')
+    with scripted_vendor() as vendor:
+        vendor.will(refusal)
+        key = ApiKey("azure-key", header="api-key")
+        transport = Transport(vendor.base_url, credential=key, network=Network(), timeout=5)
+        answer = transport.send(Request("POST", "/realtime/calls", body=b"{}", secret="ek_1"))
+        transport.close()
+        [(_, headers, _)] = vendor.requests
+
+    assert headers["authorization"] == "Bearer ek_1"
+    assert "api-key" not in headers
+    assert b"not ***, nor ***" in answer.body
 
 
 @pytest.mark.parametrize(

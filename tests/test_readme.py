@@ -33,6 +33,7 @@ def stated(default: object) -> str:
 
 IN_WORDS = {
     "OPENAI_API_KEY": "required",
+    "OPENAI_VENDOR": "by the host of `OPENAI_BASE_URL`",
     "REALTIME_PUBLIC_URL": "`OPENAI_BASE_URL`",
     "SAFETY_IDENTIFIER_SECRET": "derived from the key",
     "JWT_ISSUER": "required, or by provider",

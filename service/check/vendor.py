@@ -189,28 +189,31 @@ def check_vendor(
         sent = clock()
         return read_models(ask(network.session(url), url, request, credential), sent=sent, received=clock())
 
-    part, tried = credential.name, {}
+    tried = {}
     try:
         answer = send(vendor.vendor.models())
         if answer.status == HTTPStatus.OK:
             trials = {name: vendor.vendor.try_model(name) for name in models}
             tried = {name: send(trial) for name, trial in trials.items() if trial}
-    except RejectedCredentialsError as error:
-        return [problem(part, (error.reason or error.message).removeprefix(f"{part}: "), credential.advice)]
-    except requests.exceptions.ProxyError:
-        return [problem(part, "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")]
-    except requests.exceptions.SSLError:
-        return [problem(part, f"{url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")]
-    except requests.RequestException as error:
-        return [
-            problem(
-                part,
-                f"{url} cannot be reached ({type(error).__name__})",
-                "see that OPENAI_BASE_URL is right and that this host may connect to it (HTTPS_PROXY)",
-            )
-        ]
+    except (RejectedCredentialsError, requests.RequestException) as error:
+        return [_no_answer(error, account)]
     notes = [ok(vendor.vendor.layout.name, note) for note in vendor.vendor.notes]
     return [*judge(answer, account=account, models=models, tried=tried), *notes]
+
+
+def _no_answer(error: Exception, account: Account) -> Finding:
+    part, url = account.credential, account.base_url
+    if isinstance(error, RejectedCredentialsError):
+        return problem(part, (error.reason or error.message).removeprefix(f"{part}: "), account.advice)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return problem(part, "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")
+    if isinstance(error, requests.exceptions.SSLError):
+        return problem(part, f"{url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")
+    return problem(
+        part,
+        f"{url} cannot be reached ({type(error).__name__})",
+        "see that OPENAI_BASE_URL is right and that this host may connect to it (HTTPS_PROXY)",
+    )
 
 
 def read_models(response: requests.Response, *, sent: float, received: float) -> VendorAnswer:

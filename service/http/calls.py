@@ -11,9 +11,9 @@ from flask import Blueprint, Response
 
 from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
+from service.calls.vendor_calls import OpenCall, OpenedAtVendor
 from service.core.errors import InternalError, InvalidRequestError, RateLimitedError
 from service.core.model import Caller, TokenRequest
-from service.exchange import OpenCall, OpenedAtVendor
 from service.http.call_bodies import CallBody, LiveBody, parse_realtime, read_realtime
 from service.http.request_body import read_json
 from service.http.responses import RecordedRequest, current_request, json_response
@@ -117,9 +117,7 @@ def open_call(
         ServiceError: the record's, for the error handler to answer.
     """
     request = current_request()
-    incoming = request.incoming(
-        addresses=services.http.addresses, read_body=partial(read_body, request)
-    )
+    incoming = request.incoming(addresses=services.http.addresses, read_body=partial(read_body, request))
     action = OpenCall(parse, calls, services.vendor, services.transport, has_left=request.client_has_left)
     outcome = services.exchange.run(action, incoming, request.record)
     request.record = outcome.record

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.sandbox import models
+from service.sandbox.azure import Azure
 from service.sandbox.credentials import SECRET_PREFIX, Secret, SecretStore, bearer, check_key
 from service.sandbox.errors import ApiError, invalid_api_key, invalid_value
 from service.sandbox.ids import NewId
@@ -148,6 +149,19 @@ def call_configuration(
     if config["type"] != "transcription":
         check_model(config["model"], use, secret)
     return config
+
+
+def live_configuration(posted: Config, azure: Azure | None) -> Config:
+    """Return a Live session that is to be opened, with the model that was deployed.
+
+    Raises:
+        ApiError: if the model cannot open one.
+    """
+    session: Config = azure.deployed(posted, as_use="live") if azure else posted
+    if models.find(session["model"], "live") is None:
+        message = f"The model '{session['model']}' is not supported by Live sessions."
+        raise ApiError(message, code="invalid_model", param="session.model")
+    return session
 
 
 def check_model(model: str, use: models.Use, secret: Secret | None, *, beta: bool = False) -> None:

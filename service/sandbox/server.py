@@ -12,10 +12,13 @@ import shutil
 import ssl
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
 from service.vendors import wire
+
+if TYPE_CHECKING:
+    from service.sandbox.azure import Azure
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
@@ -59,7 +62,6 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - only here, behind gevent's patch
 
     from service.sandbox.app import create_sandbox  # noqa: PLC0415
-    from service.sandbox.azure import Azure  # noqa: PLC0415
     from service.sandbox.webrtc.network import use_addresses_for  # noqa: PLC0415
 
     options = _arguments()
@@ -75,13 +77,16 @@ def main() -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return create_sandbox(
-                beta=options.beta,
-                azure=Azure(dict(options.deployment)) if options.azure else None,
-                connection_lost_seconds=options.connection_lost_seconds,
-            )
+            lost = options.connection_lost_seconds
+            return create_sandbox(beta=options.beta, azure=_resource(options), connection_lost_seconds=lost)
 
     Sandbox().run()
+
+
+def _resource(options: argparse.Namespace) -> Azure | None:
+    from service.sandbox.azure import Azure  # noqa: PLC0415 - as little as possible where all commands are loaded
+
+    return Azure(dict(options.deployment)) if options.azure else None
 
 
 def _arguments() -> argparse.Namespace:

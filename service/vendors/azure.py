@@ -96,7 +96,7 @@ class AzureCalls(OpenAICalls):
             replace(grant, expires_in=_CALL_SECRET_SECONDS), user
         )
 
-    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None = None) -> Request:
         """Write the request that relays the offer: with the secret, and nothing beside it."""
         if secret is None:
             return super().open_call(deployed(grant, self._deployments), offer, user, None)

@@ -166,7 +166,7 @@ class CallApi(Protocol):
     def mint_for_call(self, grant: Grant, user: str) -> Request | None:
         """Write the mint of the client secret with which the vendor opens such a session; ``None``: it needs none."""
 
-    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None = None) -> Request:
         """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks.
 
         ``secret`` is what ``mint_for_call`` minted.

@@ -33,7 +33,7 @@ class OpenAICalls:
         """Write nothing: the standard key opens sessions."""
         return None
 
-    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None) -> Request:  # noqa: ARG002 - as above
+    def open_call(self, grant: Grant, offer: Offer, user: str, secret: str | None = None) -> Request:  # noqa: ARG002 - as above
         """Write the request that opens a session; it is never sent twice, since each opens one that is billed."""
         if grant.session_type == "live":
             # A live session has no type, and names its end user in the body.

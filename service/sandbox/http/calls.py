@@ -20,7 +20,7 @@ from service.sandbox.http.routes import BASE_PATH, controls, require_key
 from service.sandbox.http.state import NOTICE, current
 from service.sandbox.ids import new_id
 from service.sandbox.live.checks import check_opening
-from service.sandbox.opening import call_configuration
+from service.sandbox.opening import call_configuration, live_configuration
 from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
@@ -75,13 +75,7 @@ def create_live_session() -> Response:
     if fault:
         return fault()
     check_opening(body)
-    azure, session = current().azure, body["session"]
-    if azure:
-        session = azure.deployed(session, as_use="live")
-        model = session["model"]
-    if models.find(str(model), "live") is None:
-        message = f"The model '{model}' is not supported by Live sessions."
-        raise ApiError(message, code="invalid_model", param="session.model")
+    session = live_configuration(body["session"], current().azure)
     sdp = body["transport"]["sdp"]
     if not sdp.endswith("\r\n"):
         message = "Invalid SDP offer: its last line does not end in CRLF."
