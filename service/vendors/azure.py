@@ -44,17 +44,15 @@ class Azure(openai.OpenAI):
 
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret, with deployments for models."""
-        return openai.OpenAI.mint(
-            self, deployed(grant, self.deployments), user
-        )  # slots leave super() without its class
+        # Not by super(): a dataclass with slots is another class than the one that super() remembers.
+        return openai.OpenAI.mint(self, deployed(grant, self.deployments), user)
 
     def read_mint(self, response: Response, grant: Grant) -> ClientSecret:
         """Read the answer to a mint, and give models their public names again."""
         secret = openai.OpenAI.read_mint(self, response, grant)
         public = {deployment: name for name, deployment in self.deployments.items()}
-        public[self.deployments.get(grant.model, grant.model)] = (
-            grant.model
-        )  # of several names for one, the one that was asked for
+        # Of several names for one deployment, the one that was asked for.
+        public[self.deployments.get(grant.model, grant.model)] = grant.model
         session = _rename_models(secret.session, public)
         return replace(secret, session=session, answer={**secret.answer, "session": session})
 
