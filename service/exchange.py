@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
 from service.core.errors import InternalError, InvalidTokenError, ServiceError
 from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits
 from service.policy import Policy
-from service.vendors.base import Vendor
+from service.vendors.base import Response, Vendor
+from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
 
 Known = TypeVar("Known")
@@ -81,7 +84,7 @@ class Exchange:
             facts["caller"] = caller = check_credential(
                 self.limits, incoming, self.authenticator.authenticate
             )
-            facts["grant"] = grant = self.policy.decide(caller, action.read(incoming.read_body()))
+            facts["grant"] = grant = self._decide(action, caller, incoming)
             facts["quota_headers"] = self.limits.acquire(caller).headers
             started = perf_counter()
             try:
@@ -93,6 +96,24 @@ class Exchange:
         except Exception as fault:  # noqa: BLE001 - a fault of our own is recorded as every other end is
             facts |= {"error": InternalError(), "fault": fault}
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _decide(self, action: Action[Result], caller: Caller, incoming: Incoming) -> Grant:
+        """Read what is asked for and decide on it, for callers of whom not too much was refused already."""
+        self.limits.check_refused(caller)
+        try:
+            body = incoming.read_body()
+            self.limits.check_refused(caller)  # others of the caller's may have been refused while it came in
+            return self.policy.decide(caller, action.read(body))
+        except ServiceError as error:
+            if error.status in _COUNTED_REFUSALS:
+                self.limits.count_refused(caller)
+            raise
+
+
+_COUNTED_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+)
+"""What a known user's request may be refused with before it counts against the user's own limit."""
 
 
 def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:
@@ -115,11 +136,12 @@ def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[st
 
 @dataclass(frozen=True, slots=True)
 class Mint:
-    """Mint a client secret. ``parse`` reads the body of the route that asks."""
+    """Mint a client secret. ``parse`` reads the body of the route that asks; ``models`` are those that are allowed."""
 
     parse: Callable[[bytes], TokenRequest]
     vendor: Vendor
     transport: Transport
+    models: frozenset[str] = frozenset()
     event: str = "mint"
 
     def read(self, body: bytes) -> TokenRequest:
@@ -128,5 +150,14 @@ class Mint:
 
     def act(self, caller: Caller, grant: Grant) -> ClientSecret:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
-        response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
+        request = self.vendor.mint(grant, caller.pseudonym)
+        response = self.transport.send(replace(request, check=partial(self._check_response, grant)))
         return self.vendor.read_mint(response)
+
+    def _check_response(self, grant: Grant, response: Response) -> None:
+        """Refuse a secret that was minted for another request: whoever asks here must not be given it."""
+        if response.status != HTTPStatus.OK:
+            return
+        session = self.vendor.read_mint(response).session
+        if mismatch := self.vendor.layout.find_mismatch(session, grant, self.models):
+            raise bad_response(f"the session is another request's: {mismatch}")

@@ -14,7 +14,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
 
-Scope = Literal["user", "global", "address"]
+Scope = Literal["user", "global", "address", "refused"]
 
 EXAMPLE: Final = "10/minute;100/hour"
 MAX_AMOUNT: Final = 1_000_000_000
@@ -140,6 +140,7 @@ class LimitRules:
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
+    refused: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
     counted: Mapping[str | None, tuple[Window, ...]]
@@ -151,6 +152,7 @@ class LimitRules:
         user: Iterable[RateLimitItem],
         everybody: Iterable[RateLimitItem],
         failed_auth: Iterable[RateLimitItem],
+        refused: Iterable[RateLimitItem],
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
     ) -> Self:
@@ -162,6 +164,7 @@ class LimitRules:
             user=enforced[None],
             everybody=build_windows(everybody),
             failed_auth=build_windows(failed_auth),
+            refused=build_windows(refused),
             tiers=by_tier,
             tier_claim=tier_claim,
             counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
@@ -188,6 +191,10 @@ class LimitRules:
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
+
+    def refused_buckets(self, identity: str) -> tuple[Bucket, ...]:
+        """List what bounds a user's requests that are refused before they count."""
+        return tuple(Bucket("refused", identity, window) for window in self.refused)
 
     def address_buckets(self, address: str) -> tuple[Bucket, ...]:
         """List what bounds refused credentials from one client: an IPv4 address, or an IPv6 /64 and its /48.

@@ -27,6 +27,7 @@ class LimitSettings(EnvironmentModel):
     rate_limit_per_user: LimitItems = _text("10/minute;100/hour")
     rate_limit_global: LimitItems = _text("600/minute")
     rate_limit_failed_auth: LimitItems = _text("20/minute")
+    rate_limit_refused_per_user: LimitItems = _text("60/minute")
     rate_limit_tiers: Tiers = _text("{}")
     rate_limit_tier_claim: str = "tier"
     rate_limit_strategy: Literal["sliding-window-counter", "moving-window", "fixed-window"] = (
@@ -40,6 +41,7 @@ class LimitSettings(EnvironmentModel):
             user=self.rate_limit_per_user,
             everybody=self.rate_limit_global,
             failed_auth=self.rate_limit_failed_auth,
+            refused=self.rate_limit_refused_per_user,
             tiers=self.rate_limit_tiers,
             tier_claim=self.rate_limit_tier_claim,
         )

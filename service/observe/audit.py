@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from service.core.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
+from service.core.errors import InvalidTokenError, RateLimitedError, ServiceError
 from service.core.model import ClientSecret, Grant, Record
 
 _LONGEST = 300
@@ -37,7 +37,7 @@ class Audit:
         error = record.error
         write = self._log.info
         if error and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            write = self._log.error if isinstance(error, RejectedCredentialsError) else self._log.warning
+            write = self._log.error if error.alarm else self._log.warning
         write(
             record.event,
             request_id=record.request_id,

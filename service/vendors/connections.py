@@ -4,11 +4,17 @@
 head of any length, and takes every kept connection for closed above 1,024 descriptors; urllib3 costs twice as much.
 This module adds what kept connections owe their users: interim responses are skipped, every answer is bounded in bytes
 and in time, and a connection serves no other request before the answer is whole.
+
+Should a host send one answer too many, each request that follows on the connection would be given the answer to the one
+before. Four things end that: a connection with bytes on it is not used, an answer that cannot belong to its request
+closes it (``Request.check``), so does one that came much sooner than is usual, and a kept connection is bounded in uses
+and in age.
 """
 
 from __future__ import annotations
 
 import io
+import socket as sockets
 from collections import deque
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -24,7 +30,7 @@ from urllib.parse import urlsplit
 from gevent.monkey import get_original
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from service.vendors.base import Request, Response
+from service.vendors.base import Request, Response, accept
 
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
@@ -34,6 +40,26 @@ _CONNECT_SECONDS: Final = 4
 """For each address of the host, so that one that never answers leaves time for the next."""
 _BLOCK_BYTES: Final = 16_384
 """A whole TLS record (RFC 8446 §5.1)."""
+MAX_USES: Final = 100
+"""How many requests one connection carries."""
+MAX_SECONDS: Final = 60
+"""How old a connection may be: NATs and balancers are documented to forget an idle one after 60 s at the earliest."""
+EARLY_SHARE: Final = 0.5
+"""Of the usual time to an answer. The first answer that had been on its way before its request was sent comes earlier,
+or else the second one does."""
+_USUAL_OF: Final = 15
+"""So many answers' times have the usual one in their middle."""
+_SHORTEST_USUAL_SECONDS: Final = 0.04
+"""Below that it is this machine's own pauses that make the difference."""
+KEEPALIVE: Final = [
+    (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
+    *(
+        (sockets.IPPROTO_TCP, getattr(sockets, name), value)
+        for name, value in {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+        if hasattr(sockets, name)  # macOS lacks the first (tcp(7))
+    ),
+]
+"""Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
 _MAX_HEAD_BYTES: Final = 65_536
 """As http.client bounds one line of it; interim responses count with it."""
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -55,6 +81,7 @@ class KeptConnections:
         self._fixed = {"Host": parts.netloc, "Accept-Encoding": "identity"}
         self._tls = _trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
+        self._waits: deque[float] = deque(maxlen=_USUAL_OF)
 
     def exchange(self, request: Request, headers: Mapping[str, str], *, seconds: float) -> Response:
         """Send ``request`` with the account's ``headers``, and read the whole answer within ``seconds``.
@@ -64,6 +91,7 @@ class KeptConnections:
             OSError: the host cannot be reached, or closed the connection before an answer; an ``SSLError`` that is
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
             HTTPException: the answer breaks off, is too long, or is not HTTP.
+            ServiceError: what ``request.check`` raises.
             ValueError: a header would end its line; its text holds the header.
         """
         connection = self._take()
@@ -73,15 +101,18 @@ class KeptConnections:
             )
             answer = connection.getresponse()
             body = answer.read_whole()
+            names = ((name.lower(), value) for name, value in answer.headers.items())
+            response = Response(answer.status, dict(names), body)
+            request.check(response)
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
-        if sent and not answer.will_close:
+        is_early = request.check is not accept and self._is_early(connection.waited)
+        if sent and not answer.will_close and not is_early and connection.may_be_used():
             self._idle.append(connection)
         else:
             connection.close()
-        names = ((name.lower(), value) for name, value in answer.headers.items())
-        return Response(answer.status, dict(names), body)
+        return response
 
     def close(self) -> None:
         """Close what is idle."""
@@ -92,6 +123,13 @@ class KeptConnections:
         """Leave no socket open behind an app that is dropped."""
         self.close()
 
+    def _is_early(self, seconds: float) -> bool:
+        """Tell whether an answer took much less than is usual, as one does that was there already."""
+        waits = self._waits
+        usual = sorted(waits)[len(waits) // 2] if waits else 0.0
+        waits.append(seconds)
+        return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
+
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""
         while True:
@@ -99,7 +137,7 @@ class KeptConnections:
                 connection = self._idle.pop()
             except IndexError:
                 return _Connection(self._host, self._port, self._tls)
-            if connection.is_unused():
+            if connection.may_be_used() and connection.is_unused():
                 return connection
             connection.close()
 
@@ -111,16 +149,27 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, timeout=_CONNECT_SECONDS)
         self._context = context
         self._deadline = 0.0
+        self._uses = 0
+        self._ends = 0.0
+        self._sent = 0.0
+        self.waited = 0.0
         self._outgoing: list[bytes] = []
 
     def connect(self) -> None:
         """Connect and shake hands. An interrupted handshake leaves its socket where ``close`` finds it."""
         super().connect()
+        self._ends = monotonic() + MAX_SECONDS
+        for option in KEEPALIVE:
+            self.sock.setsockopt(*option)
         if self._context:
             self.sock = self._context.wrap_socket(
                 self.sock, server_hostname=self.host, do_handshake_on_connect=False
             )
             self.sock.do_handshake()
+
+    def may_be_used(self) -> bool:
+        """Tell whether it is younger, and was used less often, than a kept connection may be."""
+        return self._uses < MAX_USES and monotonic() < self._ends
 
     def is_unused(self) -> bool:
         """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
@@ -142,8 +191,10 @@ class _Connection(HTTPConnection):
             self.connect()
         open_socket: socket = self.sock
         open_socket.settimeout(seconds)
+        self._uses += 1
         self._outgoing.clear()
         self.request(method, path, body, headers)
+        self._sent = monotonic()
         try:
             super().send(b"".join(self._outgoing))
         except DISCONNECTED:
@@ -155,8 +206,9 @@ class _Connection(HTTPConnection):
         self._outgoing.append(data)
 
     def getresponse(self) -> _Answer:
-        """Return the answer, its head read."""
+        """Return the answer, its head read; ``waited`` then tells for how many seconds."""
         answer = super().getresponse()
+        self.waited = monotonic() - self._sent
         assert isinstance(answer, _Answer)  # noqa: S101 - by response_class; tells mypy
         return answer
 
@@ -269,5 +321,6 @@ class _Incoming(io.RawIOBase):
 def _trusting(ca_bundle: str) -> SSLContext:
     """Trust these authorities alone; host names are checked (RFC 9110 §4.3.4)."""
     context = SSLContext(PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # its names are the subjectAltName's alone (RFC 9525 §2)
     context.load_verify_locations(**{"capath" if Path(ca_bundle).is_dir() else "cafile": ca_bundle})
     return context
