@@ -97,7 +97,7 @@ class SessionLayout:
         shows it.
         """
         named = session.get("type")
-        if named in SESSION_TYPES and named != grant.session_type:
+        if isinstance(named, str) and named in SESSION_TYPES and named != grant.session_type:
             return f"it is of type {named}, and {grant.session_type} was asked for"
         path = self.model_path(grant.session_type)
         model, asked = get_member(session, path), get_member(grant.session, path)

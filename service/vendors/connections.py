@@ -60,7 +60,7 @@ KEEPALIVE: Final = [
     ),
 ]
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
-_MAX_HEAD_BYTES: Final = 65_536
+MAX_HEAD_BYTES: Final = 65_536
 """As http.client bounds one line of it; interim responses count with it."""
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
@@ -304,7 +304,7 @@ class _Incoming(io.RawIOBase):
         if not count and self._received and self.is_head:
             raise IncompleteRead(b"")
         self._received += count
-        if self._received > (_MAX_HEAD_BYTES if self.is_head else MAX_ANSWER_BYTES):
+        if self._received > (MAX_HEAD_BYTES if self.is_head else MAX_ANSWER_BYTES):
             raise HTTPException("The answer is longer than one could be.")
         return count
 

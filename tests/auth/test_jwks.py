@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -280,6 +282,32 @@ def test_an_oversized_set_is_not_read_to_its_end(provider: IdentityProvider) -> 
     assert "larger than" in failing(provider)
     provider.serve(gzip.compress(huge), Content_Encoding="gzip")
     assert "larger than" in failing(provider)
+
+
+def test_a_key_set_that_unpacks_to_hundreds_of_megabytes_takes_none_of_them(
+    provider: IdentityProvider,
+) -> None:
+    """No more is unpacked at once than is read at once."""
+    provider.serve(gzip.compress(bytes(300_000_000)), Content_Encoding="gzip")
+    tracemalloc.start()
+    assert "larger than" in failing(provider)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
+
+
+def test_a_flood_of_interim_answers_is_no_key_set(provider: IdentityProvider) -> None:
+    """http.client skips them without end, and while they flood in no timer can fire."""
+    sent = 0
+
+    def flood(request: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        while True:
+            sent += request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    provider.answer = flood
+    assert "cannot be reached" in failing(provider)
+    assert sent < 16_000_000
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
