@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import subprocess
 import time
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
@@ -25,6 +24,7 @@ from service.client import (
     subprotocols,
 )
 from tests.support.http_server import Quiet, serving
+from tests.support.memory import traced_memory
 from tests.support.processes import PYTHON, ROOT
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -180,13 +180,13 @@ def an_answering_host(body: bytes, *, status: int = 200, seconds: float = 0, **f
 def test_an_answer_that_unpacks_to_more_than_there_can_be_is_none() -> None:
     """50 kB of gzip are 50 MB; what is unpacked is bounded, and so is what it takes to unpack it."""
     packed = gzip.compress(bytes(50_000_000))
-    with an_answering_host(packed, Content_Encoding="gzip") as url:
-        tracemalloc.start()
-        with pytest.raises(requests.exceptions.ContentDecodingError, match="longer than"):
-            request_token(url, "jwt")
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert most < 3 * 32 * 1024 * 1024
+    with (
+        an_answering_host(packed, Content_Encoding="gzip") as url,
+        traced_memory() as memory,
+        pytest.raises(requests.exceptions.ContentDecodingError, match="longer than"),
+    ):
+        request_token(url, "jwt")
+    assert memory.most < 3 * 32 * 1024 * 1024
 
 
 def test_an_answer_that_drips_is_bounded_as_a_whole() -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from service.vendors.credentials import ApiKey
 from service.vendors.openai import OpenAI
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
+from tests.support.memory import traced_memory
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
@@ -171,12 +171,9 @@ def test_an_answer_by_a_proxy_is_not_unpacked(by_proxy: ByProxy) -> None:
     packed = gzip.compress(bytes(300_000_000))
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     _, transport = by_proxy.to(answering(head.encode() + packed))
-    tracemalloc.start()
-    with pytest.raises(UpstreamError):
+    with traced_memory() as memory, pytest.raises(UpstreamError):
         transport.send(OpenAI().models())
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 10_000_000
+    assert memory.most < 10_000_000
 
 
 @pytest.mark.parametrize(

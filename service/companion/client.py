@@ -162,16 +162,19 @@ def _read_bounded(response: requests.Response, *, seconds: float) -> bytes:
     """Read a body, decompressed: neither a flood nor a drip goes on for ever."""
     ends = time.monotonic() + seconds
     body = bytearray()
-    try:
-        while piece := response.raw.read1(65_536, decode_content=True):
-            body += piece
-            if len(body) > _MAX_ANSWER_BYTES:
-                raise requests.exceptions.ContentDecodingError("The answer is longer than one could be.")
-            if time.monotonic() > ends:
-                raise requests.exceptions.ReadTimeout(f"There was no whole answer within {seconds:g} s.")
-    except HTTPError as error:
-        raise requests.exceptions.ConnectionError(f"The answer broke off ({type(error).__name__}).") from None
-    return bytes(body)
+    while True:
+        try:
+            piece = response.raw.read1(65_536, decode_content=True)
+        except HTTPError as error:
+            name = type(error).__name__
+            raise requests.exceptions.ConnectionError(f"The answer broke off ({name}).") from None
+        if not piece:
+            return bytes(body)
+        body += piece
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise requests.exceptions.ContentDecodingError("The answer is longer than one could be.")
+        if time.monotonic() > ends:
+            raise requests.exceptions.ReadTimeout(f"There was no whole answer within {seconds:g} s.")
 
 
 def _token_refusal(response: requests.Response, body: bytes) -> TokenRefusedError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +20,7 @@ from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
 from tests.support.authentication import Clock, claims, sign_in
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
+from tests.support.memory import traced_memory
 from tests.support.processes import wait_until
 
 OLD = Signer(key_id="old")
@@ -289,11 +289,9 @@ def test_a_key_set_that_unpacks_to_hundreds_of_megabytes_takes_none_of_them(
 ) -> None:
     """No more is unpacked at once than is read at once."""
     provider.serve(gzip.compress(bytes(300_000_000)), Content_Encoding="gzip")
-    tracemalloc.start()
-    assert "larger than" in failing(provider)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 10_000_000
+    with traced_memory() as memory:
+        assert "larger than" in failing(provider)
+    assert memory.most < 10_000_000
 
 
 def test_a_flood_of_interim_answers_is_no_key_set(provider: IdentityProvider) -> None:
