@@ -13,17 +13,37 @@ from time import perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
-from service.core.errors import InternalError, InvalidTokenError, ServiceError
-from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
+from service.budgets import MinuteStatus
+from service.calls.errors import CallEndedError, CallLimitError, CallRegistryUnavailableError
+from service.calls.factory import Calls
+from service.calls.model import Reservation
+from service.calls.opening import OpenedCall, OpeningFailedError, open_call
+from service.core.errors import (
+    InternalError,
+    InvalidTokenError,
+    RateLimitedError,
+    RateLimitStorageUnavailableError,
+    RejectedSessionError,
+    ServiceError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from service.core.model import Caller, ClientSecret, Grant, Offer, Record, TokenRequest
 from service.limits.limiter import RateLimits
+from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import Response, Vendor
+from service.vendors.base import CallApi, OpenedSession, Request, Response, Vendor
 from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
 
+_SHORTEST_LINE: Final = 8
+"""Characters: a shorter line of an offer, such as ``v=0``, says nothing of anybody."""
+
 Known = TypeVar("Known")
-Result = TypeVar("Result", bound=ClientSecret)
-Done_co = TypeVar("Done_co", bound=ClientSecret, covariant=True)
+Result = TypeVar("Result")
+Done_co = TypeVar("Done_co", covariant=True)
+
+OpenedAtVendor = OpenedCall[OpenedSession]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,7 @@ class Action(Protocol[Done_co]):
             InvalidRequestError: the body does not say something that can be done.
         """
 
-    def act(self, caller: Caller, grant: Grant) -> Done_co:
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> Done_co:
         """Do it.
 
         Raises:
@@ -84,30 +104,78 @@ class Exchange:
             facts["caller"] = caller = check_credential(
                 self.limits, incoming, self.authenticator.authenticate
             )
-            facts["grant"] = grant = self._decide(action, caller, incoming)
-            facts["quota_headers"] = self.limits.acquire(caller).headers
+            request, facts["grant"] = self._decide(action, caller, incoming)
+            grant = facts["grant"]
+            quota = check_credential(
+                self.limits, incoming, lambda _: self._count(action.event, caller, self.limits.acquire)
+            )
+            facts["quota_headers"] = quota.headers
             started = perf_counter()
             try:
-                facts["result"] = result = action.act(caller, grant)
+                facts["result"] = result = action.act(caller, request, grant)
             finally:
                 facts["upstream_seconds"] = perf_counter() - started
         except ServiceError as error:
             facts["error"] = error
         except Exception as fault:  # noqa: BLE001 - a fault of our own is recorded as every other end is
             facts |= {"error": InternalError(), "fault": fault}
+        if minutes := _minutes(result, facts.get("error")):
+            facts["quota_headers"] = add_call_seconds(facts["quota_headers"], minutes)
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
 
-    def _decide(self, action: Action[Result], caller: Caller, incoming: Incoming) -> Grant:
+    def _decide(
+        self, action: Action[Result], caller: Caller, incoming: Incoming
+    ) -> tuple[TokenRequest, Grant]:
         """Read what is asked for and decide on it, for callers of whom not too much was refused already."""
         self.limits.check_refused(caller)
         try:
             body = incoming.read_body()
             self.limits.check_refused(caller)  # others of the caller's may have been refused while it came in
-            return self.policy.decide(caller, action.read(body))
+            request = action.read(body)
+            return request, self.policy.decide(caller, request)
         except ServiceError as error:
             if error.status in _COUNTED_REFUSALS:
                 self.limits.count_refused(caller)
             raise
+
+    def control(
+        self, work: Callable[[Caller, RateLimitedError | None], Result], incoming: Incoming, known: Record
+    ) -> Outcome[Result]:
+        """Read or end calls that are open: no policy, a limit of their own, and no token is used up.
+
+        ``work`` is told of a limit that is used up, since it never refuses the first ending of a call. An error is an
+        audit event, as a refused opening is.
+        """
+        facts: dict[str, Any] = {}
+        result: Result | None = None
+        try:
+            authenticate = partial(self.authenticator.authenticate, use_up=False)
+            facts["caller"] = caller = check_credential(self.limits, incoming, authenticate)
+            limited = check_credential(
+                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
+            )
+            result = work(caller, limited)
+        except ServiceError as error:
+            facts |= {"error": error, "event": "call"}
+        except Exception as fault:  # noqa: BLE001 - as above
+            facts |= {"error": InternalError(), "fault": fault, "event": "call"}
+        return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _count(self, event: str, caller: Caller, count: Callable[[Caller], Known]) -> Known:
+        """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
+        try:
+            return count(caller)
+        except RateLimitStorageUnavailableError as error:
+            if event == "call":
+                raise CallRegistryUnavailableError.because(error) from error
+            raise
+
+    def _count_control(self, caller: Caller) -> RateLimitedError | None:
+        try:
+            self.limits.acquire_call_control(caller)
+        except RateLimitedError as limited:
+            return limited
+        return None
 
 
 _COUNTED_REFUSALS: Final = frozenset(
@@ -148,10 +216,11 @@ class Mint:
         """Read what is asked for."""
         return self.parse(body)
 
-    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
-        request = self.vendor.mint(grant, caller.pseudonym)
-        response = self.transport.send(replace(request, check=partial(self._check_response, grant)))
+        del request  # the grant has all of it
+        mint = self.vendor.mint(grant, caller.pseudonym)
+        response = self.transport.send(replace(mint, check=partial(self._check_response, grant)))
         return self.vendor.read_mint(response)
 
     def _check_response(self, grant: Grant, response: Response) -> None:
@@ -161,3 +230,81 @@ class Mint:
         session = self.vendor.read_mint(response).session
         if mismatch := self.vendor.layout.find_mismatch(session, grant, self.models):
             raise bad_response(f"the session is another request's: {mismatch}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """Open a call: reserve a slot and minutes, ask the vendor once, record its id, and only then answer.
+
+    ``parse`` reads the body of the route that asks; what it returns has an ``offer``. ``has_left`` tells whether the
+    client has closed its connection, where that can be known.
+    """
+
+    parse: Callable[[bytes], TokenRequest]
+    calls: Calls
+    vendor: Vendor
+    transport: Transport
+    has_left: Callable[[], bool] = bool
+    event: str = "call"
+
+    @property
+    def api(self) -> CallApi:
+        """How the vendor opens calls."""
+        assert self.vendor.calls is not None  # noqa: S101 - who has none has no routes either; tells mypy
+        return self.vendor.calls
+
+    def read(self, body: bytes) -> TokenRequest:
+        """Read what is asked for."""
+        return self.parse(body)
+
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> OpenedAtVendor:
+        """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
+        assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
+        asked, offer = self.calls.rules.request(caller, grant), request.offer
+        upstream = self.api.open_call(grant, offer, caller.pseudonym)
+        ask = partial(self._ask, caller, upstream, offer)
+        opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
+        if not opened.answer.sdp:
+            self.calls.end(opened.call.id, "unknown")
+            raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
+        if self.has_left():
+            self.calls.end(opened.call.id, "client")
+            raise CallEndedError("The client left while its call was being opened.")
+        return opened
+
+    def _ask(
+        self, caller: Caller, upstream: Request, offer: Offer, reservation: Reservation
+    ) -> OpenedSession:
+        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+        try:
+            self.calls.rules.check(caller, reservation)
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=True) from error
+        try:
+            response = self.transport.send(upstream)
+        except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
+            raise OpeningFailedError(error, definite=not error.sent) from error
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=False) from error
+        if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            refusal = without_offer(self.vendor.error(response), offer)
+            raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
+        try:
+            return self.api.read_call(reservation.call.type, response)
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=False) from error
+
+
+def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
+    """Return the vendor's refusal, without its words where they repeat a line of the offer, which holds addresses."""
+    lines = (line.strip() for line in offer.sdp.decode(errors="replace").splitlines())
+    if any(len(line) >= _SHORTEST_LINE and line in error.message for line in lines):
+        return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
+    return error
+
+
+def _minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:
+    """Return how the caller's minutes stand, where an action has found that out."""
+    if isinstance(result, OpenedCall):
+        return result.reservation.minutes
+    return error.minutes if isinstance(error, CallLimitError) else ()

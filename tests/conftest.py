@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,22 @@ import pytest
 from tests.support.browser import running_chromium, write_speech
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
+from tests.support.turns import turn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores, since tests mostly wait for processes to start; no more than four."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run tests marked ``alone`` beside no other."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

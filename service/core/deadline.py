@@ -39,6 +39,20 @@ def deadline(seconds: float) -> Iterator[None]:
         timeout.close()
 
 
+@contextmanager
+def total_deadline(seconds: float) -> Iterator[None]:
+    """Bound everything inside where gevent can, name lookup included; elsewhere nothing: each step must bound itself.
+
+    Raises:
+        DeadlineExceededError: when the time is over.
+    """
+    if not gevent_bounds_sockets():
+        yield
+        return
+    with deadline(seconds):
+        yield
+
+
 def gevent_bounds_sockets() -> bool:
     """Tell whether sockets wait in gevent's loop, so that a deadline can end their waiting."""
     return bool(is_module_patched("socket"))

@@ -32,6 +32,8 @@
     ├── UpstreamTimeoutError       504
     └── InternalError              500  a fault of our own
 
+Those of calls are in ``service.calls.errors``.
+
 An error carries data, not HTTP objects: ``message``, ``param`` and ``code`` are for the caller,
 ``reason`` is for the log alone. The shape of the answer is the vendor's
 (https://platform.openai.com/docs/guides/error-codes).
@@ -307,10 +309,14 @@ class UpstreamRateLimitedError(UnavailableError):
 
 
 class UpstreamUnavailableError(UnavailableError):
-    """The vendor cannot be reached, or says it is unavailable."""
+    """The vendor cannot be reached, or says it is unavailable.
+
+    ``sent`` is false where no connection could be made: the vendor has received nothing, and done nothing.
+    """
 
     type = "upstream_error"
     code = "upstream_unavailable"
+    sent = True
 
 
 class RateLimitStorageUnavailableError(UnavailableError):
@@ -338,11 +344,12 @@ class IdentityProviderUnavailableError(UnavailableError):
 
 
 class UpstreamTimeoutError(ServiceError):
-    """The total deadline (``UPSTREAM_TIMEOUT``) passed."""
+    """The total deadline (``UPSTREAM_TIMEOUT``) passed; ``sent`` is false where no connection was made until then."""
 
     status = 504
     type = "upstream_error"
     code = "upstream_timeout"
+    sent = True
 
 
 class InternalError(ServiceError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +22,9 @@ from werkzeug.exceptions import NotFound
 
 from service.auth.jwks import JwksKeys
 from service.auth.token import bearer_token
+from service.calls.keeper import Keeper
 from service.core.errors import InvalidTokenError
+from service.core.model import StorageState
 from service.exchange import check_credential
 from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
@@ -30,14 +33,23 @@ from service.observe.metrics import Metrics
 SHARED_SECONDS: Final = 1.0
 """How long all who ask whether the service is ready are given one answer."""
 
+_CALL_PATH: Final = re.compile(r"/calls|/v1/(realtime/calls|live)")
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the probes look at; ``key_sets`` are the identity providers', where there are any."""
+    """What the probes look at. ``key_sets`` are the identity providers', ``keeper`` ends calls, if there are any."""
 
     limits: RateLimits
     key_sets: Sequence[JwksKeys]
     metrics: Metrics
+    keeper: Keeper | None = None
+
+    def calls(self, storage: StorageState) -> str:
+        """Tell whether calls can be opened: each must be counted where the limits are, and ended by this process."""
+        if self.keeper is None:
+            return "off"
+        return "ok" if storage == "ok" and self.keeper.is_running else "unavailable"
 
 
 class Readiness:
@@ -69,11 +81,12 @@ class Readiness:
     def _is_fresh(self) -> bool:
         return bool(self._found) and self._clock() < self._fresh_until
 
-    def _describe(self, storage: str, check: Callable[[JwksKeys], bool]) -> Mapping[str, str]:
+    def _describe(self, storage: StorageState, check: Callable[[JwksKeys], bool]) -> Mapping[str, str]:
         key_sets = self._watched.key_sets
         keys = "ok" if not key_sets or any(map(check, key_sets)) else "unavailable"
         status = "unavailable" if "unavailable" in {storage, keys} else storage
-        return {"status": status, "limit_storage": storage, "key_set": keys}
+        calls = self._watched.calls(storage)
+        return {"status": status, "limit_storage": storage, "key_set": keys, "calls": calls}
 
 
 def probe_routes(
@@ -136,21 +149,29 @@ def is_loaded(key_set: JwksKeys) -> bool:
     return key_set.describe().loaded
 
 
-def describe(*, longest_life: int, profiles: bool, drop_in: bool, expiry: bool) -> dict[str, Any]:
+def describe(
+    *, longest_life: int, profiles: bool, drop_in: bool, expiry: bool, calls: bool
+) -> dict[str, Any]:
     """Return ``openapi.json`` without what this service, as it is configured, does not accept.
 
     ``longest_life`` is ``TOKEN_MAX_TTL`` in seconds; ``profiles`` says that the admin defined some; ``drop_in`` that
-    the vendor's own SDKs can mint, and ``expiry`` that a request may choose its secret's life.
+    the vendor's own SDKs can mint, ``expiry`` that a request may choose its secret's life, and ``calls`` that calls
+    can be opened.
     """
     description: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
     schemas = description["components"]["schemas"]
     for life in ("ExpiresAfter", "OptionalExpiresAfter"):
         schemas[life]["properties"]["seconds"]["maximum"] = longest_life
-    for body in ("TokenBody", "ClientSecretBody", "TranslationSecretBody"):
-        if not profiles:
-            del schemas[body]["properties"]["profile"]
-        if not expiry:
+    if not profiles:
+        for schema in schemas.values():
+            schema.get("properties", {}).pop("profile", None)
+    if not expiry:
+        for body in ("TokenBody", "ClientSecretBody", "TranslationSecretBody"):
             del schemas[body]["properties"]["expires_after"]
+    if not calls:
+        description["paths"] = {
+            path: item for path, item in description["paths"].items() if not _CALL_PATH.match(path)
+        }
     if not drop_in:
         description["paths"] = {
             path: item for path, item in description["paths"].items() if not path.startswith("/v1/")

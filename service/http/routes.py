@@ -19,8 +19,8 @@ from service.vendors import wire
 from service.vendors.base import PublicEndpoint, Vendor
 from service.vendors.transport import Transport
 
-EVENTS = {"tokens": "mint"}
-"""The audit event of each blueprint here."""
+EVENTS = {"tokens": "mint", "calls": "call"}
+"""The audit event of each blueprint that has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,7 +13,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
 
-Scope = Literal["user", "global", "address", "refused"]
+Scope = Literal["user", "global", "address", "refused", "calls"]
 
 EXAMPLE: Final = "10/minute;100/hour"
 MAX_AMOUNT: Final = 1_000_000_000
@@ -99,28 +98,6 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     return items
 
 
-def parse_tiers(text: str) -> Mapping[str, tuple[RateLimitItem, ...]]:
-    """Read ``{"pro": "60/minute;1000/hour"}``.
-
-    Raises:
-        ValueError: naming the tier that is wrong.
-    """
-    example = '{"pro": "60/minute;1000/hour"}'
-    try:
-        tiers = json.loads(text)
-    except ValueError:
-        raise ValueError(f"is not JSON; write for example {example}") from None
-    if not isinstance(tiers, dict) or not all(isinstance(limits, str) for limits in tiers.values()):
-        raise ValueError(f"must be an object of limits by tier, for example {example}")
-    parsed = {}
-    for tier, limits in tiers.items():
-        try:
-            parsed[tier] = parse_limits(limits)
-        except ValueError as error:
-            raise ValueError(f"tier {tier!r} {error}") from None
-    return parsed
-
-
 def build_windows(items: Iterable[RateLimitItem]) -> tuple[Window, ...]:
     """Make one window for each length, the strictest, shortest first: two of one length would share a counter."""
     strictest: dict[int, int] = {}
@@ -141,18 +118,20 @@ class LimitRules:
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
     refused: tuple[Window, ...]
+    call_control: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
     counted: Mapping[str | None, tuple[Window, ...]]
 
     @classmethod
-    def from_items(
+    def from_items(  # noqa: PLR0913 - one for each limit, all by name
         cls,
         *,
         user: Iterable[RateLimitItem],
         everybody: Iterable[RateLimitItem],
         failed_auth: Iterable[RateLimitItem],
         refused: Iterable[RateLimitItem],
+        call_control: Iterable[RateLimitItem] = (),
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
     ) -> Self:
@@ -165,6 +144,7 @@ class LimitRules:
             everybody=build_windows(everybody),
             failed_auth=build_windows(failed_auth),
             refused=build_windows(refused),
+            call_control=build_windows(call_control),
             tiers=by_tier,
             tier_claim=tier_claim,
             counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
@@ -195,6 +175,10 @@ class LimitRules:
     def refused_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's requests that are refused before they count."""
         return tuple(Bucket("refused", identity, window) for window in self.refused)
+
+    def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
+        """List what bounds a user's reading and ending of calls."""
+        return tuple(Bucket("calls", identity, window) for window in self.call_control)
 
     def address_buckets(self, address: str) -> tuple[Bucket, ...]:
         """List what bounds refused credentials from one client: an IPv4 address, or an IPv6 /64 and its /48.

@@ -1,13 +1,8 @@
-"""``python -m service.sandbox``: the server itself, in a process of its own.
+"""``python -m service.sandbox``: the server itself, in a process of its own."""
 
-gevent has to patch before anything else is imported, so nothing stands above it.
-"""
+from __future__ import annotations
 
-from gevent import monkey
-
-monkey.patch_all()
-
-from service.sandbox.server import main  # noqa: E402 - after the patch
+from service.sandbox.server import main
 
 if __name__ == "__main__":
     main()

@@ -8,29 +8,37 @@ import time
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from service.sandbox.calls.registry import Calls
 from service.sandbox.credentials import SecretStore
 from service.sandbox.errors import ApiError
-from service.sandbox.http import routes, websockets
+from service.sandbox.http import routes, sidebands, websockets
 from service.sandbox.http.calls import calls
+from service.sandbox.http.connection import share_connection
 from service.sandbox.http.state import State, attach
 
 _MAX_BODY_BYTES = 1024 * 1024
 
 
-def create_sandbox(*, beta: bool = False, ping_seconds: float = 20.0) -> Flask:
+def create_sandbox(
+    *, beta: bool = False, ping_seconds: float = 20.0, connection_lost_seconds: float = 30.0
+) -> Flask:
     """Build a sandbox without any secrets yet.
 
     With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. WebSockets are
-    pinged every ``ping_seconds``, as the vendor does about every 20 s.
+    pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live session waits ``connection_lost_seconds``
+    for a client that is gone (observed: some 30 s).
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.logger.setLevel(logging.INFO)  # the application's own logger, for a line at each session
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
-    attach(app, State(SecretStore(time.time), beta, ping_seconds))
+    attach(
+        app, State(SecretStore(time.time), Calls(lost_seconds=connection_lost_seconds), beta, ping_seconds)
+    )
     app.before_request(routes.before_request)
-    app.before_request(websockets.before_request)
+    app.before_request(sidebands.before_request)
+    app.before_request(share_connection)
     app.after_request(routes.after_request)
     app.register_error_handler(ApiError, routes.handle_api_error)
     app.register_error_handler(HTTPException, routes.handle_http_exception)

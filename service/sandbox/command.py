@@ -46,6 +46,13 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
 @click.option("--tls", is_flag=True, help="Serve https and wss with a certificate made for this machine.")
 @click.option("--beta", is_flag=True, help="Speak the retired beta as well.")
 @click.option(
+    "--connection-lost-seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="How long a Live session waits for a client that is gone.",
+)
+@click.option(
     "--events",
     is_flag=True,
     is_eager=True,
@@ -53,11 +60,15 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
     callback=_print_event_types,
     help="List all event types that it takes and sends, and end.",
 )
-def sandbox(host: str, port: int, *, tls: bool, beta: bool) -> None:
-    """Run the offline stand-in for the vendor's Realtime API: no network, no cost.
+def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seconds: float) -> None:
+    """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
     It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
     only how long somebody spoke.
+
+    WebRTC needs a network interface that is up, not the Internet: without one, a browser offers no address. On a
+    machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at
+    127.0.0.1, and at the machine's own addresses if --host is another one.
     """
     require_packages()
-    serve(host, port, tls=tls, beta=beta)
+    serve(host, port, tls=tls, beta=beta, connection_lost_seconds=connection_lost_seconds)

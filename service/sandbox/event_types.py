@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from service.sandbox.live import events as live
 from service.sandbox.schemas.events import ConversationEvent, TranslationEvent
 from service.sandbox.sessions.beta import BETA_EVENTS
 from service.sandbox.sessions.events import CONVERSATION_EVENTS, TRANSLATION_EVENTS
+from service.sandbox.sessions.realtime_media import OUTPUT_BUFFER_EVENTS
 
 _NO_MCP = "the sandbox calls no MCP server"
 _NO_MEDIA = "no media over a WebSocket"
@@ -40,7 +42,7 @@ EVENT_TYPES = (
     EventTypes(
         "realtime",
         client=_types_of(ConversationEvent),
-        server=CONVERSATION_EVENTS,
+        server=CONVERSATION_EVENTS | OUTPUT_BUFFER_EVENTS,
         left_out={
             "conversation.created": "sent by the beta only",
             "conversation.item.created": "sent by the beta only; today it is conversation.item.added",
@@ -50,9 +52,6 @@ EVENT_TYPES = (
             "mcp_list_tools.completed": _NO_MCP,
             "mcp_list_tools.failed": _NO_MCP,
             "mcp_list_tools.in_progress": _NO_MCP,
-            "output_audio_buffer.cleared": _NO_MEDIA,
-            "output_audio_buffer.started": _NO_MEDIA,
-            "output_audio_buffer.stopped": _NO_MEDIA,
             "response.mcp_call.completed": _NO_MCP,
             "response.mcp_call.failed": _NO_MCP,
             "response.mcp_call.in_progress": _NO_MCP,
@@ -61,6 +60,12 @@ EVENT_TYPES = (
         },
     ),
     EventTypes("translation", client=_types_of(TranslationEvent), server=TRANSLATION_EVENTS, left_out={}),
+    EventTypes(
+        "live",
+        client=live.CLIENT_EVENTS,
+        server=live.SERVER_EVENTS,
+        left_out={**live.REFUSED_CLIENT_EVENTS, **live.UNSENT_SERVER_EVENTS},
+    ),
     EventTypes(
         "beta",
         client=_types_of(ConversationEvent),

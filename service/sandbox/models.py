@@ -36,6 +36,9 @@ class Model:
     beta: bool = False
 
 
+OPENING_FAULTS = frozenset({"fault-lost", "fault-no-location", "fault-hangup-500", "fault-hangup-404"})
+"""Names that open calls, of which something then fails (``faults``)."""
+
 _WITH_PROMPT = frozenset({"turn_detection", "prompt", "language"})
 _WITH_CONTEXT = frozenset({"prompt", "keywords", "languages", "language"})
 
@@ -65,6 +68,8 @@ MODELS = (
 
 def find(name: str, use: Use, *, beta: bool = False) -> Model | None:
     """Return the model for a type of session, or None; a dated snapshot counts as its model."""
+    if name in OPENING_FAULTS:
+        return Model(name, use)
     family = _SNAPSHOT.sub("", name)
     return next((m for m in MODELS if m.name == family and m.use == use and (beta or not m.beta)), None)
 

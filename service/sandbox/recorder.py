@@ -54,7 +54,7 @@ class Recorder:
         mint = Mint(
             path=path,
             key_sha256=hashlib.sha256(credential.encode()).hexdigest() if credential else None,
-            headers={name: headers[name] for name in _RECORDED_HEADERS if name in headers},
+            headers=worth_keeping(headers),
             body=_json_or_none(body),
         )
         self._mints.append(mint)
@@ -72,6 +72,11 @@ class Recorder:
             "minted": sum(mint["minted"] for mint in mints),
             "mints": mints,
         }
+
+
+def worth_keeping(headers: Headers) -> dict[str, str]:
+    """Return those headers of a request that tests look at, and that hold no credential."""
+    return {name: headers[name] for name in _RECORDED_HEADERS if name in headers}
 
 
 def _json_or_none(body: bytes) -> Any:

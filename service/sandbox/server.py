@@ -1,8 +1,12 @@
-"""gunicorn, in the foreground: one gevent worker, since the memory of a sandbox is in its process."""
+"""gunicorn, in the foreground: one worker with threads, since the memory of a sandbox is in its process.
+
+Threads, and not gevent as in production: WebRTC runs on asyncio, which gevent's patches break.
+"""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import ssl
@@ -15,19 +19,31 @@ from service.sandbox.tls import Certificate, write_certificate
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9000
 
+_THREADS = 1000
+"""Each open WebSocket has one; they start as they are needed."""
+
+_SWITCH_SECONDS = 0.001
+"""How long a busy thread may keep the others waiting: packets of sound leave on time then (Python's default: 5 ms)."""
+
 
 def serve(
-    host: str = DEFAULT_HOST, port: int = DEFAULT_PORT, *, tls: bool = False, beta: bool = False
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    *,
+    tls: bool = False,
+    beta: bool = False,
+    connection_lost_seconds: float = 30.0,
 ) -> NoReturn:
     """Become the sandbox: this process is replaced, and ends with SIGINT or SIGTERM.
 
-    A fresh interpreter is needed because gevent must patch before anything else is imported.
+    A fresh interpreter starts sooner than one that has loaded all commands, and keeps nothing of them in memory.
 
     Port 0 takes a free one, which the line printed at the start names. With ``tls`` it serves https and wss, with a
     certificate made for this run; with ``beta`` it speaks the retired beta too.
     """
-    options = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
-    command = [sys.executable, "-m", "service.sandbox", "--host", host, "--port", str(port), *options]
+    options = ["--host", host, "--port", str(port), "--connection-lost-seconds", str(connection_lost_seconds)]
+    flags = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
+    command = [sys.executable, "-m", "service.sandbox", *options, *flags]
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, without a shell
 
@@ -38,8 +54,11 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication  # noqa: PLC0415 - only here, behind gevent's patch
 
     from service.sandbox.app import create_sandbox  # noqa: PLC0415
+    from service.sandbox.webrtc.network import use_addresses_for  # noqa: PLC0415
 
     options = _arguments()
+    use_addresses_for(options.host)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     certificate = write_certificate() if options.tls else None
 
     class Sandbox(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
@@ -50,7 +69,7 @@ def main() -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
-            return create_sandbox(beta=options.beta)
+            return create_sandbox(beta=options.beta, connection_lost_seconds=options.connection_lost_seconds)
 
     Sandbox().run()
 
@@ -61,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--beta", action="store_true")
+    parser.add_argument("--connection-lost-seconds", type=float, default=30.0)
     return parser.parse_args()
 
 
@@ -80,6 +100,7 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
 
     def announce(worker: Any) -> None:
         """Tell the address, once: a worker that replaces a lost one stays quiet."""
+        gc.freeze()  # what was loaded stays: collections of garbage, which pause all sound, need not look at it
         if worker.age > 1:
             return
         port = worker.sockets[0].getsockname()[1]
@@ -95,6 +116,8 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
         "bind": f"{host}:{options.port}",
         "workers": 1,
         "worker_class": "service.sandbox.worker.SandboxWorker",
+        "threads": _THREADS,
+        "worker_connections": 2 * _THREADS,
         "keepalive": 75,
         "graceful_timeout": 1,
         "control_socket_disable": True,

@@ -1,24 +1,35 @@
-"""gunicorn's gevent worker, which closes open WebSockets before it ends."""
+"""gunicorn's threaded worker, which says goodbye to WebSockets and calls before it ends."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-import gevent
-from gunicorn.workers.ggevent import GeventWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from service.sandbox.http.websockets import close_all
 
+_GOODBYE_SECONDS = 0.5
 
-class SandboxWorker(GeventWorker):  # type: ignore[misc] # gunicorn is untyped
-    """Closes every WebSocket before it goes; from a greenlet, since a signal handler must not wait."""
+
+class SandboxWorker(ThreadWorker):  # type: ignore[misc] # gunicorn is untyped
+    """Ends alike after every signal; closing takes a thread, since a signal handler must not wait."""
+
+    _goodbye: threading.Thread | None = None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End after SIGTERM."""
-        gevent.spawn(close_all, self.wsgi)
+        if self._goodbye is None:
+            self._goodbye = threading.Thread(target=close_all, args=(self.wsgi,), daemon=True)
+            self._goodbye.start()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End after SIGINT or SIGQUIT."""
-        gevent.spawn(close_all, self.wsgi)
-        super().handle_quit(sig, frame)
+        self.handle_exit(sig, frame)
+
+    def run(self) -> None:
+        """Serve, and leave when everybody was told, or after a moment."""
+        super().run()
+        if self._goodbye is not None:
+            self._goodbye.join(_GOODBYE_SECONDS)

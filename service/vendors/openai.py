@@ -25,7 +25,7 @@ from service.core.errors import (
 from service.core.json import encode_object, parse_object
 from service.core.model import ClientSecret, Grant, SessionType
 from service.vendors import layouts, wire
-from service.vendors.base import PublicEndpoint, Request, Response, SessionLayout
+from service.vendors.base import CallApi, PublicEndpoint, Request, Response, SessionLayout
 
 RETRYABLE_STATUSES = frozenset({
     HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
@@ -47,6 +47,7 @@ class OpenAI:
     name: str = "openai"
     layout: SessionLayout = layouts.OPENAI
     drop_in: bool = True
+    calls: CallApi | None = None
 
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret.

@@ -29,6 +29,7 @@ REALTIME_PATH = "/realtime"
 TRANSLATIONS_PATH = "/realtime/translations"
 CALLS_PATH = "/realtime/calls"
 TRANSLATION_CALLS_PATH = "/realtime/translations/calls"
+LIVE_SESSIONS_PATH = "/live/sessions"
 MODELS_PATH = "/models"
 
 MIN_SECRET_TTL = 10

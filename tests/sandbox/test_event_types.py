@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 from openai.types.beta import realtime as beta_types
+from openai.types.live import ConnectClientEvent, ConnectServerEvent
 from openai.types.realtime import (
     ClientSecretCreateResponse,
     RealtimeClientEvent,
@@ -23,6 +24,7 @@ from pydantic import BaseModel, TypeAdapter
 from service.sandbox.credentials import SecretStore
 from service.sandbox.event_types import EVENT_TYPES
 from service.sandbox.ids import new_id
+from service.sandbox.live.session import LiveSession
 from service.sandbox.minting import Minter
 from service.sandbox.sessions.beta import BETA_EVENTS
 from service.sandbox.sessions.conversation import Conversation
@@ -304,6 +306,7 @@ def test_mints_answer_what_the_vendor_publishes(kind: str, session: Event, answe
 _SDK_TYPES = {
     "realtime": (RealtimeClientEvent, RealtimeServerEvent),
     "translation": (RealtimeTranslationClientEvent, RealtimeTranslationServerEvent),
+    "live": (ConnectClientEvent, ConnectServerEvent),
     "beta": (beta_types.RealtimeClientEvent, beta_types.RealtimeServerEvent),
 }
 
@@ -346,3 +349,4 @@ def test_a_conversation_handles_every_event_that_it_takes() -> None:
     taken = {types.api: types.client for types in EVENT_TYPES}
     assert Conversation.handlers.keys() == taken["realtime"]
     assert Translation.handlers.keys() == taken["translation"]
+    assert LiveSession.handlers.keys() == taken["live"]

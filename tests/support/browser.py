@@ -24,6 +24,8 @@ FLAGS = (
     "--no-first-run",
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
+    # Addresses instead of .local names, which are asked for by multicast.
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
 )
 # Refusals and a lost service, which the browser reports as failed loads, are what many tests are about.
 _EXPECTED_ON_THE_CONSOLE = re.compile(

@@ -116,6 +116,13 @@ class InputBuffer:
         return Turn("started", self._heard_ms - milliseconds(self._pcm))
 
 
+def speech_ms(pcm: bytes) -> int:
+    """Return the milliseconds from the first speech in audio to the last."""
+    starts = range(0, len(pcm) - _FRAME_BYTES + 1, _FRAME_BYTES)
+    loud = [at for at in starts if is_speech(pcm[at : at + _FRAME_BYTES])]
+    return (loud[-1] - loud[0]) // BYTES_PER_MS + _FRAME_MS if loud else 0
+
+
 def is_speech(pcm: bytes) -> bool:
     """Return whether audio is loud enough to be speech, by the vendor's default threshold."""
     return _rms(pcm) > _DEFAULT_THRESHOLD * _RMS_AT_FULL_THRESHOLD

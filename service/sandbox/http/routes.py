@@ -76,8 +76,9 @@ def list_mints() -> Response:
 
 @controls.post("/reset")
 def reset() -> Response:
-    """Forget the recorded requests; secrets stay valid."""
+    """Forget the recorded requests, and end and forget all calls; secrets stay valid."""
     current().recorder.clear()
+    current().calls.reset()
     return Response(status=204)
 
 

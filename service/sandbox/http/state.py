@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
+from service.sandbox.calls.registry import Calls
 from service.sandbox.credentials import SecretStore
 from service.sandbox.recorder import Recorder
 
@@ -25,6 +26,7 @@ class State:
     """
 
     secrets: SecretStore
+    calls: Calls
     beta: bool
     ping_seconds: float
     recorder: Recorder = field(default_factory=Recorder)

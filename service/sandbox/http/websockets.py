@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from contextlib import suppress
-from typing import Any
 
 from flask import Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
+from wsproto.frame_protocol import CloseReason
 
 from service.sandbox.errors import ApiError
+from service.sandbox.http import sidebands
+from service.sandbox.http.connection import close, send
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import NOTICE, current, state_of
 from service.sandbox.ids import new_id
 from service.sandbox.opening import Admission, ConnectRequest, close_code
 from service.sandbox.sessions.base import Session
-from service.sandbox.sessions.events import Event
 from service.vendors import wire
 
 OPTIONS = {"subprotocols": [wire.SUBPROTOCOL], "max_message_size": 24 * 1024 * 1024}
 """The vendor takes 15 MiB of audio in one event, which is 20 MiB of base64."""
 
-_CLOSE_SECONDS = 2.0
 _NORMAL, _GOING_AWAY = 1000, 1001
 
 sock = Sock()
 
 
-class WholeSends:
-    """A connection whose ``send`` sends all bytes, from one thread at a time.
-
-    simple-websocket calls ``send`` once, and from two threads: on a full connection that loses the rest of a frame,
-    and frames get mixed up.
-    """
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._sending = threading.Lock()
-
-    def send(self, data: bytes) -> None:
-        """Send all bytes."""
-        with self._sending:
-            self._connection.sendall(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
-def before_request() -> None:
-    """Make the connection of a WebSocket handshake send whole frames."""
-    if "Sec-WebSocket-Key" in request.headers and "gunicorn.socket" in request.environ:
-        request.environ["gunicorn.socket"] = WholeSends(request.environ["gunicorn.socket"])
-
-
 @sock.route(BASE_PATH + wire.REALTIME_PATH)  # type: ignore[untyped-decorator] # nor has flask-sock
 def realtime(ws: Server) -> None:
-    """Serve a conversation or a transcription."""
-    _serve(ws, translation=False)
+    """Serve a conversation or a transcription, or the sideband of a call."""
+    if "call_id" in request.args:
+        sidebands.serve(ws, request.args["call_id"])
+    else:
+        _serve(ws, translation=False)
 
 
 @sock.route(BASE_PATH + wire.TRANSLATIONS_PATH)  # type: ignore[untyped-decorator]
@@ -69,12 +44,20 @@ def translations(ws: Server) -> None:
     _serve(ws, translation=True)
 
 
+@sock.route(sidebands.ATTACH_PATH)  # type: ignore[untyped-decorator]
+def attach(ws: Server, call_id: str) -> None:
+    """Serve the sideband of a Live session."""
+    graceful = request.args.get("graceful_close", "").lower() in {"true", "1"}
+    sidebands.serve(ws, call_id, CloseReason.NORMAL_CLOSURE if graceful else CloseReason.NO_STATUS_RCVD)
+
+
 def close_all(app: Flask) -> None:
-    """Close all WebSockets of a sandbox that is about to end."""
+    """Close all WebSockets and calls of a sandbox that is about to end."""
     for ws in tuple(state_of(app).sockets):
         with suppress(ConnectionClosed, OSError):
             ws.close(_GOING_AWAY, "the sandbox ends")
         ws.event.set()  # wakes the pump, which then finds the socket closed
+    state_of(app).calls.close()
 
 
 def _serve(ws: Server, *, translation: bool) -> None:
@@ -84,8 +67,8 @@ def _serve(ws: Server, *, translation: bool) -> None:
         session = admission.admit(_connect_request(translation=translation))
     except ApiError as error:
         body = {**error.body, "event_id": None}
-        _send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
-        _close(ws, close_code(error), error.close_reason)
+        send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
+        close(ws, close_code(error), error.close_reason)
         return
     current_app.logger.info("%s opens. %s", request.path, NOTICE)
     state.sockets.add(ws)
@@ -93,7 +76,7 @@ def _serve(ws: Server, *, translation: bool) -> None:
         _pump(ws, session, state.ping_seconds)
     finally:
         state.sockets.discard(ws)
-    _close(ws, _NORMAL, "")
+    close(ws, _NORMAL, "")
 
 
 def _connect_request(*, translation: bool) -> ConnectRequest:
@@ -110,7 +93,7 @@ def _connect_request(*, translation: bool) -> ConnectRequest:
 def _pump(ws: Server, session: Session, ping_seconds: float) -> None:
     """Carry messages both ways until the session ends; raises ConnectionClosed once the client has left."""
     next_ping = time.monotonic() + ping_seconds
-    _send(ws, session.open())
+    send(ws, session.open())
     while not session.ended:
         until_ping = next_ping - time.monotonic()
         if until_ping <= 0:
@@ -120,19 +103,5 @@ def _pump(ws: Server, session: Session, ping_seconds: float) -> None:
         due_in = session.due_in()
         message = ws.receive(timeout=until_ping if due_in is None else min(due_in, until_ping))
         if message is not None:
-            _send(ws, session.receive(message))
-        _send(ws, session.advance())
-
-
-def _send(ws: Server, events: list[Event]) -> None:
-    for event in events:
-        ws.send(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
-
-
-def _close(ws: Server, code: int, reason: str) -> None:
-    """Close, and wait for the client to confirm: ending a connection with unread messages would reset it.
-
-    A reset would take the close code with it.
-    """
-    ws.close(code, reason)
-    ws.thread.join(_CLOSE_SECONDS)
+            send(ws, session.receive(message))
+        send(ws, session.advance())

@@ -27,7 +27,9 @@ _IDLE = "idle timeout"
 
 
 class Conversation(Listening):
-    """A conversation with the model."""
+    """A conversation with the model; audio answers are sent faster than they play, unless ``real_time`` is set."""
+
+    real_time: ClassVar[bool] = False
 
     def __init__(self, session: Config, *, new_id: NewId, clock: Clock) -> None:
         super().__init__(session, new_id=new_id, clock=clock)
@@ -140,7 +142,7 @@ class Conversation(Listening):
             )
             raise ApiError(message, code="conversation_already_has_active_response")
         reply = replies.reply_to(request.question())
-        response = Response(reply, request.options(), self.events, self.new_id)
+        response = Response(reply, request.options(real_time=self.real_time), self.events, self.new_id)
         self._responses = {known.id: known for known in self._responses.values() if known.active}
         self._responses[response.id] = response
         self.scheduler.stop(_IDLE)

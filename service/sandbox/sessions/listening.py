@@ -58,8 +58,12 @@ class Listening(BaseSession):
     def append(self, event: Event) -> list[Event]:
         """Add audio to the buffer, and handle the turns that are found in it."""
         encoding = self.session["audio"]["input"]["format"]["type"]
+        return self.hear(pcm.decode(decode_audio(event["audio"]), encoding))
+
+    def hear(self, audio: bytes) -> list[Event]:
+        """Add PCM (16 bits, 24 kHz, mono) to the buffer, and handle the turns that are found in it."""
         events: list[Event] = []
-        for turn in self.buffer.append(pcm.decode(decode_audio(event["audio"]), encoding)):
+        for turn in self.buffer.append(audio):
             events += self._turn_started(turn) if turn.kind == "started" else self._turn_stopped(turn)
         return events
 

@@ -19,6 +19,10 @@ _TEXT_PAUSE = 0.008
 _AUDIO_PAUSE = 0.03
 """Seconds between words. A word takes some 400 ms to say, so audio is sent ten times faster than it plays."""
 
+_REAL_TIME_LEAD = 0.6
+_REAL_TIME_SPEED = 0.9
+"""In real time, words are given this much ahead (seconds) and then this much faster than they play: never too late."""
+
 _ARGUMENTS_CHUNK = 8
 """Characters of a function's arguments in one delta."""
 
@@ -121,9 +125,11 @@ class Response:
         spoken = speech.synthesize(
             [word.strip() for word in words], self.options.voice, speed=self.options.speed
         )
+        ahead = _REAL_TIME_LEAD
         for word, audio in zip(words, spoken, strict=True):
             if not self._budget.spend(word, audio_ms=pcm.milliseconds(audio)):
                 return
+            ahead -= pcm.milliseconds(audio) / 1000
             part["transcript"] += word
             self.audio += audio
             encoded = base64.b64encode(pcm.encode(audio, self.options.audio_format["type"])).decode()
@@ -132,8 +138,9 @@ class Response:
                     self._part_event("response.output_audio_transcript.delta", delta=word),
                     self._part_event("response.output_audio.delta", delta=encoded),
                 ],
-                _AUDIO_PAUSE,
+                max(0.0, -ahead) * _REAL_TIME_SPEED if self.options.real_time else _AUDIO_PAUSE,
             )
+            ahead = max(ahead, 0.0)
 
     def _finished_item(self) -> list[Event]:
         """Return the events that repeat the whole of the deltas."""

@@ -18,7 +18,7 @@ class ResponseOptions:
 
     ``modality`` is ``text`` or ``audio``, ``audio_format`` the vendor's object, ``max_tokens`` a number or ``inf``.
     ``conversation_id`` is None for a response outside the conversation. ``text_in`` and ``audio_in`` are the tokens
-    of the context.
+    of the context. With ``real_time`` audio is given about as fast as it plays.
     """
 
     modality: str
@@ -30,6 +30,7 @@ class ResponseOptions:
     conversation_id: str | None
     text_in: int
     audio_in: int
+    real_time: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class ResponseRequest:
             tool_choice=settings["tool_choice"],
         )
 
-    def options(self) -> ResponseOptions:
+    def options(self, *, real_time: bool) -> ResponseOptions:
         """Return how the response is given."""
         settings, context = self.session | self.params, self._context()
         output = configuration.update(self.session, {"audio": self.params.get("audio")})["audio"]["output"]
@@ -73,6 +74,7 @@ class ResponseRequest:
             conversation_id=None if self.out_of_band else self.conversation_id,
             text_in=tokens.text_tokens(settings["instructions"] + text),
             audio_in=tokens.input_audio_tokens(audio_ms),
+            real_time=real_time,
         )
 
     def _context(self) -> list[Item]:

@@ -52,8 +52,12 @@ class Translation(BaseSession):
         return [self.events("session.updated", session=self.session)]
 
     def append(self, event: Event) -> list[Event]:
-        """Translate all whole frames; the rest waits for more audio."""
-        self._unread += decode_audio(event["audio"])
+        """Translate audio."""
+        return self.hear(decode_audio(event["audio"]))
+
+    def hear(self, audio: bytes) -> list[Event]:
+        """Translate all whole frames of PCM (16 bits, 24 kHz, mono); the rest waits for more."""
+        self._unread += audio
         events: list[Event] = []
         while len(self._unread) >= _FRAME_BYTES:
             frame = bytes(self._unread[:_FRAME_BYTES])

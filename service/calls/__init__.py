@@ -1,0 +1,1 @@
+"""Calls: voice sessions that this service opens at the vendor, keeps count of, and can end."""

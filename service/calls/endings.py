@@ -1,0 +1,263 @@
+"""Attempts to end calls at the vendor: each in a thread of its own (under gevent a greenlet), bounded in number."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from service.calls.errors import CallRegistryUnavailableError
+from service.calls.model import (
+    CONNECTING_SECONDS,
+    VENDOR_MAXIMUM_SECONDS,
+    Call,
+    Cause,
+    Claim,
+)
+from service.calls.own import OwnCall, OwnCalls
+from service.calls.registry import CallRegistry
+
+LEASE_SECONDS: Final = 1.6
+"""How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
+
+RENEW_SECONDS: Final = 0.3
+"""Between two renewals; a process may be held up for over a second before it loses its claims."""
+
+ATTEMPT_SECONDS: Final = 15.0
+LONGEST_PAUSE: Final = 30
+THREADS: Final = 512
+"""Attempts and checks at once, those given up after ``ATTEMPT_SECONDS`` included."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the vendor answered when it was asked to end a call, or whether it still runs.
+
+    ``told_seconds`` is what it bills, where it says so; ``reason`` explains ``failed`` for the log.
+    """
+
+    state: Literal["ended", "not_found", "running", "failed"]
+    told_seconds: float | None = None
+    reason: str = ""
+
+    def proves_end(self, age: float) -> bool:
+        """Tell whether a call opened ``age`` seconds ago has ended: 404 says so once it had time to be connected."""
+        return self.state == "ended" or (self.state == "not_found" and age >= CONNECTING_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCalls:
+    """How the vendor is asked, each within 15 s: to end a call, and whether one still runs.
+
+    ``end`` answers ``ended``, ``not_found`` or ``failed``; ``check`` ``running``, ``not_found`` or ``failed``. What
+    they raise counts as ``failed``.
+    """
+
+    end: Callable[[Call], Outcome]
+    check: Callable[[Call], Outcome]
+
+
+class KeeperEvents:
+    """What the keeper tells of its work, for audit and metrics. This one listens to nothing."""
+
+    def ended(self, call: Call) -> None:
+        """Tell that a call has ended: its cause, seconds and charge are in it."""
+
+    def lost(self, call: Call) -> None:
+        """Tell that the outcome of an opening became unknown because its process died."""
+
+    def late(self, seconds: float) -> None:
+        """Tell how long after its time the first attempt to end a call began."""
+
+    def failed(self, call: Call, reason: str) -> None:
+        """Tell that an attempt to end a call failed; it will be tried again."""
+
+    def gave_up(self, call: Call) -> None:
+        """Tell that a call could not be ended until the vendor's own maximum had passed."""
+
+
+def retry_pause(attempts: int) -> int:
+    """Return how many seconds to wait after so many failed attempts: 1, 2, 4 … 30."""
+    return min(LONGEST_PAUSE, 1 << min(attempts - 1, 5))
+
+
+class Endings:
+    """The attempts under way in this process, and what has ended without the storage knowing yet."""
+
+    def __init__(
+        self, registry: CallRegistry, vendor: VendorCalls, own: OwnCalls, events: KeeperEvents
+    ) -> None:
+        self._registry = registry
+        self._vendor = vendor
+        self._own = own
+        self._events = events
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[Call, float]] = {}
+        self._threads = 0
+        self._unconfirmed: dict[str, tuple[Call, Cause, float | None, str]] = {}
+        self._renewed = 0.0
+        self._clock_offset = time.time() - time.monotonic()
+
+    @property
+    def room(self) -> int:
+        """How many more attempts may be begun."""
+        return max(0, THREADS - self._threads)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt is under way."""
+        return not self._running
+
+    def set_clock(self, now_ms: int) -> None:
+        """Note what time the storage has: ages of calls are by its clock."""
+        self._clock_offset = now_ms / 1000 - time.monotonic()
+
+    def begin(self, claim: Claim) -> None:
+        """Begin to end a call that this process has claimed."""
+        with self._lock:
+            self._running[claim.call.id] = (claim.call, time.monotonic())
+        self._start(lambda: self._attempt(claim.call))
+        if claim.call.attempts == 1:
+            self._events.late(claim.late_ms / 1000)
+
+    def begin_own(self, own: OwnCall) -> None:
+        """Begin to end a call out of this process's memory, unless an attempt is under way."""
+        if own.call.id in self._running:
+            return
+        own.busy = True
+        own.attempts += 1
+        self._start(lambda: self._attempt_own(own))
+
+    def check(self, call: Call) -> None:
+        """Begin to ask whether an open call, older than two minutes, still runs."""
+
+        def look() -> None:
+            if _ask(self._vendor.check, call).state == "not_found":
+                self._confirm(call, "vendor", None)
+
+        self._start(look)
+
+    def maintain(self) -> None:
+        """Give up attempts that hang, and renew the claims of the others.
+
+        Raises:
+            CallRegistryUnavailableError: the storage is away, so no claim can be renewed.
+        """
+        now = time.monotonic()
+        with self._lock:
+            hanging = [call for call, begun in self._running.values() if now - begun > ATTEMPT_SECONDS]
+            for call in hanging:
+                del self._running[call.id]
+            held = [call for call, _ in self._running.values()]
+        for call in hanging:
+            self._fail(call, f"no answer in {ATTEMPT_SECONDS:g} s")
+        if held and now - self._renewed >= RENEW_SECONDS:
+            self._renewed = now
+            self._registry.renew(held, LEASE_SECONDS)
+
+    def confirm_ended(self) -> None:
+        """Tell the storage, which is there again, what has ended without it."""
+        if not self._unconfirmed:
+            return
+        with self._lock:
+            unconfirmed, self._unconfirmed = self._unconfirmed, {}
+        for call, cause, told_seconds, confirmation in unconfirmed.values():
+            self._confirm(call, cause, told_seconds, confirmation)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                with self._lock:
+                    self._threads -= 1
+
+        thread = threading.Thread(target=run, name="call-ending", daemon=True)
+        thread.start()  # fails where the system has no more threads to give
+        with self._lock:
+            self._threads += 1
+
+    def _attempt(self, call: Call) -> None:
+        outcome = _ask(self._vendor.end, call)
+        if outcome.proves_end(self._age(call)):
+            self._confirm(call, call.ended_by or "unknown", outcome.told_seconds)
+            self._stop_renewing(call)
+        elif self._stop_renewing(call):
+            self._fail(call, outcome.reason or outcome.state)
+
+    def _stop_renewing(self, call: Call) -> bool:
+        """Let go of a claim; false where the attempt took so long that this was done already."""
+        with self._lock:
+            running = self._running.get(call.id)
+            held = running is not None and running[0].attempts == call.attempts
+            if held:
+                del self._running[call.id]
+            return held
+
+    def _fail(self, call: Call, reason: str) -> None:
+        if self._age(call) >= VENDOR_MAXIMUM_SECONDS[call.type]:
+            self._give_up(call)
+            self._confirm(call, call.ended_by or "unknown", None)
+            return
+        pause = retry_pause(call.attempts)
+        _log.warning("call %s has not ended yet (attempt %d: %s)", call.id, call.attempts, reason)
+        self._events.failed(call, reason)
+        self._own.delay(call.id, pause)
+        try:
+            self._registry.postpone(call, pause)
+        except CallRegistryUnavailableError:
+            return  # its claim runs out by itself
+
+    def _attempt_own(self, own: OwnCall) -> None:
+        call, outcome = own.call, _ask(self._vendor.end, own.call)
+        own.busy = False
+        if outcome.proves_end(own.age()):
+            self._confirm(call, "unknown" if own.forced else "deadline", outcome.told_seconds)
+        elif own.age() >= VENDOR_MAXIMUM_SECONDS[call.type]:
+            self._give_up(call)
+            self._confirm(call, "unknown", None)
+        else:
+            _log.warning("call %s has not ended yet (%s)", call.id, outcome.reason or outcome.state)
+            self._events.failed(call, outcome.reason or outcome.state)
+            self._own.delay(call.id, retry_pause(own.attempts))
+
+    def _confirm(
+        self, call: Call, cause: Cause, told_seconds: float | None, confirmation: str | None = None
+    ) -> None:
+        self._own.forget(call.id)
+        confirmation = confirmation or secrets.token_hex(8)
+        told_ms = None if told_seconds is None else round(1000 * told_seconds)
+        try:
+            change = self._registry.confirm(call.id, cause, told_ms=told_ms, confirmation=confirmation)
+        except CallRegistryUnavailableError:
+            with self._lock:
+                self._unconfirmed[call.id] = (call, cause, told_seconds, confirmation)
+            return
+        if change is None:  # the storage has lost it: it is told as this process knows it
+            elapsed_ms = round(1000 * self._age(call))
+            self._events.ended(replace(call, state="ended", ended_by=cause, elapsed_ms=elapsed_ms))
+        elif change.changed:
+            self._events.ended(change.call)
+
+    def _give_up(self, call: Call) -> None:
+        _log.error(
+            "call %s (%s) could not be ended; the vendor's own maximum has passed", call.id, call.upstream_id
+        )
+        self._events.gave_up(call)
+
+    def _age(self, call: Call) -> float:
+        return time.monotonic() + self._clock_offset - call.opened_at
+
+
+def _ask(question: Callable[[Call], Outcome], call: Call) -> Outcome:
+    try:
+        return question(call)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must be tried again
+        _log.exception("asking the vendor about call %s failed", call.id)
+        return Outcome("failed", reason=type(error).__name__)

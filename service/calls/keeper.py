@@ -1,0 +1,221 @@
+"""Ends calls when they must end, in every worker, between requests.
+
+A thread (under gevent a greenlet) looks twice a second, and when the next call is due; it takes what is due and has it
+ended. Of many due calls it takes 200 a second, oldest first. What it takes is claimed as long as the attempt lasts, so
+no two processes end a call at the same time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from service.calls.endings import LEASE_SECONDS, RENEW_SECONDS, Endings, KeeperEvents, VendorCalls
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError
+from service.calls.model import Call, Poll, PollRequest
+from service.calls.own import OwnCall, OwnCalls
+from service.calls.registry import CallRegistry
+
+LOOK_SECONDS: Final = 0.5
+"""Between two looks when nothing is known to be due: another process may have had a call ended."""
+
+BUSY_LOOK_SECONDS: Final = 0.1
+ENDINGS_PER_SECOND: Final = 200
+CHECKS_PER_SECOND: Final = 20
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Keeps the calls of a registry, in one process. Started once there, never before a fork."""
+
+    def __init__(
+        self,
+        registry: CallRegistry,
+        vendor: VendorCalls,
+        *,
+        check_seconds: float,
+        events: KeeperEvents | None = None,
+    ) -> None:
+        self._registry = registry
+        self._events = events or KeeperEvents()
+        self._own = OwnCalls()
+        self._endings = Endings(registry, vendor, self._own, self._events)
+        self._check_seconds = check_seconds
+        self._ending_rate = Rate(ENDINGS_PER_SECOND)
+        self._check_rate = Rate(CHECKS_PER_SECOND)
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it looks after calls in this very process; where it does not, none may be opened."""
+        thread = self._thread
+        return thread is not None and thread.is_alive() and self._pid == os.getpid() and not self._stopping
+
+    def start(self) -> None:
+        """Begin to look after calls; does nothing where that was done in this process."""
+        with self._starting:
+            if self._stopping or self.is_running:
+                return
+            self._pid = os.getpid()
+            self._thread = threading.Thread(target=self._run, name="call-keeper", daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: this process has just had a call ended."""
+        self._wake.set()
+
+    def record(self, call: Call, upstream_id: str) -> Call:
+        """Note the vendor's id of a call that this process opened, here and in the registry; returns the open call.
+
+        Raises:
+            CallEndedError: the call was to end before it was open; it is ended at once.
+            CallRegistryUnavailableError: it cannot be recorded; it is ended at once.
+        """
+        own = self._own.watch(replace(call, upstream_id=upstream_id))
+        try:
+            recorded = self._registry.record(call.id, upstream_id)
+        except CallRegistryUnavailableError:
+            self._own.force(own)
+            self.wake()
+            raise
+        if recorded is not None and recorded.state == "open":
+            own.call = recorded
+            return recorded
+        if recorded is None or recorded.state == "ended":
+            self._own.force(own)
+        self.wake()
+        raise CallEndedError("The call was ended while it was being opened. Open a new one.")
+
+    def stop(self, seconds: float) -> None:
+        """Stop within so many seconds: attempts under way are finished, and calls kept in memory are all ended."""
+        end_at = time.monotonic() + seconds
+        if self.is_running and not self._registry.survives_process:
+            self._end_all(end_at)
+        self._stopping = True
+        self.wake()
+        if self._thread and self._pid == os.getpid():
+            self._thread.join(max(0.1, end_at - time.monotonic()))
+        while not self._endings.idle and time.monotonic() < end_at:
+            with suppress(CallRegistryUnavailableError):
+                self._endings.maintain()
+            time.sleep(0.02)
+
+    def _end_all(self, end_at: float) -> None:
+        while True:
+            calls = [call for call in self._registry.list_all() if call.upstream_id]
+            for call in calls:
+                self._registry.end(call.id, "shutdown")
+            if not calls or time.monotonic() >= end_at:
+                break
+            self.wake()
+            time.sleep(0.02)
+        if calls:
+            ids = ", ".join(f"{call.id} ({call.upstream_id})" for call in calls)
+            _log.error("calls that could not be ended before this process stops: %s", ids)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                pause = self._look()
+            except Exception:  # noqa: BLE001 - calls must be ended, whatever one look ran into
+                _log.exception("looking after calls failed; it goes on")
+                pause = LOOK_SECONDS
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def _look(self) -> float:
+        """Take what is due, and return after how many seconds to look again."""
+        room = self._endings.room
+        request = PollRequest(
+            endings=min(room, self._ending_rate.available()),
+            checks=min(room, self._check_rate.available()) if self._check_seconds else 0,
+            lease=LEASE_SECONDS,
+            check_every=self._check_seconds,
+            own=self._own.sample(),
+        )
+        try:
+            self._endings.maintain()
+            found = self._registry.poll(request)
+        except CallRegistryUnavailableError:
+            self._end_own(storage_away=True)
+            return LOOK_SECONDS
+        self._endings.set_clock(found.now_ms)
+        self._endings.confirm_ended()
+        self._take(found)
+        missing = self._own.compare(found.own)
+        self._force(missing)
+        self._end_own(storage_away=False)
+        if missing:
+            return BUSY_LOOK_SECONDS  # to look for others
+        longest = LOOK_SECONDS if self._endings.idle else RENEW_SECONDS
+        next_in = LOOK_SECONDS if found.next_ms is None else (found.next_ms - found.now_ms) / 1000
+        return min(longest, max(BUSY_LOOK_SECONDS, next_in))
+
+    def _take(self, found: Poll) -> None:
+        self._ending_rate.take(len(found.claims) + len(found.lost) + len(found.ended))
+        for claim in found.claims:
+            self._endings.begin(claim)
+        self._check_rate.take(len(found.checks))
+        for call in found.checks:
+            self._endings.check(call)
+        for call in found.lost:
+            _log.warning("nobody knows whether the vendor opened call %s; 15 s are charged", call.id)
+            self._events.lost(call)
+        for call in found.ended:
+            self._events.ended(call)
+
+    def _force(self, missing: tuple[OwnCall, ...]) -> None:
+        if missing:
+            _log.error("the storage has lost calls that run; this process ends them: %s", _ids(missing))
+        for own in missing:
+            own.reported = True
+            self._own.force(own)
+
+    def _end_own(self, *, storage_away: bool) -> None:
+        """End what only this process can end: without the storage, or because the storage does not know it."""
+        due = self._own.due(storage_away=storage_away)
+        due = due[: min(self._endings.room, self._ending_rate.available())]
+        self._ending_rate.take(len(due))
+        if unreported := [own for own in due if not own.reported]:
+            _log.error(
+                "this process ends calls from its own memory, without the storage: %s", _ids(unreported)
+            )
+        for own in due:
+            own.reported = True
+            self._endings.begin_own(own)
+
+
+def _ids(calls: Iterable[OwnCall]) -> str:
+    return ", ".join(f"{own.call.id} ({own.call.upstream_id})" for own in calls)
+
+
+class Rate:
+    """So many a second, and a quarter of that at once."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._most = per_second / 4
+        self._left = self._most
+        self._at = time.monotonic()
+
+    def available(self) -> int:
+        """Return how many may be taken now."""
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        return max(0, int(self._left))
+
+    def take(self, number: int) -> None:
+        """Take as many as were available, or fewer."""
+        self._left -= number

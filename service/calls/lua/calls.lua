@@ -1,0 +1,363 @@
+-- Every step of the call registry, each atomic. Milliseconds throughout; the clock is the server's.
+-- KEYS[1]: the prefix of all keys, with the hash tag that keeps them on one node of a cluster.
+-- ARGV: the operation, the time (empty but in tests), its arguments as JSON. Answers JSON.
+-- MOVES (event -> state -> next state, false where the call is forgotten) is put before this text.
+--
+-- call:ID        hash: the call
+-- active         sorted set by sequence: opening, open and ending calls; its size is what CALLS_GLOBAL bounds
+-- user:USER      sorted set by sequence: the user's; negative for ending calls, which hold no slot of their user
+-- due            sorted set by time: when the keeper must look at each active call next
+-- check          sorted set by time: when each open call is next asked whether it still runs
+-- minutes:…      hash: a window's id (the sequence of the call it began with), end and used time
+--
+-- A call's `windows` names those it was reserved in: scope, length and id, as u86400=7. Each value of its hash has at
+-- most 64 bytes, so that Redis keeps it in its compact form.
+
+local prefix, given = KEYS[1], cjson.decode(ARGV[3])
+local now = tonumber(ARGV[2])
+if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Longer than any call may take: the vendor's maximum of two hours, and what opening and ending add.
+local ACTIVE_KEPT, ENDED_KEPT = 4 * 3600000, 3600000
+local UNKNOWN, CONNECTING, LEAST, LEAST_CHARGE = 120000, 120000, 30, 15000
+local ACTIVE, DUE, CHECK, SEQUENCE = prefix .. ':active', prefix .. ':due', prefix .. ':check', prefix .. ':sequence'
+local NUMBERS = {
+    sequence = true, opened_ms = true, reserved_ms = true, attempts = true, ended_ms = true, elapsed_ms = true,
+    charged_ms = true,
+}
+
+local function call_key(id) return prefix .. ':call:' .. id end
+local function user_key(user) return prefix .. ':user:' .. user end
+local function window_key(owner, length) return prefix .. ':minutes:' .. owner .. ':' .. length end
+
+local function load(id)
+    local flat = redis.call('HGETALL', call_key(id))
+    if #flat == 0 then return nil end
+    local call = {id = id}
+    for i = 1, #flat, 2 do
+        call[flat[i]] = NUMBERS[flat[i]] and tonumber(flat[i + 1]) or flat[i + 1]
+    end
+    if call.ended_ms and call.ended_ms + ENDED_KEPT <= now then return nil end
+    return call
+end
+
+local function save(call, changes)
+    local flat = {}
+    for field, value in pairs(changes) do
+        call[field] = value
+        flat[#flat + 1], flat[#flat + 2] = field, value
+    end
+    redis.call('HSET', call_key(call.id), unpack(flat))
+end
+
+local function forget(id)
+    redis.call('ZREM', ACTIVE, id)
+    redis.call('ZREM', DUE, id)
+    redis.call('ZREM', CHECK, id)
+end
+
+-- Charge once, and give the rest back to the windows it was taken from, where they still last.
+local function settle(call, charged)
+    if call.charged_ms then return end
+    for scope, length, id in string.gmatch(call.windows, '(%a)(%d+)=(%d+)') do
+        local key = window_key(scope == 'u' and call.user or 'all', length)
+        if redis.call('HGET', key, 'id') == id then
+            redis.call('HINCRBY', key, 'used', charged - call.reserved_ms)
+        end
+    end
+    save(call, {charged_ms = charged})
+end
+
+local function start_ending(call, cause)
+    local state = MOVES['end'][call.state]
+    if not state then return false end
+    -- While it is being opened there is nothing to end yet: recording its id makes it due.
+    if call.state == 'open' then redis.call('ZADD', DUE, now, call.id) end
+    redis.call('ZREM', CHECK, call.id)
+    redis.call('ZADD', user_key(call.user), -call.sequence, call.id)
+    save(call, {state = state, ended_by = cause})
+    return true
+end
+
+local function lose(call)
+    if not MOVES.lose[call.state] or call.upstream_id or call.charged_ms then return false end
+    settle(call, math.min(LEAST_CHARGE, call.reserved_ms))
+    redis.call('ZADD', user_key(call.user), -call.sequence, call.id)
+    redis.call('ZADD', DUE, now + UNKNOWN, call.id)
+    save(call, {state = MOVES.lose[call.state], ended_by = 'unknown'})
+    return true
+end
+
+local function finish(call, cause, told, confirmation)
+    local state = MOVES.confirm[call.state]
+    if not state then return false end
+    local elapsed = call.upstream_id and math.max(0, now - call.opened_ms) or 0
+    settle(call, math.min(call.reserved_ms, math.max(LEAST_CHARGE, told or elapsed)))
+    save(call, {
+        state = state, ended_ms = now, elapsed_ms = elapsed, ended_by = call.ended_by or cause,
+        confirmation = confirmation,
+    })
+    forget(call.id)
+    redis.call('ZREM', user_key(call.user), call.id)
+    redis.call('PEXPIRE', call_key(call.id), ENDED_KEPT)
+    return true
+end
+
+-- The windows as they stand; each is given as its scope (u for the user's, a for that of all), length and amount in
+-- seconds. The id is 0 for one that has not begun.
+local function look_at_windows(user, windows)
+    local found = {}
+    for i, window in ipairs(windows) do
+        local scope, length, amount = unpack(window)
+        local key = window_key(scope == 'u' and user or 'all', length)
+        local stored = redis.call('HMGET', key, 'id', 'ends', 'used')
+        local id, ends, used = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
+        if not id or ends <= now then id, ends, used = 0, now + 1000 * length, 0 end
+        found[i] = {
+            key = key, scope = scope, length = length, id = id, ends = ends, used = used,
+            left = math.max(0, 1000 * amount - used),
+        }
+    end
+    return found
+end
+
+-- What is answered of them: for each what is left, and when it ends.
+local function status(windows)
+    local found = {}
+    for i, window in ipairs(windows) do found[i] = {window.left, window.ends} end
+    return found
+end
+
+local function first_deadline(ids)
+    local first
+    for _, id in ipairs(ids) do
+        local times = redis.call('HMGET', call_key(id), 'opened_ms', 'reserved_ms')
+        local deadline = times[1] and times[1] + times[2]
+        if deadline and (not first or deadline < first) then first = deadline end
+    end
+    return first or now
+end
+
+local function holding_a_slot(user)
+    local ids = redis.call('ZRANGEBYSCORE', user_key(user), 1, '+inf')
+    if #ids < given.calls then return ids end
+    local known = {} -- a call that the storage has lost holds no slot
+    for _, id in ipairs(ids) do
+        if redis.call('EXISTS', call_key(id)) == 1 then
+            known[#known + 1] = id
+        else
+            redis.call('ZREM', user_key(user), id)
+        end
+    end
+    return known
+end
+
+local operations = {}
+
+function operations.reserve()
+    local windows = look_at_windows(given.user, given.windows)
+    if redis.call('ZCARD', ACTIVE) >= given.calls_global then
+        local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
+        return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = status(windows)}
+    end
+    local held = holding_a_slot(given.user)
+    if #held >= given.calls and not given.replace then
+        return {refused = 'calls', limit = 'user', now = now, retry_ms = math.max(0, first_deadline(held) - now), windows = status(windows)}
+    end
+    local seconds, limit, ends = given.seconds, nil, 0
+    for _, window in ipairs(windows) do
+        local left = math.floor(window.left / 1000)
+        seconds = math.min(seconds, left)
+        if left < LEAST and window.ends > ends then
+            limit, ends = window.scope == 'u' and 'user' or 'global', window.ends
+        end
+    end
+    if limit then
+        return {refused = 'minutes', limit = limit, now = now, retry_ms = ends - now, windows = status(windows)}
+    end
+
+    local sequence, reserved, taken = redis.call('INCR', SEQUENCE), 1000 * seconds, {}
+    for i, window in ipairs(windows) do
+        if window.id == 0 then window.id = sequence end
+        window.used, window.left = window.used + reserved, window.left - reserved
+        redis.call('HSET', window.key, 'id', window.id, 'ends', window.ends, 'used', window.used)
+        redis.call('PEXPIRE', window.key, window.ends - now)
+        taken[i] = window.scope .. window.length .. '=' .. window.id
+    end
+    local replaced = {}
+    for i = 1, #held - given.calls + 1 do
+        start_ending(load(held[i]), 'replaced')
+        replaced[i] = held[i]
+    end
+    local call = {id = given.id}
+    save(call, {
+        user = given.user, type = given.type, model = given.model, state = 'opening', sequence = sequence,
+        opened_ms = now, reserved_ms = reserved, attempts = 0, windows = table.concat(taken, ','),
+    })
+    redis.call('PEXPIRE', call_key(call.id), ACTIVE_KEPT)
+    redis.call('ZADD', ACTIVE, sequence, call.id)
+    redis.call('ZADD', user_key(call.user), sequence, call.id)
+    redis.call('ZADD', DUE, now + given.opening, call.id)
+    for _, key in ipairs({ACTIVE, DUE, SEQUENCE, user_key(call.user)}) do
+        redis.call('PEXPIRE', key, ACTIVE_KEPT)
+    end
+    local value = given.read and redis.call('GET', given.read) or nil
+    return {now = now, call = call, replaced = replaced, windows = status(windows), value = value}
+end
+
+function operations.record()
+    local call = load(given.id)
+    local state = call and MOVES.record[call.state]
+    if not state or call.upstream_id then return {call = call} end
+    if state == 'open' and given.check then
+        redis.call('ZADD', CHECK, now + CONNECTING, call.id)
+        redis.call('PEXPIRE', CHECK, ACTIVE_KEPT)
+    end
+    redis.call('ZADD', DUE, state == 'open' and now + call.reserved_ms or now, call.id)
+    save(call, {state = state, opened_ms = now, upstream_id = given.upstream_id})
+    return {call = call}
+end
+
+function operations.refuse()
+    local call = load(given.id)
+    if not call or MOVES.refuse[call.state] == nil or call.upstream_id then return {} end
+    settle(call, 0)
+    forget(call.id)
+    redis.call('ZREM', user_key(call.user), call.id)
+    redis.call('DEL', call_key(call.id))
+    return {}
+end
+
+function operations.lose()
+    local call = load(given.id)
+    if call then lose(call) end
+    return {}
+end
+
+operations['end'] = function()
+    local call = load(given.id)
+    if not call or (given.user and given.user ~= call.user) then return {} end
+    local changed = start_ending(call, given.cause)
+    return {call = call, changed = changed}
+end
+
+function operations.end_user()
+    local calls = {}
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', user_key(given.user), 1, '+inf')) do
+        local call = load(id)
+        if call and start_ending(call, given.cause) then calls[#calls + 1] = call end
+    end
+    return {calls = calls}
+end
+
+local function claim(id, due, found)
+    local call = load(id)
+    if not call then
+        forget(id)
+    elseif lose(call) then
+        found.lost[#found.lost + 1] = call
+    elseif not call.upstream_id then
+        finish(call, 'unknown')
+        found.ended[#found.ended + 1] = call
+    else
+        start_ending(call, 'deadline')
+        save(call, {attempts = call.attempts + 1})
+        redis.call('ZADD', DUE, now + given.lease, id)
+        found.claims[#found.claims + 1] = {call, math.max(0, now - due)}
+    end
+end
+
+function operations.poll()
+    local found = {now = now, claims = {}, lost = {}, ended = {}, checks = {}, own = {}}
+    if given.endings > 0 then
+        local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'WITHSCORES', 'LIMIT', 0, given.endings)
+        for i = 1, #due, 2 do claim(due[i], tonumber(due[i + 1]), found) end
+    end
+    if given.checks > 0 then
+        for _, id in ipairs(redis.call('ZRANGEBYSCORE', CHECK, '-inf', now, 'LIMIT', 0, given.checks)) do
+            local call = load(id)
+            if call then
+                found.checks[#found.checks + 1] = call
+                redis.call('ZADD', CHECK, now + given.check_every, id)
+            else
+                forget(id)
+            end
+        end
+    end
+    for i, id in ipairs(given.own) do found.own[i] = redis.call('HGET', call_key(id), 'state') or '' end
+    found.next = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2])
+    return found
+end
+
+local function claimed(claim)
+    local state, attempts = unpack(redis.call('HMGET', call_key(claim[1]), 'state', 'attempts'))
+    return state == 'ending' and tonumber(attempts) == claim[2]
+end
+
+function operations.renew()
+    local held = {}
+    for _, claim in ipairs(given.claims) do
+        if claimed(claim) then
+            redis.call('ZADD', DUE, now + given.lease, claim[1])
+            held[#held + 1] = claim[1]
+        end
+    end
+    return {held = held}
+end
+
+function operations.postpone()
+    local held = claimed(given.claim)
+    if held then redis.call('ZADD', DUE, now + given.pause, given.claim[1]) end
+    return {held = held}
+end
+
+function operations.confirm()
+    local call = load(given.id)
+    if not call then return {} end
+    local changed = finish(call, given.cause, given.told, given.confirmation)
+    -- A confirmation that is repeated, since its answer was lost, is answered as the first time.
+    local repeated = given.confirmation ~= nil and call.confirmation == given.confirmation
+    return {call = call, changed = changed or repeated}
+end
+
+function operations.get()
+    return {call = load(given.id)}
+end
+
+-- A chunk of the active calls after a sequence number, oldest first, opening ones left out; and where it ended.
+local function list_active(after)
+    local ids = redis.call('ZRANGEBYSCORE', ACTIVE, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, given.chunk)
+    local calls = {}
+    for i = 1, #ids, 2 do
+        local call = load(ids[i])
+        if call and call.state ~= 'opening' then calls[#calls + 1] = call end
+    end
+    return {calls = calls, more = #ids == 2 * given.chunk, after = tonumber(ids[#ids]) or after}
+end
+
+local function list_user(user)
+    local calls = {}
+    for _, id in ipairs(redis.call('ZRANGE', user_key(user), 0, -1)) do
+        local call = load(id)
+        if call and call.state ~= 'opening' then calls[#calls + 1] = call end
+    end
+    return {calls = calls}
+end
+
+function operations.list()
+    if given.user then return list_user(given.user) end
+    return list_active(given.after)
+end
+
+function operations.minutes()
+    return {now = now, windows = status(look_at_windows(given.user, given.windows))}
+end
+
+function operations.counts()
+    return {active = redis.call('ZCARD', ACTIVE), due = redis.call('ZCOUNT', DUE, '-inf', now)}
+end
+
+return cjson.encode(operations[ARGV[1]]())

@@ -1,0 +1,106 @@
+"""The calls that this process opened, in its own memory: it can end them without the storage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from service.calls.model import Call, State
+
+SAMPLE: Final = 100
+"""How many of its calls a process asks the storage about at each look, in turn."""
+
+SUSPICIOUS_SAMPLE: Final = 1000
+"""How many, after the storage turned out to have lost one."""
+
+
+@dataclass(slots=True)
+class OwnCall:
+    """A call and when this process ends it by itself (``time.monotonic``), should the storage not be there.
+
+    ``forced``: nobody else can end it. ``attempts`` and ``busy`` are those of this process, without the storage.
+    """
+
+    call: Call
+    opened: float
+    ends_at: float
+    forced: bool = False
+    reported: bool = False
+    attempts: int = 0
+    busy: bool = False
+
+    def age(self) -> float:
+        """Return how many seconds ago the vendor opened it."""
+        return time.monotonic() - self.opened
+
+
+class OwnCalls:
+    """All of them. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: dict[str, OwnCall] = {}
+        self._forced: dict[str, OwnCall] = {}
+        self._sample = SAMPLE
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def watch(self, call: Call) -> OwnCall:
+        """Remember a call whose id at the vendor is known."""
+        now = time.monotonic()
+        own = OwnCall(call, opened=now, ends_at=now + call.max_seconds)
+        with self._lock:
+            self._calls[call.id] = own
+        return own
+
+    def forget(self, call_id: str) -> None:
+        """Forget a call that has ended."""
+        with self._lock:
+            self._calls.pop(call_id, None)
+            self._forced.pop(call_id, None)
+
+    def force(self, own: OwnCall) -> None:
+        """Have a call ended now, by this process and without the storage."""
+        with self._lock:
+            own.forced, own.ends_at = True, time.monotonic()
+            self._forced[own.call.id] = own
+
+    def delay(self, call_id: str, pause: float) -> None:
+        """Say that ending a call failed; without the storage it is tried again after ``pause`` seconds."""
+        with self._lock:
+            if own := self._calls.get(call_id):
+                own.ends_at = time.monotonic() + pause
+
+    def due(self, *, storage_away: bool) -> tuple[OwnCall, ...]:
+        """Return what this process must end itself now: forced calls, and without the storage all that are due."""
+        with self._lock:
+            if not storage_away and not self._forced:
+                return ()
+            now = time.monotonic()
+            candidates: Iterable[OwnCall] = (self._calls if storage_away else self._forced).values()
+            return tuple(own for own in candidates if own.ends_at <= now and not own.busy)
+
+    def sample(self) -> tuple[str, ...]:
+        """Return the ids to ask the storage about now: every call gets its turn."""
+        with self._lock:
+            ids = tuple(islice(self._calls, self._sample))
+            for call_id in ids:  # to the end of the queue
+                self._calls[call_id] = self._calls.pop(call_id)
+            return tuple(call_id for call_id in ids if call_id not in self._forced)
+
+    def compare(self, states: Mapping[str, State | None]) -> tuple[OwnCall, ...]:
+        """Forget what has ended, and return the calls that the storage does not know, to be forced."""
+        with self._lock:
+            missing = [
+                own for call_id, state in states.items() if not state and (own := self._calls.get(call_id))
+            ]
+            for call_id, state in states.items():
+                if state == "ended":
+                    self._calls.pop(call_id, None)
+            self._sample = SUSPICIOUS_SAMPLE if missing else SAMPLE
+            return tuple(missing)

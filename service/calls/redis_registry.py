@@ -1,0 +1,251 @@
+"""The call registry on Redis or Valkey, for several processes and over restarts: one script, an operation a step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Final, NamedTuple, Protocol
+
+from service.budgets import MinuteLimit, MinuteStatus
+from service.calls.errors import (
+    CallMinutesExhaustedError,
+    CallNotFoundError,
+    CallRegistryUnavailableError,
+    TooManyCallsError,
+)
+from service.calls.model import (
+    MOVES,
+    Call,
+    CallRequest,
+    Cause,
+    Change,
+    Claim,
+    Counts,
+    Poll,
+    PollRequest,
+    Reservation,
+    new_call_id,
+)
+from service.calls.registry import PAGE
+from service.core.errors import RateLimitStorageUnavailableError
+
+PREFIX: Final = "{realtime-token}:calls"
+"""Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
+
+
+CHUNK: Final = 200
+"""How many calls one step of a list reads."""
+
+
+class Script(NamedTuple):
+    """One Lua script."""
+
+    name: str
+    source: str
+
+
+class ScriptStore(Protocol):
+    """What runs scripts on Redis."""
+
+    def run(self, script: Any, keys: Sequence[str], arguments: Sequence[str | int | float]) -> Any:
+        """Run a script; raises ``RateLimitStorageUnavailableError`` while the storage is away."""
+
+
+def _moves_in_lua() -> str:
+    """Write the table of moves down in Lua, so that the script and Python share it."""
+    events = (
+        f"['{event}'] = {{{', '.join(f'{state} = {_in_lua(following)}' for state, following in moves.items())}}}"
+        for event, moves in MOVES.items()
+    )
+    return f"local MOVES = {{{', '.join(events)}}}\n"
+
+
+def _in_lua(state: str | None) -> str:
+    return "false" if state is None else f"'{state}'"
+
+
+SCRIPT: Final = Script(
+    "calls", _moves_in_lua() + files(__package__).joinpath("lua", "calls.lua").read_text(encoding="utf-8")
+)
+
+
+class RedisCalls:
+    """A ``CallRegistry`` on Redis. ``opening_seconds``: after so long an opening's outcome is unknown.
+
+    ``clock`` takes the place of the server's clock in tests (milliseconds since the epoch).
+    """
+
+    survives_process: Final = True
+
+    def __init__(
+        self,
+        store: ScriptStore,
+        *,
+        opening_seconds: float,
+        checked: bool = True,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self._store = store
+        self._opening_ms = round(1000 * opening_seconds)
+        self._checked = checked
+        self._clock = clock
+
+    def reserve(self, request: CallRequest) -> Reservation:
+        """Take a slot and minutes for a new call; see ``CallRegistry``."""
+        limits = request.limits
+        answer = self._run(
+            "reserve",
+            id=new_call_id(),
+            user=request.user,
+            type=request.type,
+            model=request.model,
+            seconds=request.seconds,
+            calls=limits.calls,
+            replace=limits.at_limit == "replace",
+            calls_global=limits.calls_global,
+            windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
+            opening=self._opening_ms,
+            read=request.read,
+        )
+        minutes = _statuses(limits.minutes, answer["windows"], answer["now"])
+        if answer.get("refused") == "calls":
+            raise TooManyCallsError(answer["limit"], retry_after=answer["retry_ms"] / 1000, minutes=minutes)
+        if answer.get("refused") == "minutes":
+            raise CallMinutesExhaustedError(
+                answer["limit"], retry_after=answer["retry_ms"] / 1000, minutes=minutes
+            )
+        return Reservation(_call(answer["call"]), tuple(answer["replaced"]), minutes, answer.get("value"))
+
+    def record(self, call_id: str, upstream_id: str) -> Call | None:
+        """Note the vendor's id; see ``CallRegistry``."""
+        return _call_or_none(self._run("record", id=call_id, upstream_id=upstream_id, check=self._checked))
+
+    def refuse(self, call_id: str) -> None:
+        """Give everything back: the vendor refused to open the call."""
+        self._run("refuse", id=call_id)
+
+    def lose(self, call_id: str) -> None:
+        """Note that the outcome of an opening is unknown; see ``CallRegistry``."""
+        self._run("lose", id=call_id)
+
+    def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
+        """Have a call ended; see ``CallRegistry``."""
+        return _change(self._run("end", id=call_id, cause=cause, user=user))
+
+    def end_user(self, user: str, cause: Cause) -> tuple[Call, ...]:
+        """Have all calls of a user ended; returns those that were opening or open."""
+        return _calls(self._run("end_user", user=user, cause=cause)["calls"])
+
+    def poll(self, request: PollRequest) -> Poll:
+        """Claim calls that are due, and take open ones that are to be checked; see ``CallRegistry``."""
+        answer = self._run(
+            "poll",
+            endings=request.endings,
+            checks=request.checks if request.check_every else 0,
+            lease=round(1000 * request.lease),
+            check_every=round(1000 * request.check_every),
+            own=request.own,
+        )
+        return Poll(
+            now_ms=answer["now"],
+            claims=tuple(Claim(_call(call), late) for call, late in answer["claims"]),
+            lost=_calls(answer["lost"]),
+            ended=_calls(answer["ended"]),
+            checks=_calls(answer["checks"]),
+            next_ms=answer.get("next"),
+            own={call_id: state or None for call_id, state in zip(request.own, answer["own"], strict=True)},
+        )
+
+    def renew(self, claims: Sequence[Call], lease: float) -> frozenset[str]:
+        """Keep claims for ``lease`` seconds more; returns the ids of those that are still held."""
+        held = [(call.id, call.attempts) for call in claims]
+        return frozenset(self._run("renew", claims=held, lease=round(1000 * lease))["held"])
+
+    def postpone(self, call: Call, pause: float) -> bool:
+        """Try ending a claimed call again in ``pause`` seconds; false where the claim was lost."""
+        answer = self._run("postpone", claim=(call.id, call.attempts), pause=round(1000 * pause))
+        return bool(answer["held"])
+
+    def confirm(
+        self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None
+    ) -> Change | None:
+        """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
+        return _change(self._run("confirm", id=call_id, cause=cause, told=told_ms, confirmation=confirmation))
+
+    def get(self, call_id: str) -> Call | None:
+        """Read a call in any state, an ended one for an hour."""
+        return _call_or_none(self._run("get", id=call_id))
+
+    def list_open(self, user: str) -> tuple[Call, ...]:
+        """List a user's open calls, oldest first."""
+        return tuple(call for call in self.list_all(user=user) if call.state == "open")
+
+    def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
+        """List open and ending calls, oldest first; see ``CallRegistry``. In chunks, to hold Redis up for less."""
+        sequence = 0
+        if after is not None:
+            first = self.get(after)
+            if first is None:
+                raise CallNotFoundError
+            sequence = first.sequence
+        if user is not None:
+            calls = sorted(_calls(self._run("list", user=user)["calls"]), key=lambda call: call.sequence)
+            return tuple(call for call in calls if call.sequence > sequence)[:PAGE]
+        calls, more = [], True
+        while more and len(calls) < PAGE:
+            answer = self._run("list", after=sequence, chunk=CHUNK)
+            calls += _calls(answer["calls"])
+            sequence, more = answer["after"], answer["more"]
+        return tuple(calls[:PAGE])
+
+    def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
+        """Tell how a user's minutes stand, taking nothing."""
+        answer = self._run("minutes", user=user, windows=_windows("u", limits))
+        return _statuses(limits, answer["windows"], answer["now"])
+
+    def counts(self) -> Counts:
+        """Count calls, for metrics."""
+        return Counts(**self._run("counts"))
+
+    def _run(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        # Members that are None are left out: a null in JSON is no nil in Lua.
+        given = json.dumps({name: value for name, value in arguments.items() if value is not None})
+        now = self._clock() if self._clock else ""
+        try:
+            answer = self._store.run(SCRIPT, [PREFIX], [operation, now, given])
+        except RateLimitStorageUnavailableError as error:
+            raise CallRegistryUnavailableError.because(error) from error
+        read: dict[str, Any] = json.loads(answer)
+        return read
+
+
+def _windows(scope: str, limits: Sequence[MinuteLimit]) -> list[tuple[str, int, int]]:
+    return [(scope, limit.length, limit.amount) for limit in limits]
+
+
+def _statuses(
+    limits: Sequence[MinuteLimit], windows: Sequence[tuple[int, int]], now: int
+) -> tuple[MinuteStatus, ...]:
+    # The user's windows come first; those of all users, beyond the limits asked for, are left out.
+    return tuple(
+        MinuteStatus(limit, int(left) // 1000, max(0, ends - now) / 1000)
+        for limit, (left, ends) in zip(limits, windows, strict=False)
+    )
+
+
+def _call(stored: Mapping[str, Any]) -> Call:
+    windows = (window.partition("=") for window in stored["windows"].split(",") if window)
+    return Call(**{**stored, "windows": tuple((name, int(number)) for name, _, number in windows)})
+
+
+def _calls(stored: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:
+    return tuple(map(_call, stored))
+
+
+def _call_or_none(answer: Mapping[str, Any]) -> Call | None:
+    return _call(answer["call"]) if answer.get("call") else None
+
+
+def _change(answer: Mapping[str, Any]) -> Change | None:
+    return Change(_call(answer["call"]), bool(answer["changed"])) if answer.get("call") else None

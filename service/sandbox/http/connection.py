@@ -1,0 +1,97 @@
+"""The connection below a WebSocket, which two threads share: simple-websocket's reads, the session's sends."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import Any
+
+from flask import request
+from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
+
+from service.sandbox.sessions.events import Event
+
+_SOCKET = "gunicorn.socket"
+_CLOSE_SECONDS = 2.0
+
+
+class SharedConnection:
+    """A connection that one thread reads while others send.
+
+    simple-websocket calls ``send`` once, and from two threads: on a full connection that loses the rest of a frame,
+    and frames get mixed up. So all bytes are sent here, from one thread at a time. OpenSSL's connections are not
+    made for two threads at all, so with TLS neither waits inside of it, and only one is there at a time.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._inside = threading.Lock()
+        if isinstance(connection, ssl.SSLSocket):
+            connection.settimeout(0)
+
+    def send(self, data: bytes) -> None:
+        """Send all bytes."""
+        with self._sending:
+            if not isinstance(self._connection, ssl.SSLSocket):
+                self._connection.sendall(data)
+                return
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._try(lambda: self._connection.send(rest)) :]  # noqa: B023 - called at once
+
+    def recv(self, size: int) -> bytes:
+        """Receive some bytes, or none once the connection has ended."""
+        if not isinstance(self._connection, ssl.SSLSocket):
+            return bytes(self._connection.recv(size))
+        return bytes(self._try(lambda: self._connection.recv(size)))
+
+    def end(self) -> None:
+        """End the connection in both directions, which wakes whoever reads it."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _try(self, work: Any) -> Any:
+        """Do something with OpenSSL as soon as the socket lets it."""
+        while True:
+            wanted = select.POLLIN
+            with self._inside:
+                try:
+                    return work()
+                except ssl.SSLWantReadError:
+                    pass
+                except ssl.SSLWantWriteError:
+                    wanted = select.POLLOUT
+            poll = select.poll()
+            poll.register(self._connection, wanted)
+            poll.poll()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def share_connection() -> None:
+    """Make the connection of a WebSocket handshake one that two threads can use."""
+    if "Sec-WebSocket-Key" in request.headers and _SOCKET in request.environ:
+        request.environ[_SOCKET] = SharedConnection(request.environ[_SOCKET])
+
+
+def send(ws: Server, events: list[Event]) -> None:
+    """Send events as JSON."""
+    for event in events:
+        ws.send(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
+
+
+def close(ws: Server, code: int, reason: str | None = None) -> None:
+    """Close, and wait for the client to confirm: ending a connection with unread messages would reset it.
+
+    A reset would take the close code with it.
+    """
+    if ws.connected:
+        ws.close(code, reason)
+    ws.thread.join(_CLOSE_SECONDS)
+    ws.sock.end()

@@ -1,0 +1,111 @@
+"""Sidebands: WebSockets of servers that watch and steer a session which a client holds by WebRTC."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import suppress
+
+from flask import request
+from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
+from wsproto.events import Ping
+from wsproto.frame_protocol import CloseReason
+
+from service.sandbox.calls.call import Call
+from service.sandbox.errors import ApiError
+from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
+from service.sandbox.http.connection import close
+from service.sandbox.http.routes import BASE_PATH
+from service.sandbox.http.state import current
+from service.vendors import wire
+
+_MAX_QUEUED = 4000
+"""Events that a sideband may be behind: more than a minute of reflected audio."""
+
+ATTACH_PATH = f"{BASE_PATH}{LIVE_SESSIONS_PATH}/<call_id>/attach"
+_TRY_AGAIN = 1013
+_TOO_SLOW = "this sideband reads too slowly"
+
+
+def before_request() -> None:
+    """Refuse a sideband by HTTP, before it becomes a WebSocket, as the vendor does.
+
+    Raises:
+        ApiError: where its key is wrong, or its call is not there.
+    """
+    if "Sec-WebSocket-Key" not in request.headers:
+        return
+    if request.url_rule is not None and request.url_rule.rule == ATTACH_PATH:
+        call = find_call("live", (request.view_args or {})["call_id"])
+    elif request.path == BASE_PATH + wire.REALTIME_PATH and "call_id" in request.args:
+        call = find_call("realtime", request.args["call_id"], connected=True)
+    else:
+        return
+    if call.sidebands.crowded:
+        message = "This session has too many sidebands. Close one first."
+        raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
+
+
+def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE) -> None:
+    """Carry events between a sideband and its call until one of them ends."""
+    call = current().calls.find(call_id)
+    sideband = Sideband(ws, current().ping_seconds, close_code)
+    if call is None or not call.sidebands.add(sideband.put):
+        close(ws, close_code)
+        return
+    current().sockets.add(ws)
+    writer = threading.Thread(target=sideband.write, name="sideband", daemon=True)
+    writer.start()
+    try:
+        _read(ws, call, sideband)
+    finally:
+        current().sockets.discard(ws)
+        call.sidebands.remove(sideband.put)
+        sideband.put(None)
+        writer.join()
+        close(ws, close_code)
+
+
+def _read(ws: Server, call: Call, sideband: Sideband) -> None:
+    while True:
+        message = ws.receive()
+        if message is not None:
+            call.receive(message, sideband.put)
+
+
+class Sideband:
+    """The sending half, in a thread of its own: a call waits for none of its sidebands."""
+
+    def __init__(self, ws: Server, ping_seconds: float, close_code: int) -> None:
+        self._ws = ws
+        self._ping_seconds = ping_seconds
+        self._close_code = close_code
+        self._queue: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED)
+        self._overflowed = False
+
+    def put(self, message: str | None) -> None:
+        """Send an event, or with None: close."""
+        try:
+            self._queue.put_nowait(message)
+        except queue.Full:
+            self._overflowed = True
+
+    def write(self) -> None:
+        """Send what is put, until the end."""
+        next_ping = time.monotonic() + self._ping_seconds
+        with suppress(ConnectionClosed, OSError):
+            while not self._overflowed:
+                try:
+                    message = self._queue.get(timeout=max(0.0, next_ping - time.monotonic()))
+                except queue.Empty:
+                    self._ws.sock.send(self._ws.ws.send(Ping()))
+                    next_ping += self._ping_seconds
+                    continue
+                if message is None:
+                    break
+                self._ws.send(message)
+            self._ws.close(
+                _TRY_AGAIN if self._overflowed else self._close_code, _TOO_SLOW if self._overflowed else None
+            )
+        self._ws.event.set()  # wakes the reading half, which then finds the socket closed

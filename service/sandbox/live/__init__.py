@@ -1,0 +1,1 @@
+"""GPT-Live: its configuration, its events and its sessions, without any I/O."""
