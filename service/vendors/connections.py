@@ -13,17 +13,15 @@ and in age.
 
 from __future__ import annotations
 
-import io
 import socket as sockets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection
 from pathlib import Path
 from select import POLLIN
 from socket import socket
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLSocket
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -31,6 +29,7 @@ from urllib.parse import urlsplit
 from gevent.monkey import get_original
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from service.vendors.answers import Answer
 from service.vendors.base import Request, Response, accept
 
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
@@ -39,12 +38,10 @@ DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 4
 """For each address of the host, so that one that never answers leaves time for the next."""
-_BLOCK_BYTES: Final = 16_384
-"""A whole TLS record (RFC 8446 §5.1)."""
 MAX_USES: Final = 100
 """How many requests one connection carries."""
 MAX_SECONDS: Final = 60
-"""How old a connection may be: NATs and balancers are documented to forget an idle one after 60 s at the earliest."""
+"""How old a connection may be: no older than what balancers and NATs on the way usually keep an idle one for."""
 EARLY_SHARE: Final = 0.5
 """Of the usual time to an answer. The first answer that had been on its way before its request was sent comes earlier,
 or else the second one does."""
@@ -61,10 +58,6 @@ KEEPALIVE: Final = [
     ),
 ]
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
-MAX_HEAD_BYTES: Final = 65_536
-"""As http.client bounds one line of it; interim responses count with it."""
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
 
 
 @dataclass(slots=True)
@@ -223,117 +216,16 @@ class _Connection(HTTPConnection):
         """Collect what ``request`` sends in parts, so that one call and one segment carry it."""
         self._outgoing.append(data)
 
-    def getresponse(self) -> _Answer:
+    def getresponse(self) -> Answer:
         """Return the answer, its head read; ``waited`` then tells for how many seconds."""
         answer = super().getresponse()
         self.waited = monotonic() - self._sent
-        assert isinstance(answer, _Answer)  # noqa: S101 - by response_class; tells mypy
+        assert isinstance(answer, Answer)  # noqa: S101 - by response_class; tells mypy
         return answer
 
-    def response_class(self, sock: socket, *, method: str) -> _Answer:  # type: ignore[override]  # any callable does
+    def response_class(self, sock: socket, *, method: str) -> Answer:  # type: ignore[override]  # any callable does
         """Make the answer that ``getresponse`` reads."""
-        return _Answer(sock, method, self._deadline)
-
-
-class _Answer(HTTPResponse):
-    """One answer. Interim responses (RFC 9110 §15.2) come before it, and nothing may follow it."""
-
-    def __init__(self, sock: socket, method: str, deadline: float) -> None:
-        super().__init__(sock, method=method)
-        # The same stream, but counted, and with a buffer that holds a TLS record.
-        stream = self.fp.detach()
-        self._incoming = _Incoming(stream, sock, deadline)
-        self._buffer = self.fp = _Buffer(self._incoming, _BLOCK_BYTES)
-
-    def begin(self) -> None:
-        """Read the head of the final response; http.client skips a 100, and takes a 103 for the answer."""
-        super().begin()
-        while self.status < HTTPStatus.OK:
-            self.headers = None  # type: ignore[assignment]  # as before the first head, or none would be read
-            super().begin()
-        lengths = set(self.headers.get_all("Content-Length", ()))
-        if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
-            raise HTTPException("The answer states no single length.")
-        self._incoming.is_head = False
-
-    def read_whole(self) -> bytes:
-        """Read the body.
-
-        Raises:
-            HTTPException: it breaks off, it is too long, or something follows it.
-        """
-        parts = []
-        while part := self.read(65_536):
-            parts.append(part)
-        if self.length:
-            raise IncompleteRead(b"", self.length)
-        self.close()
-        if self._buffer.leftover:
-            raise HTTPException("Something follows the answer.")
-        return b"".join(parts)
-
-
-class _Buffer(io.BufferedReader):
-    """Notes what was received and not read, when http.client closes it at the end of an answer."""
-
-    leftover = b""
-
-    def close(self) -> None:
-        if not self.closed:
-            incoming = self.raw
-            assert isinstance(incoming, _Incoming)  # noqa: S101 - tells mypy
-            incoming.is_over = True
-            self.leftover = self.peek(1) or incoming.pending()
-        super().close()
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes of one answer as they come in, bounded in number and in time."""
-
-    def __init__(self, stream: io.RawIOBase, sock: socket, deadline: float) -> None:
-        super().__init__()
-        self._stream = stream
-        self._sock = sock
-        self._deadline = deadline
-        self._received = 0
-        self.is_head = True
-        self.is_over = False
-
-    def readable(self) -> bool:
-        """It can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Receive what comes next. A failure in mid-answer is the answer's, and no reason to ask again."""
-        if self.is_over:
-            return 0
-        remaining = self._deadline - monotonic()
-        if remaining <= 0:
-            raise TimeoutError("no answer in time")
-        self._sock.settimeout(remaining)
-        try:
-            count: int = self._stream.readinto(buffer) or 0
-        except TimeoutError:
-            raise
-        except OSError as error:
-            if self._received:
-                raise IncompleteRead(b"") from error
-            raise
-        if not count and self._received and self.is_head:
-            raise IncompleteRead(b"")
-        self._received += count
-        if self._received > (MAX_HEAD_BYTES if self.is_head else MAX_ANSWER_BYTES):
-            raise HTTPException("The answer is longer than one could be.")
-        return count
-
-    def pending(self) -> bytes:
-        """Return something where TLS has decrypted more than was received."""
-        return b"more" if isinstance(self._sock, SSLSocket) and self._sock.pending() else b""
-
-    def close(self) -> None:
-        """Close the stream; the connection stays open."""
-        self._stream.close()
-        super().close()
+        return Answer(sock, method, self._deadline)
 
 
 def trusting(ca_bundle: str) -> SSLContext:

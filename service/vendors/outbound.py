@@ -15,7 +15,8 @@ from requests.utils import should_bypass_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from service.vendors.connections import KEEPALIVE, MAX_HEAD_BYTES
+from service.vendors.answers import MAX_HEAD_BYTES
+from service.vendors.connections import KEEPALIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,9 @@ from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
+from service.vendors.answers import MAX_ANSWER_BYTES
 from service.vendors.base import Request, Response
-from service.vendors.connections import (
-    DISCONNECTED,
-    MAX_ANSWER_BYTES,
-    MAX_SECONDS,
-    MAX_USES,
-    KeptConnections,
-    Progress,
-)
+from service.vendors.connections import DISCONNECTED, MAX_SECONDS, MAX_USES, KeptConnections, Progress
 from service.vendors.credentials import Credential
 from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network

@@ -28,7 +28,7 @@ from tests.support.redis import running_redis
 from tests.support.service import Sandbox, running_service
 from tests.support.tokens import sign
 
-OK = {"status": "ok", "limit_storage": "ok", "key_set": "ok"}
+OK = {"status": "ok", "limit_storage": "ok", "key_set": "ok", "calls": "off"}
 
 
 @dataclass
