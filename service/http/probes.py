@@ -79,7 +79,9 @@ class Readiness:
         return self._found
 
     def _is_fresh(self) -> bool:
-        return bool(self._found) and self._clock() < self._fresh_until
+        """Tell whether the last look still holds: not where requests have met another state of the storage since."""
+        is_recent = bool(self._found) and self._clock() < self._fresh_until
+        return is_recent and self._found["limit_storage"] == self._watched.limits.state()
 
     def _describe(self, storage: StorageState, check: Callable[[JwksKeys], bool]) -> Mapping[str, str]:
         key_sets = self._watched.key_sets

@@ -36,16 +36,18 @@ class Storage:
     """Limits whose storage is looked at: how often, and with what result."""
 
     found: StorageState = "ok"
+    known: StorageState = "degraded"
     looks: int = 0
     may_end: threading.Event = field(default_factory=threading.Event)
 
     def probe(self) -> StorageState:
         self.looks += 1
         self.may_end.wait(10)
+        self.known = self.found
         return self.found
 
     def state(self) -> StorageState:
-        return "degraded"
+        return self.known
 
 
 def readiness(storage: Storage, clock: Clock | None = None, *key_sets: JwksKeys) -> Readiness:
@@ -59,6 +61,16 @@ def test_the_answer_is_shared_for_a_second() -> None:
     assert [ready.ask() for _ in range(50)] == [OK] * 50
     assert storage.looks == 1
     clock.seconds, storage.found = 1.0, "unavailable"
+    assert [ready.ask()["status"] for _ in range(50)] == ["unavailable"] * 50
+    assert storage.looks == 2
+
+
+def test_a_storage_that_requests_have_met_in_another_state_is_looked_at_again() -> None:
+    storage = Storage()
+    storage.may_end.set()
+    ready = readiness(storage)
+    assert ready.ask() == OK
+    storage.known = storage.found = "unavailable"
     assert [ready.ask()["status"] for _ in range(50)] == ["unavailable"] * 50
     assert storage.looks == 2
 
