@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> Flask:
     services = Services(
         exchange=Exchange(authenticator, policy, limits),
         vendor=settings.vendor.vendor,
+        models=frozenset(settings.policy.allowed_models),
         transport=build_transport(settings, network),
         endpoint=settings.vendor.endpoint,
         http=settings.http,

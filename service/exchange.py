@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
 from service.budgets import MinuteStatus
@@ -26,7 +27,8 @@ from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import Vendor
+from service.vendors.base import Response, Vendor
+from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
 
 Known = TypeVar("Known")
@@ -95,8 +97,8 @@ class Exchange:
             facts["caller"] = caller = check_credential(
                 self.limits, incoming, self.authenticator.authenticate
             )
-            request = action.read(incoming.read_body())
-            facts["grant"] = grant = self.policy.decide(caller, request)
+            request, facts["grant"] = self._decide(action, caller, incoming)
+            grant = facts["grant"]
             quota = check_credential(
                 self.limits, incoming, lambda _: self._count(action.event, caller, self.limits.acquire)
             )
@@ -113,6 +115,21 @@ class Exchange:
         if minutes := _minutes(result, facts.get("error")):
             facts["quota_headers"] = add_call_seconds(facts["quota_headers"], minutes)
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _decide(
+        self, action: Action[Result], caller: Caller, incoming: Incoming
+    ) -> tuple[TokenRequest, Grant]:
+        """Read what is asked for and decide on it, for callers of whom not too much was refused already."""
+        self.limits.check_refused(caller)
+        try:
+            body = incoming.read_body()
+            self.limits.check_refused(caller)  # others of the caller's may have been refused while it came in
+            request = action.read(body)
+            return request, self.policy.decide(caller, request)
+        except ServiceError as error:
+            if error.status in _COUNTED_REFUSALS:
+                self.limits.count_refused(caller)
+            raise
 
     def control(
         self, work: Callable[[Caller, RateLimitedError | None], Result], incoming: Incoming, known: Record
@@ -154,6 +171,12 @@ class Exchange:
         return None
 
 
+_COUNTED_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+)
+"""What a known user's request may be refused with before it counts against the user's own limit."""
+
+
 def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:
     """Return what ``check`` makes of the ``Authorization`` header, on every route that takes a credential.
 
@@ -174,11 +197,12 @@ def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[st
 
 @dataclass(frozen=True, slots=True)
 class Mint:
-    """Mint a client secret. ``parse`` reads the body of the route that asks."""
+    """Mint a client secret. ``parse`` reads the body of the route that asks; ``models`` are those that are allowed."""
 
     parse: Callable[[bytes], TokenRequest]
     vendor: Vendor
     transport: Transport
+    models: frozenset[str] = frozenset()
     event: str = "mint"
 
     def read(self, body: bytes) -> TokenRequest:
@@ -188,8 +212,17 @@ class Mint:
     def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
         del request  # the grant has all of it
-        response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
+        mint = self.vendor.mint(grant, caller.pseudonym)
+        response = self.transport.send(replace(mint, check=partial(self._check_response, grant)))
         return self.vendor.read_mint(response, grant)
+
+    def _check_response(self, grant: Grant, response: Response) -> None:
+        """Refuse a secret that was minted for another request: whoever asks here must not be given it."""
+        if response.status != HTTPStatus.OK:
+            return
+        session = self.vendor.read_mint(response, grant).session
+        if mismatch := self.vendor.layout.find_mismatch(session, grant, self.models):
+            raise bad_response(f"the session is another request's: {mismatch}")
 
 
 def _minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:

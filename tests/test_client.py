@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -21,6 +24,7 @@ from service.client import (
     subprotocols,
 )
 from tests.support.http_server import Quiet, serving
+from tests.support.memory import traced_memory
 from tests.support.processes import PYTHON, ROOT
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -151,3 +155,60 @@ def until_done(session: RealtimeSession) -> Iterator[dict[str, Any]]:
 def without_renewal(token: Token) -> Token:
     """Forget how the token was had."""
     return Token(token.value, token.expires_at, token.session, token.url, token.protocols, token.calls_url)
+
+
+def an_answering_host(body: bytes, *, status: int = 200, seconds: float = 0, **fields: str) -> Any:
+    """Run a token service that answers with just this; a body that takes some seconds comes byte by byte."""
+
+    class Handler(Quiet, BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, value in fields.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with suppress(OSError):  # who asked is gone
+                for byte in body if seconds else ():
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(seconds / len(body))
+                self.wfile.write(b"" if seconds else body)
+
+    return serving(Handler)
+
+
+def test_an_answer_that_unpacks_to_more_than_there_can_be_is_none() -> None:
+    """50 kB of gzip are 50 MB; what is unpacked is bounded, and so is what it takes to unpack it."""
+    packed = gzip.compress(bytes(50_000_000))
+    with (
+        an_answering_host(packed, Content_Encoding="gzip") as url,
+        traced_memory() as memory,
+        pytest.raises(requests.exceptions.ContentDecodingError, match="longer than"),
+    ):
+        request_token(url, "jwt")
+    assert memory.most < 3 * 32 * 1024 * 1024
+
+
+def test_an_answer_that_drips_is_bounded_as_a_whole() -> None:
+    started = time.monotonic()
+    with an_answering_host(b" " * 100, seconds=10) as url, pytest.raises(requests.exceptions.ReadTimeout):
+        request_token(url, "jwt", timeout=0.5)
+    assert time.monotonic() - started < 5
+
+
+def test_a_redirect_is_not_followed_with_the_users_jwt() -> None:
+    with (
+        an_answering_host(b"{}") as elsewhere,
+        an_answering_host(b"", status=307, Location=elsewhere) as url,
+        pytest.raises(TokenRefusedError) as refused,
+    ):
+        request_token(url, "jwt")
+    assert refused.value.status == 307
+
+
+def test_an_answer_that_is_no_json_is_told_as_that() -> None:
+    with (
+        an_answering_host(b"<html>") as url,
+        pytest.raises(requests.exceptions.InvalidJSONError, match="not JSON"),
+    ):
+        request_token(url, "jwt")

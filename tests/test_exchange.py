@@ -113,6 +113,49 @@ def test_an_unforeseen_exception_is_recorded_as_every_other_end_is(exchange: Exc
     assert record.upstream_seconds is not None
 
 
+def test_refused_requests_of_a_user_are_counted_and_then_the_body_is_not_read() -> None:
+    """Those that are refused before they count: 400, 403 and 413, and nothing else."""
+    refusing = Exchange(sign_in().authenticator, policy(), limits(refused_per_user="3/minute"))
+
+    def refuse_with(error: Exception | None, body: bytes = b"{}") -> str | None:
+        reads: list[bytes] = []
+
+        def read() -> bytes:
+            if error:
+                raise error
+            reads.append(body)
+            return body
+
+        bearer = incoming().authorization
+        return refusing.run(Given(), Incoming(bearer, "198.51.100.1", read), KNOWN).record.code
+
+    uncounted = [errors.UnsupportedMediaTypeError("no"), errors.RequestTimeoutError("no")]
+    assert [refuse_with(error) for error in uncounted * 3] == [
+        "unsupported_media_type",
+        "request_timeout",
+    ] * 3
+    assert refuse_with(errors.RequestTooLargeError("no")) == "request_too_large"
+    assert refuse_with(None, b"{") == "invalid_json"
+    assert refuse_with(None, b'{"model": "gpt-4o"}') == "model_not_allowed"
+    assert refuse_with(pytest.fail.Exception("the body was read")) == "rate_limit_exceeded"
+
+
+def test_a_user_with_many_requests_at_once_has_no_more_of_them_decided_on() -> None:
+    """Whoever sends heads first and all the bodies later was let in with each, and is looked at again."""
+    refusing = Exchange(sign_in().authenticator, policy(), limits(refused_per_user="2/minute"))
+    steps: list[str | None] = []
+
+    def read_after(others: int) -> bytes:
+        if others:
+            late = Incoming(incoming().authorization, "198.51.100.1", lambda: read_after(others - 1))
+            steps.append(refusing.run(Given(), late, KNOWN).record.code)
+        return b"{"
+
+    outermost = Incoming(incoming().authorization, "198.51.100.1", lambda: read_after(4))
+    steps.append(refusing.run(Given(), outermost, KNOWN).record.code)
+    assert steps == ["invalid_json"] * 2 + ["rate_limit_exceeded"] * 3
+
+
 def test_refused_credentials_are_counted_and_valid_ones_are_not(exchange: Exchange) -> None:
     codes = [exchange.run(Given(), incoming("junk"), KNOWN).record.code for _ in range(2)]
     assert codes == ["invalid_token", "rate_limit_exceeded"]

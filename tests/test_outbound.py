@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
 import select
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.errors import UpstreamError, UpstreamUnavailableError
-from service.sandbox.tls import write_certificate
+from service.core.errors import ServiceError, UpstreamError, UpstreamUnavailableError
+from service.sandbox.tls import Certificate, write_certificate
+from service.vendors import transport as transport_module
+from service.vendors.base import Response
+from service.vendors.connections import MAX_SECONDS, MAX_USES
 from service.vendors.credentials import ApiKey
 from service.vendors.openai import OpenAI
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
+from tests.support.memory import traced_memory
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
-from tests.test_transport import Serve, an_answer
+from tests.test_transport import Flood, Handling, Host, Serve, an_answer, answering, answering_for_ever
 
 
 @dataclass
@@ -53,7 +59,7 @@ def running_proxy() -> Iterator[Proxy]:
                 self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
                 return
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with beyond:
+            with beyond, suppress(ConnectionError):  # either side may hang up on what the other still sends
                 carry(self.connection, beyond)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
@@ -135,6 +141,84 @@ def test_an_interim_response_by_a_proxy_gives_nobody_the_answer_to_another(tmp_p
         assert transport.send(OpenAI().models()).body == b"Bob's"
         assert host.connections == 2
         assert len(proxy.asked) == 2
+
+
+@dataclass
+class ByProxy:
+    """Transports that go by a proxy to hosts behind TLS."""
+
+    stack: ExitStack
+    certificate: Certificate
+    proxy: Proxy
+
+    def to(self, handle: Handling) -> tuple[Host, Transport]:
+        host, _ = Serve(self.stack, self.certificate)(handle)
+        network = Network(ca_bundle=str(self.certificate.authority), https_proxy=self.proxy.url)
+        transport = Transport(host.url, credential=ApiKey("sk-test"), network=network, timeout=5)
+        self.stack.callback(transport.close)
+        return host, transport
+
+
+@pytest.fixture
+def by_proxy(tmp_path: Path) -> Iterator[ByProxy]:
+    """Run a proxy."""
+    with ExitStack() as stack, running_proxy() as proxy:
+        yield ByProxy(stack, write_certificate(tmp_path), proxy)
+
+
+def test_an_answer_by_a_proxy_is_not_unpacked(by_proxy: ByProxy) -> None:
+    """Plain bytes were asked for, as without a proxy. Before, 290 kB of gzip became 618 MB."""
+    packed = gzip.compress(bytes(300_000_000))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    _, transport = by_proxy.to(answering(head.encode() + packed))
+    with traced_memory() as memory, pytest.raises(UpstreamError):
+        transport.send(OpenAI().models())
+    assert memory.most < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "drop", "most"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 16_000_000),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Long: " + b"long " * 1000 + b"\r\n", 16_000_000),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"long " * 1000, 96_000_000),
+    ],
+    ids=["of interim answers", "of a head", "of a body"],
+)
+def test_a_flood_by_a_proxy_is_no_answer(by_proxy: ByProxy, head: bytes, drop: bytes, most: int) -> None:
+    """The same bounds hold as without one; http.client skips interim answers without end."""
+    flood = Flood(head, drop)
+    host, transport = by_proxy.to(flood)
+    with pytest.raises(ServiceError) as refused:
+        transport.send(replace(OpenAI().models(), retryable=False))
+    assert refused.value.status in {502, 503}
+    assert host.hung_up.wait(5)
+    assert flood.sent < most
+
+
+def test_connections_by_a_proxy_have_so_many_uses_and_an_age_at_most(
+    by_proxy: ByProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(transport_module, "monotonic", lambda: now)
+    host, transport = by_proxy.to(answering_for_ever)
+    for _ in range(MAX_USES + 1):
+        assert transport.send(OpenAI().models()).body == b"ok"
+    assert host.connections == 2
+    now += MAX_SECONDS + 1
+    assert transport.send(OpenAI().models()).body == b"ok"
+    assert host.connections == 3
+
+
+def test_an_answer_by_a_proxy_that_cannot_be_the_requests_closes_its_connection(by_proxy: ByProxy) -> None:
+    def refuse(_: Response) -> None:
+        raise UpstreamError("another request's")
+
+    host, transport = by_proxy.to(answering_for_ever)
+    with pytest.raises(UpstreamError, match="another request's"):
+        transport.send(replace(OpenAI().models(), check=refuse))
+    assert transport.send(OpenAI().models()).body == b"ok"
+    assert host.connections == 2
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_trusted(vendor: Sandbox) -> None:

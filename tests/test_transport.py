@@ -8,6 +8,7 @@ import resource
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from service.core.errors import UpstreamError, UpstreamTimeoutError, UpstreamUnavailableError
+from service.core.errors import LeakedKeyError, UpstreamError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.sandbox.tls import Certificate, write_certificate
-from service.vendors.base import Request
+from service.vendors import connections
+from service.vendors.base import Request, Response
+from service.vendors.connections import MAX_SECONDS, MAX_USES
 from service.vendors.credentials import ApiKey
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
@@ -523,3 +526,139 @@ def test_a_key_in_the_vendors_words_is_redacted(serve_in_the_clear: Serve) -> No
     said = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 22\r\n\r\nIncorrect key: sk-test"
     _, transport = serve_in_the_clear(answering(said))
     assert transport.send(POST).body == b"Incorrect key: ***"
+
+
+def test_a_connection_has_so_many_uses_at_most(serve: Serve) -> None:
+    host, transport = serve(answering_for_ever)
+    assert texts(transport, 2 * MAX_USES + 1) == ["ok"] * (2 * MAX_USES + 1)
+    assert host.connections == 3
+
+
+def test_a_connection_has_an_age_at_most(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a NAT or a balancer on the way has forgotten by then."""
+    now = time.monotonic()
+    monkeypatch.setattr(connections, "monotonic", lambda: now)
+    host, transport = serve(answering_for_ever)
+    assert texts(transport, 2) == ["ok", "ok"]
+    now += MAX_SECONDS
+    assert texts(transport, 2) == ["ok", "ok"]
+    assert host.connections == 2
+
+
+def test_the_system_asks_an_idle_connection_whether_it_lives(serve: Serve) -> None:
+    """Linux tells so: the timer that is set for it is the one of keepalives."""
+    host, transport = serve(answering_for_ever)
+    assert texts(transport, 1) == ["ok"]
+    rows = (line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:])
+    to_host = {row[5].partition(":")[0] for row in rows if row[2].endswith(f":{host.port:04X}")}
+    assert to_host == {"02"}
+
+
+def test_an_answer_that_cannot_be_the_requests_closes_its_connection(serve: Serve) -> None:
+    """The next one goes over another, on which nothing is left behind."""
+    host, transport = serve(answering_for_ever)
+    assert texts(transport, 2) == ["ok", "ok"]
+
+    def refuse(response: Response) -> None:
+        assert response.body == b"ok"
+        raise UpstreamError("another request's")
+
+    with pytest.raises(UpstreamError, match="another request's"):
+        transport.send(replace(POST, check=refuse, retryable=True))
+    assert texts(transport, 2) == ["ok", "ok"]
+    assert host.connections == 2
+
+
+@dataclass
+class OnceTooOften:
+    """Tells each request its own number, after ``takes`` seconds; and one of them once more, ``late`` seconds after."""
+
+    takes: float
+    late: float
+    twice: int
+    requests: int = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        while request := connection.recv(65_536):
+            own = request.rpartition(b"\r\n\r\n")[2].decode()
+            self.requests += 1
+            time.sleep(self.takes)
+            connection.sendall(an_answer(own))
+            if self.requests == self.twice:
+                threading.Timer(self.late, self._again, [connection, own]).start()
+
+    @staticmethod
+    def _again(connection: socket.socket, own: str) -> None:
+        with suppress(OSError):
+            connection.sendall(an_answer(f"{own} again"))
+
+
+def strangers_answers(transport: Transport, times: int, *, pause: float = 0) -> list[int]:
+    """Send numbers one after the other; list those whose answer was another's."""
+    wrong = []
+    for number in range(times):
+        sent = replace(POST, body=b"%d" % number, check=lambda _: None)
+        if transport.send(sent).body.decode() != str(number):
+            wrong.append(number)
+        time.sleep(pause)
+    return wrong
+
+
+def test_an_answer_too_many_is_nobodys_where_it_comes_before_the_next_request(serve: Serve) -> None:
+    """One after a millisecond: before, each of the 54 who followed got the answer to the one before."""
+    _, transport = serve(OnceTooOften(takes=0, late=0.001, twice=3))
+    assert strangers_answers(transport, 57, pause=0.02) == []
+
+
+def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Serve) -> None:
+    """It cannot be told from that request's own, but came sooner than is usual: the connection ends with it.
+
+    Whoever asks next may be given the one before, where they were as late; nobody after them is.
+    """
+    for late in (0.02, 0.05, 0.08):
+        _, transport = serve(OnceTooOften(takes=0.1, late=late, twice=5))
+        wrong = strangers_answers(transport, 12)
+        assert wrong in ([5], [5, 6])
+
+
+def test_a_host_that_is_just_fast_keeps_its_connections(serve: Serve) -> None:
+    """What differs by less than a machine's own pauses tells nothing."""
+    host, transport = serve(OnceTooOften(takes=0, late=0, twice=-1))
+    assert strangers_answers(transport, 30) == []
+    assert host.connections == 1
+
+
+def test_a_certificate_with_a_common_name_alone_is_refused(tmp_path: Path) -> None:
+    """Names are those of its subjectAltName (RFC 9525 §2), and no authority checks the other."""
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    options = ["-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:TRUE"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        *options,
+    ]
+    subprocess.run([*command, "-keyout", key, "-out", chain], check=True, capture_output=True)
+    with ExitStack() as stack:
+        host, _ = Serve(stack, Certificate(authority=chain, chain=chain, key=key))(answering_for_ever)
+        transport = transport_to(host.url.replace("127.0.0.1", "localhost"), Network(ca_bundle=str(chain)))
+        with pytest.raises(UpstreamUnavailableError) as refused:
+            transport.send(POST)
+    assert refused.value.reason == "SSLCertVerificationError"
+
+
+@pytest.mark.parametrize("body", ["Here is sk-test.", r'{"value": "sk-test"}'])
+def test_our_key_in_an_answer_that_would_be_passed_on_is_an_alarm(
+    serve_in_the_clear: Serve, body: str
+) -> None:
+    _, transport = serve_in_the_clear(answering(an_answer(body)))
+    with pytest.raises(LeakedKeyError) as refused:
+        transport.send(POST)
+    assert refused.value.alarm
+    assert (refused.value.status, refused.value.code) == (502, "upstream_error")
+    assert "sk-test" not in f"{refused.value.body}{refused.value.reason}"

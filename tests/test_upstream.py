@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.service import API_KEY, TokenService, running_service
 from tests.support.tokens import sign
-from tests.support.vendor import SECRET, Answer, Vendor, scripted_vendor
+from tests.support.vendor import GOOD, SECRET, Answer, Vendor, scripted_vendor
 
 ACCOUNT = {"OPENAI_ORG_ID": "org-acme", "OPENAI_PROJECT_ID": "proj_acme"}
 
@@ -226,6 +226,7 @@ def test_a_key_in_the_vendors_words_does_not_reach_the_caller(vendor: Vendor, se
     [
         ({"retry-after": "7"}, "7"),
         ({"retry-after-ms": "1500"}, "2"),
+        ({"retry-after": "1000000000"}, "600"),
         ({"retry-after": "soon"}, None),
         ({}, None),
     ],
@@ -261,6 +262,51 @@ def test_an_answer_without_a_usable_secret_is_a_502(
 
     answer = service.token()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+@pytest.mark.parametrize("value", ["ek_\ud800", "ek_\r\n", "ek_\x00"], ids=ascii)
+def test_a_secret_that_no_header_can_carry_is_a_502(
+    vendor: Vendor, service: TokenService, value: str
+) -> None:
+    """And never a 500, which a lone surrogate was."""
+    vendor.will(Answer(200, json.dumps({**json.loads(GOOD), "value": value}).encode()))
+
+    answer = service.token()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+def test_our_key_in_an_answer_is_a_502_and_an_alarm(vendor: Vendor, service: TokenService) -> None:
+    session = {"type": "realtime", "instructions": f"Use {API_KEY}."}
+    vendor.will(Answer(200, json.dumps({**json.loads(GOOD), "session": session}).encode()))
+
+    answer = service.token()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert API_KEY not in answer.text
+    alarms = [line for line in service.run.output.splitlines() if '"level":"error"' in line]
+    assert answer.headers["X-Request-Id"] in alarms[-1]
+    assert "replace it" in alarms[-1]
+    assert API_KEY not in service.run.output
+
+
+def test_a_secret_of_another_request_is_a_502_with_its_connection(vendor: Vendor) -> None:
+    """Its session is of another type, or for another of our models."""
+    mini = {"type": "realtime", "model": "gpt-realtime-2.1-mini"}
+    models = "gpt-realtime-2.1,gpt-realtime-2.1-mini"
+    with running_service(vendor.base_url, ALLOWED_MODELS=models) as service:
+        for session in (mini, {"type": "transcription"}):
+            vendor.will(Answer())
+            assert service.token().status_code == 200
+            before = vendor.connections
+            vendor.will(Answer(200, json.dumps({**json.loads(GOOD), "session": session}).encode()))
+            answer = service.token()
+            assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+            assert len(vendor.requests) == 1
+            assert vendor.connections == before
+            vendor.will(Answer())
+            assert service.token().status_code == 200
+            assert vendor.connections == before + 1
+        vendor.will(Answer(200, json.dumps({**json.loads(GOOD), "session": mini}).encode()))
+        assert service.token({"model": "gpt-realtime-2.1-mini"}).status_code == 200
 
 
 def test_a_netrc_does_not_replace_our_key(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> None:

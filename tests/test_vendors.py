@@ -12,7 +12,7 @@ from service.core.model import Grant
 from service.vendors.azure import Azure
 from service.vendors.base import PublicEndpoint, Request, Response
 from service.vendors.credentials import ApiKey
-from service.vendors.openai import OpenAI, retry_after
+from service.vendors.openai import MAX_RETRY_AFTER, OpenAI, retry_after
 from service.vendors.openai_beta import OpenAIBeta
 from service.vendors.xai import XAI
 
@@ -342,3 +342,49 @@ def test_a_client_of_xai_offers_its_secret_alone_and_has_no_webrtc() -> None:
         "url": "wss://api.x.ai/v1/realtime?model=grok-voice-latest",
         "protocols": ["xai-client-secret.s"],
     }
+
+
+SESSION_SHAPES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    ({}, {"type": "realtime", "model": "gpt-realtime-2.1"}, None),
+    ({}, {"model": "gpt-realtime-2.1-2026-10-01"}, None),
+    ({}, {"type": "realtime.session"}, None),
+    ({}, {}, None),
+    ({}, {"type": "transcription"}, "type transcription"),
+    ({}, {"type": ["realtime"], "model": {}}, None),
+    ({}, {"type": "realtime", "model": "gpt-realtime-2.1-mini"}, "model gpt-realtime-2.1-mini"),
+    (
+        {"session_type": "transcription", "model": "gpt-live-transcribe"},
+        {"type": "transcription", "audio": {"input": {"transcription": {"model": "gpt-realtime-whisper"}}}},
+        "model gpt-realtime-whisper",
+    ),
+    ({"session_type": "transcription", "model": "gpt-live-transcribe"}, {"audio": None}, None),
+]
+MODELS = {"gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-live-transcribe", "gpt-realtime-whisper"}
+
+
+@pytest.mark.parametrize(("asked", "answered", "mismatch"), SESSION_SHAPES, ids=str)
+def test_a_session_of_another_type_or_of_another_allowed_model_is_another_requests(
+    asked: dict[str, Any], answered: dict[str, Any], mismatch: str | None
+) -> None:
+    """The vendor may answer with a dated name of the model that was asked for."""
+    found = OpenAI().layout.find_mismatch(answered, grant(**asked), MODELS)
+    assert found == mismatch or (mismatch and mismatch in str(found))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ek_\ud800", "ek_\r\nX: y", "ek_\x00", "ek_é", "ek a", "ek,openai-beta.realtime-v1", "e" * 5000],
+    ids=ascii,
+)
+def test_a_secret_that_no_header_can_carry_is_an_upstream_error(value: str) -> None:
+    """Lone surrogates cannot even be written as UTF-8, and a comma would offer one more subprotocol."""
+    body = json.dumps({**MINTED, "value": value}).encode()
+    with pytest.raises(errors.UpstreamError) as refused:
+        OpenAI().read_mint(answer(body), grant())
+    assert "ek" not in str(refused.value.reason)
+
+
+@pytest.mark.parametrize("said", [{"retry-after": "1000000000"}, {"retry-after-ms": "1e15"}], ids=str)
+def test_an_absurd_wait_is_capped(said: dict[str, str]) -> None:
+    """Clients keep to what they are told."""
+    assert retry_after(said) == MAX_RETRY_AFTER == 600

@@ -117,8 +117,13 @@ class JwksKeys:
             yield from key_set.named(header)
 
     def load(self) -> KeySetState:
-        """Fetch the set now, or wait for the fetch under way, and say what came of it."""
-        self._wait_for(self._start_refresh())
+        """Fetch the set now, or wait for the fetch under way, and say what came of it.
+
+        For probes and commands: it takes none of the places in which requests wait.
+        """
+        done = self._start_refresh()
+        if done is not None:
+            done.wait(self._timing.fetch_deadline + 1)
         return self.describe()
 
     def describe(self) -> KeySetState:

@@ -29,6 +29,9 @@ from service.vendors.transport import Transport
 
 OpenedAtVendor = OpenedCall[OpenedSession]
 
+_LONGEST_WORDS: Final = 1000
+"""Characters of the vendor's words about an opening: longer ones repeat what was sent to it."""
+
 _SHORTEST_LINE: Final = 8
 """Characters: a shorter line of an offer, such as ``v=0``, says nothing of anybody."""
 
@@ -115,8 +118,12 @@ class OpenCall:
 
 def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
     """Return the vendor's refusal, without its words where they repeat a line of the offer, which holds addresses."""
+    message, length = error.message, _SHORTEST_LINE
+    # Each line is looked for only where its beginning occurs: an offer may have thousands of them.
+    beginnings = {message[start : start + length] for start in range(len(message) - length + 1)}
     lines = (line.strip() for line in offer.sdp.decode(errors="replace").splitlines())
-    if any(len(line) >= _SHORTEST_LINE and line in error.message for line in lines):
+    repeats = (line for line in lines if line[:length] in beginnings and line in message)
+    if len(message) > _LONGEST_WORDS or any(repeats):
         return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
     return error
 

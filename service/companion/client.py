@@ -12,6 +12,7 @@ Usable alone, beside ``service.vendors.wire``: no Flask, no server.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 
 import requests
 import websocket
+from urllib3.exceptions import HTTPError
 
 from service.vendors.wire import SECRET_ALREADY_USED, subprotocols
 
@@ -33,6 +35,9 @@ __all__ = [
     "request_token",
     "subprotocols",
 ]
+
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Twice the longest session that a service may be told to take, which its answer repeats."""
 
 _NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
 
@@ -116,17 +121,23 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
         body["expires_after"] = {"anchor": "created_at", "seconds": expires_in}
 
     def ask() -> Token:
-        response = requests.post(
+        with requests.post(
             token_url,
             data=_encode(body),
             headers={"Content-Type": "application/json"},
             auth=_Bearer(jwt),
             timeout=timeout,
             verify=ca_certs or True,
-        )
+            allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
+            stream=True,
+        ) as response:
+            content = _read_bounded(response, seconds=timeout)
         if response.status_code != HTTPStatus.OK:
-            raise _token_refusal(response)
-        answer = response.json()
+            raise _token_refusal(response, content)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            raise requests.exceptions.InvalidJSONError("The token service's answer is not JSON.") from None
         return Token(
             value=answer["value"],
             expires_at=answer["expires_at"],
@@ -154,9 +165,28 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _token_refusal(response: requests.Response) -> TokenRefusedError:
+def _read_bounded(response: requests.Response, *, seconds: float) -> bytes:
+    """Read a body, decompressed: neither a flood nor a drip goes on for ever."""
+    ends = time.monotonic() + seconds
+    body = bytearray()
+    while True:
+        try:
+            piece = response.raw.read1(65_536, decode_content=True)
+        except HTTPError as error:
+            name = type(error).__name__
+            raise requests.exceptions.ConnectionError(f"The answer broke off ({name}).") from None
+        if not piece:
+            return bytes(body)
+        body += piece
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise requests.exceptions.ContentDecodingError("The answer is longer than one could be.")
+        if time.monotonic() > ends:
+            raise requests.exceptions.ReadTimeout(f"There was no whole answer within {seconds:g} s.")
+
+
+def _token_refusal(response: requests.Response, body: bytes) -> TokenRefusedError:
     try:
-        error = response.json()["error"]
+        error = json.loads(body)["error"]
         message, code, param = error["message"], error["code"], error["param"]
     except (ValueError, KeyError, TypeError):
         message, code, param = f"The token service answered {response.status_code}.", None, None
@@ -166,7 +196,7 @@ def _token_refusal(response: requests.Response) -> TokenRefusedError:
         status=response.status_code,
         code=code,
         param=param,
-        retry_after=int(retry_after) if retry_after.isdecimal() else None,
+        retry_after=int(retry_after[:9]) if retry_after.isdecimal() else None,
     )
 
 

@@ -20,7 +20,8 @@
     ├── RequestHeaderFieldsTooLargeError  431  the access token is over 16 KB
     ├── RateLimitedError           429
     ├── UpstreamError              502  the vendor answered something unusable
-    │   └── RejectedCredentialsError     502  the vendor refused our key
+    │   ├── RejectedCredentialsError     502  the vendor refused our key
+    │   └── LeakedKeyError               502  the vendor's answer holds our key
     ├── UnavailableError           503  a part we need is unavailable; try again later
     │   ├── UpstreamRateLimitedError           503
     │   ├── UpstreamUnavailableError           503
@@ -50,13 +51,14 @@ from typing import Any, ClassVar
 class ServiceError(Exception):
     """A request that ends without a client secret.
 
-    ``status``, ``type`` and ``code`` are what the caller is answered; ``param`` names the member that is
-    to blame; ``retry_after`` is in seconds; ``reason`` explains to the admin, in the log only.
+    ``status``, ``type`` and ``code`` are what the caller is answered; ``param`` names the member that is to blame;
+    ``retry_after`` is in seconds; ``reason`` explains to the admin, in the log only, where an ``alarm`` is an ERROR.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: str | None = "internal_error"
+    alarm: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -284,6 +286,13 @@ class RejectedCredentialsError(UpstreamError):
     """The vendor refused our own key: an alarm for the admin, nothing that the caller can fix."""
 
     code = "upstream_rejected_credentials"
+    alarm = True
+
+
+class LeakedKeyError(UpstreamError):
+    """Our own key is in an answer that would be passed on: an alarm for the admin, who should replace it."""
+
+    alarm = True
 
 
 class UnavailableError(ServiceError):

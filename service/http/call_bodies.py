@@ -8,9 +8,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from flask import Request
 from pydantic import BeforeValidator, Field
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, File, MultipartDecoder, NeedData
-from werkzeug.sansio.multipart import Field as FormField
+from werkzeug.http import parse_options_header
 
 from service.budgets import MINIMUM_GRANT
 from service.core.errors import (
@@ -29,6 +27,9 @@ MAX_SDP_BYTES: Final = 65_536
 """An offer has some 2 KB; one of many candidates a few more."""
 
 _MAX_PARTS: Final = 8
+_MAX_PART_HEAD: Final = 1024
+_MAX_BOUNDARY: Final = 70
+"""Characters (RFC 2046 §5.1.1)."""
 _MAX_ECHO: Final = 200
 _MAX_CHANNEL_ID: Final = 65_534
 """The highest id of a data channel (RFC 8832 §6)."""
@@ -173,30 +174,34 @@ def parse_realtime(request: Request, raw: bytes) -> TokenRequest:
 
 
 def _read_form(body: bytes, boundary: str) -> dict[str, bytes]:
-    """Read multipart/form-data (RFC 7578), the bytes of each part as they are.
+    """Read multipart/form-data (RFC 7578, RFC 2046 §5.1.1), the bytes of each part as they are.
 
-    Werkzeug's own reader decodes a part without a file name, and replaces what is not UTF-8.
+    In time that grows with the body's length alone. Werkzeug's decoder takes 0.9 s of CPU for 262 kB of a part's head,
+    and decodes a part without a file name, replacing what is not UTF-8.
     """
-    decoder = MultipartDecoder(boundary.encode(), max_parts=_MAX_PARTS)
+    delimiter = b"\r\n--" + boundary.encode()
     parts: dict[str, bytes] = {}
-    name = ""
-    try:
-        decoder.receive_data(body)
-        decoder.receive_data(None)
-        while not isinstance(event := decoder.next_event(), Epilogue | NeedData):
-            if isinstance(event, FormField | File):
-                name = str(event.name)
-                if name in parts:
-                    raise InvalidRequestError("The form has a part twice.", param=name[:_MAX_ECHO])
-                parts[name] = b""
-            elif isinstance(event, Data):
-                parts[name] += event.data
-    except (ValueError, RequestEntityTooLarge) as error:
-        reason = f"the form cannot be read: {type(error).__name__}"
-        raise InvalidRequestError(
-            f"The form is malformed, or has over {_MAX_PARTS} parts.", reason=reason
-        ) from None
-    return parts
+    for piece in (b"\r\n" + body).split(delimiter, _MAX_PARTS + 1)[1:]:
+        if piece.startswith(b"--"):
+            return parts
+        head, blank, content = piece.partition(b"\r\n\r\n")
+        name = _part_name(head) if blank and len(head) <= _MAX_PART_HEAD else None
+        if name is None or len(boundary) > _MAX_BOUNDARY:
+            break
+        if name in parts:
+            raise InvalidRequestError("The form has a part twice.", param=name[:_MAX_ECHO])
+        parts[name] = content
+    raise InvalidRequestError(f"The form is malformed, is not closed, or has over {_MAX_PARTS} parts.")
+
+
+def _part_name(head: bytes) -> str | None:
+    """Read the name in a part's ``Content-Disposition``; ``None`` where there is none."""
+    for line in head.decode(errors="replace").split("\r\n"):
+        field, _, value = line.partition(":")
+        if field.strip().lower() == "content-disposition":
+            kind, options = parse_options_header(value)
+            return options.get("name") if kind == "form-data" else None
+    return None
 
 
 def _read_session(value: bytes) -> Mapping[str, Any]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
+from time import monotonic
 from typing import Any, Final
 
 from flask import Blueprint, Response
@@ -28,6 +30,9 @@ from service.http.client_address import AddressSource
 from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
 from service.observe.metrics import Metrics
+
+SHARED_SECONDS: Final = 1.0
+"""How long all who ask whether the service is ready are given one answer."""
 
 _CALL_PATH: Final = re.compile(r"/calls|/v1/(realtime/calls|live)")
 
@@ -48,11 +53,51 @@ class Watched:
         return "ok" if storage == "ok" and self.keeper.is_running else "unavailable"
 
 
+class Readiness:
+    """Looks whether secrets can be minted: one look at a time, and one a second at most, whoever asks how often.
+
+    While a look is under way, others are told at once what the last one found. Where there was none, they wait for it,
+    a second at most, and are then told what is known without a look.
+    """
+
+    def __init__(self, watched: Watched, clock: Callable[[], float] = monotonic) -> None:
+        self._watched = watched
+        self._clock = clock
+        self._looking = Lock()
+        self._found: Mapping[str, str] = {}
+        self._fresh_until = 0.0
+
+    def ask(self) -> Mapping[str, str]:
+        """Say how the storage and the key sets are, and what follows from that."""
+        if self._is_fresh() or not self._looking.acquire(timeout=0 if self._found else SHARED_SECONDS):
+            return self._found or self._describe(self._watched.limits.state(), is_loaded)
+        try:
+            if not self._is_fresh():
+                self._found = self._describe(self._watched.limits.probe(), has_keys)
+                self._fresh_until = self._clock() + SHARED_SECONDS
+        finally:
+            self._looking.release()
+        return self._found
+
+    def _is_fresh(self) -> bool:
+        """Tell whether the last look still holds: not where requests have met another state of the storage since."""
+        is_recent = bool(self._found) and self._clock() < self._fresh_until
+        return is_recent and self._found["limit_storage"] == self._watched.limits.state()
+
+    def _describe(self, storage: StorageState, check: Callable[[JwksKeys], bool]) -> Mapping[str, str]:
+        key_sets = self._watched.key_sets
+        keys = "ok" if not key_sets or any(map(check, key_sets)) else "unavailable"
+        status = "unavailable" if "unavailable" in {storage, keys} else storage
+        calls = self._watched.calls(storage)
+        return {"status": status, "limit_storage": storage, "key_set": keys, "calls": calls}
+
+
 def probe_routes(
     watched: Watched, *, metrics_token: str | None, addresses: AddressSource, description: Mapping[str, Any]
 ) -> Blueprint:
     """Make the routes."""
     routes = Blueprint("probes", __name__)
+    readiness = Readiness(watched)
 
     @routes.get("/healthz")
     def healthz() -> Response:
@@ -62,12 +107,9 @@ def probe_routes(
     @routes.get("/readyz")
     def readyz() -> Response:
         """Secrets can be minted, as far as that can be told without minting one."""
-        storage = watched.limits.probe()
-        keys = "ok" if not watched.key_sets or any(map(has_keys, watched.key_sets)) else "unavailable"
-        status = "unavailable" if "unavailable" in {storage, keys} else storage
-        code = HTTPStatus.SERVICE_UNAVAILABLE if status == "unavailable" else HTTPStatus.OK
-        parts = {"limit_storage": storage, "key_set": keys, "calls": watched.calls(storage)}
-        return json_response({"status": status, **parts}, code)
+        found = readiness.ask()
+        code = HTTPStatus.SERVICE_UNAVAILABLE if found["status"] == "unavailable" else HTTPStatus.OK
+        return json_response(found, code)
 
     @routes.get("/metrics")
     def metrics() -> Response:
@@ -102,7 +144,12 @@ def check_shared_token(authorization: str | None, expected: str, *, name: str) -
 
 def has_keys(key_set: JwksKeys) -> bool:
     """Tell whether tokens can be verified, fetching the key set where there is none yet."""
-    return key_set.describe().loaded or key_set.load().loaded
+    return is_loaded(key_set) or key_set.load().loaded
+
+
+def is_loaded(key_set: JwksKeys) -> bool:
+    """Tell whether tokens can be verified, asking nobody."""
+    return key_set.describe().loaded
 
 
 def describe(

@@ -29,6 +29,7 @@ class Services:
 
     exchange: Exchange
     vendor: Vendor
+    models: frozenset[str]
     transport: Transport
     endpoint: PublicEndpoint
     http: HttpSettings
@@ -78,7 +79,7 @@ def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Gr
         addresses=http.addresses,
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
-    action = Mint(parse, services.vendor, services.transport)
+    action = Mint(parse, services.vendor, services.transport, services.models)
     outcome = services.exchange.run(action, incoming, request.record)
     request.record = outcome.record
     if outcome.result is None or outcome.record.grant is None:

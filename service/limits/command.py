@@ -87,6 +87,7 @@ def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:
         ("all together", _words(rules.everybody)),
         ("about open calls", f"{_words(rules.call_control)}, for each user"),
         ("refused credentials", f"{_words(rules.failed_auth)}, for each address"),
+        ("refused requests", f"{_words(rules.refused)}, for each user in each process"),
         ("storage", mask_url(storage.storage_url.get_secret_value())),
         ("strategy", settings.rate_limit_strategy),
         ("storage away", storage.rate_limit_on_storage_failure),

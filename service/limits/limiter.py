@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import ceil
 from typing import Any, Final, Protocol
 
@@ -10,16 +11,20 @@ from flask import Flask
 
 from service.core.errors import RateLimitedError, StorageFailureError
 from service.core.model import Caller, StorageState
-from service.limits.counter import create_counter
-from service.limits.failed_auth import FailedAuthCounter
+from service.limits.counter import MemoryCounter, create_counter
+from service.limits.failed_auth import STRATEGY, FailedAuthCounter
 from service.limits.quota import Quota
 from service.limits.rules import Bucket, LimitRules
 from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
 
+MAX_REFUSED_USERS: Final = 50_000
+"""Of how many users refused requests are counted at once: some 16 MB."""
+
 _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
+    "refused": "Your user limit of {amount} refused requests in {span} is used up. Try again in {wait} s.",
     "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
     "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
 }
@@ -55,6 +60,7 @@ class RateLimits:
         fallback = None if isinstance(store, MemoryStore) else store.fallback
         self._fallback = create_counter(fallback, strategy) if fallback is not None else None
         self._failed_auth = FailedAuthCounter(store)
+        self._refused = MemoryCounter(MemoryStore(max_keys=MAX_REFUSED_USERS), STRATEGY)
         self._global_buckets = rules.global_buckets()
 
     def init_app(self, app: Flask) -> None:
@@ -77,6 +83,25 @@ class RateLimits:
         if not acquisition.admitted:
             raise _limited(acquisition.statuses, quota)
         return quota
+
+    def check_refused(self, caller: Caller) -> None:
+        """Look whether too many requests of this caller were refused already, and count nothing.
+
+        Raises:
+            RateLimitedError: too many were, in this process.
+        """
+        statuses = self._refused.peek(self._rules.refused_buckets(caller.pseudonym))
+        if not all(status.admits for status in statuses):
+            raise _limited(statuses)
+
+    def count_refused(self, caller: Caller) -> None:
+        """Count a request of this caller that was refused before it counted, in this process's memory.
+
+        Each process counts for itself, so that a request that costs nobody anything costs no round trip either.
+        """
+        # Where the memory is full of other users, this one's are counted a little later.
+        with suppress(StorageFailureError):
+            self._refused.acquire(self._rules.refused_buckets(caller.pseudonym))
 
     def acquire_call_control(self, caller: Caller) -> None:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
@@ -130,6 +155,7 @@ def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> Ra
     slowest = max(statuses, key=lambda status: status.wait)
     window, scope = slowest.bucket.window, slowest.bucket.scope
     message = _MESSAGES[scope].format(amount=window.amount, span=window.span, wait=max(1, ceil(slowest.wait)))
+    whose = "user" if scope == "refused" else scope
     return RateLimitedError(
-        message, limit=scope, retry_after=slowest.wait, quota_headers=quota.headers if quota else {}
+        message, limit=whose, retry_after=slowest.wait, quota_headers=quota.headers if quota else {}
     )

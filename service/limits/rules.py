@@ -13,7 +13,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
 
-Scope = Literal["user", "global", "address", "calls"]
+Scope = Literal["user", "global", "address", "refused", "calls"]
 
 EXAMPLE: Final = "10/minute;100/hour"
 MAX_AMOUNT: Final = 1_000_000_000
@@ -113,18 +113,20 @@ class LimitRules:
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
+    refused: tuple[Window, ...]
     call_control: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
     counted: Mapping[str | None, tuple[Window, ...]]
 
     @classmethod
-    def from_items(
+    def from_items(  # noqa: PLR0913 - one for each limit, all by name
         cls,
         *,
         user: Iterable[RateLimitItem],
         everybody: Iterable[RateLimitItem],
         failed_auth: Iterable[RateLimitItem],
+        refused: Iterable[RateLimitItem],
         call_control: Iterable[RateLimitItem] = (),
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
@@ -137,6 +139,7 @@ class LimitRules:
             user=enforced[None],
             everybody=build_windows(everybody),
             failed_auth=build_windows(failed_auth),
+            refused=build_windows(refused),
             call_control=build_windows(call_control),
             tiers=by_tier,
             tier_claim=tier_claim,
@@ -164,6 +167,10 @@ class LimitRules:
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
+
+    def refused_buckets(self, identity: str) -> tuple[Bucket, ...]:
+        """List what bounds a user's requests that are refused before they count."""
+        return tuple(Bucket("refused", identity, window) for window in self.refused)
 
     def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's reading and ending of calls."""

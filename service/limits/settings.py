@@ -28,6 +28,7 @@ class LimitSettings(EnvironmentModel):
     rate_limit_per_user: LimitItems = _text("10/minute;100/hour")
     rate_limit_global: LimitItems = _text("600/minute")
     rate_limit_failed_auth: LimitItems = _text("20/minute")
+    rate_limit_refused_per_user: LimitItems = _text("60/minute")
     rate_limit_call_control_per_user: LimitItems = _text("120/minute")
     rate_limit_tiers: Tiers = _text("{}")
     rate_limit_tier_claim: str = "tier"
@@ -42,6 +43,7 @@ class LimitSettings(EnvironmentModel):
             user=self.rate_limit_per_user,
             everybody=self.rate_limit_global,
             failed_auth=self.rate_limit_failed_auth,
+            refused=self.rate_limit_refused_per_user,
             call_control=self.rate_limit_call_control_per_user,
             tiers={
                 name: tier.requests or self.rate_limit_per_user

@@ -15,13 +15,7 @@ import structlog
 from service.calls.errors import CallLimitError
 from service.calls.model import Call
 from service.calls.opening import OpenedCall, OpeningFailedError
-from service.core.errors import (
-    InvalidTokenError,
-    RateLimitedError,
-    RejectedCredentialsError,
-    ServiceError,
-    UpstreamQuotaExhaustedError,
-)
+from service.core.errors import InvalidTokenError, RateLimitedError, ServiceError
 from service.core.model import ClientSecret, Grant, Record
 
 _LONGEST = 300
@@ -47,8 +41,7 @@ class Audit:
         error = record.error
         write = self._log.info
         if error and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            is_alarm = isinstance(error, RejectedCredentialsError | UpstreamQuotaExhaustedError)
-            write = self._log.error if is_alarm else self._log.warning
+            write = self._log.error if error.alarm else self._log.warning
         write(
             record.event,
             request_id=record.request_id,

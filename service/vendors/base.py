@@ -7,15 +7,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, get_args
 
 from service.core.errors import ServiceError
 from service.core.model import CallType, ClientSecret, Grant, Offer, SessionType
 from service.vendors.wire import MAX_SECRET_TTL
 
 Path = tuple[str, ...]
+
+
+SESSION_TYPES: Final = frozenset(get_args(SessionType))
+
+
+def get_member(value: Any, path: Path) -> Any:
+    """Return the member at ``path`` below a JSON value; ``None`` where there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,25 @@ class SessionLayout:
         """Return where a session of this type keeps its own model."""
         return self.transcription_model if session_type == "transcription" else self.model
 
+    def find_mismatch(self, session: Mapping[str, Any], grant: Grant, models: Container[str]) -> str | None:
+        """Say what shows that a ``session`` of the vendor belongs to another grant; ``None`` where nothing does.
+
+        The vendor may answer with a model's dated name, so that only another one of ``models``, as they are sent,
+        shows it.
+        """
+        named = session.get("type")
+        if isinstance(named, str) and named in SESSION_TYPES and named != grant.session_type:
+            return f"it is of type {named}, and {grant.session_type} was asked for"
+        path = self.model_path(grant.session_type)
+        model, asked = get_member(session, path), get_member(grant.session, path)
+        if isinstance(model, str) and model in models and model != asked:
+            return f"it is for the model {model}, and {asked} was asked for"
+        return None
+
+
+def accept(_response: Response) -> None:
+    """Find nothing wrong with a response."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -99,7 +128,8 @@ class Request:
 
     ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
     second mint leaves a secret that nobody uses and that expires. ``secret`` is a client secret that authenticates the
-    request in the account's place.
+    request in the account's place. ``check`` looks at the response before its connection is used again, and raises an
+    ``UpstreamError`` for one that cannot belong to this request: the connection is closed.
     """
 
     method: str
@@ -108,6 +138,7 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     retryable: bool = False
     secret: str | None = field(default=None, repr=False)
+    check: Callable[[Response], None] = field(default=accept, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

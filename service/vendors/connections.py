@@ -4,20 +4,24 @@
 head of any length, and takes every kept connection for closed above 1,024 descriptors; urllib3 costs twice as much.
 This module adds what kept connections owe their users: interim responses are skipped, every answer is bounded in bytes
 and in time, and a connection serves no other request before the answer is whole.
+
+Should a host send one answer too many, each request that follows on the connection would be given the answer to the one
+before. Four things end that: a connection with bytes on it is not used, an answer that cannot belong to its request
+closes it (``Request.check``), so does one that came much sooner than is usual, and a kept connection is bounded in uses
+and in age.
 """
 
 from __future__ import annotations
 
-import io
+import socket as sockets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection
 from pathlib import Path
 from select import POLLIN
 from socket import socket
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLSocket
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,7 +29,8 @@ from urllib.parse import urlsplit
 from gevent.monkey import get_original
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from service.vendors.base import Request, Response
+from service.vendors.answers import Answer
+from service.vendors.base import Request, Response, accept
 
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
@@ -33,12 +38,26 @@ DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 4
 """For each address of the host, so that one that never answers leaves time for the next."""
-_BLOCK_BYTES: Final = 16_384
-"""A whole TLS record (RFC 8446 §5.1)."""
-_MAX_HEAD_BYTES: Final = 65_536
-"""As http.client bounds one line of it; interim responses count with it."""
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
+MAX_USES: Final = 100
+"""How many requests one connection carries."""
+MAX_SECONDS: Final = 60
+"""How old a connection may be: no older than what balancers and NATs on the way usually keep an idle one for."""
+EARLY_SHARE: Final = 0.5
+"""Of the usual time to an answer. The first answer that had been on its way before its request was sent comes earlier,
+or else the second one does."""
+_USUAL_OF: Final = 15
+"""So many answers' times have the usual one in their middle."""
+_SHORTEST_USUAL_SECONDS: Final = 0.04
+"""Below that it is this machine's own pauses that make the difference."""
+KEEPALIVE: Final = [
+    (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
+    *(
+        (sockets.IPPROTO_TCP, getattr(sockets, name), value)
+        for name, value in {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+        if hasattr(sockets, name)  # macOS lacks the first (tcp(7))
+    ),
+]
+"""Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
 
 
 @dataclass(slots=True)
@@ -63,6 +82,7 @@ class KeptConnections:
         self._fixed = {"Host": parts.netloc, "Accept-Encoding": "identity"}
         self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
+        self._waits: deque[float] = deque(maxlen=_USUAL_OF)
 
     def exchange(
         self,
@@ -79,6 +99,7 @@ class KeptConnections:
             OSError: the host cannot be reached, or closed the connection before an answer; an ``SSLError`` that is
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
             HTTPException: the answer breaks off, is too long, or is not HTTP.
+            ServiceError: what ``request.check`` raises.
             ValueError: a header would end its line; its text holds the header.
         """
         connection = self._take()
@@ -90,15 +111,18 @@ class KeptConnections:
             sent = connection.send_whole(request.method, path, request.body, {**self._fixed, **headers})
             answer = connection.getresponse()
             body = answer.read_whole()
+            names = ((name.lower(), value) for name, value in answer.headers.items())
+            response = Response(answer.status, dict(names), body)
+            request.check(response)
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
-        if sent and not answer.will_close:
+        is_early = request.check is not accept and self._is_early(connection.waited)
+        if sent and not answer.will_close and not is_early and connection.may_be_used():
             self._idle.append(connection)
         else:
             connection.close()
-        names = ((name.lower(), value) for name, value in answer.headers.items())
-        return Response(answer.status, dict(names), body)
+        return response
 
     def close(self) -> None:
         """Close what is idle."""
@@ -109,6 +133,13 @@ class KeptConnections:
         """Leave no socket open behind an app that is dropped."""
         self.close()
 
+    def _is_early(self, seconds: float) -> bool:
+        """Tell whether an answer took much less than is usual, as one does that was there already."""
+        waits = self._waits
+        usual = sorted(waits)[len(waits) // 2] if waits else 0.0
+        waits.append(seconds)
+        return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
+
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""
         while True:
@@ -116,7 +147,7 @@ class KeptConnections:
                 connection = self._idle.pop()
             except IndexError:
                 return _Connection(self._host, self._port, self._tls)
-            if connection.is_unused():
+            if connection.may_be_used() and connection.is_unused():
                 return connection
             connection.close()
 
@@ -128,16 +159,27 @@ class _Connection(HTTPConnection):
         super().__init__(host, port, timeout=_CONNECT_SECONDS)
         self._context = context
         self._deadline = 0.0
+        self._uses = 0
+        self._ends = 0.0
+        self._sent = 0.0
+        self.waited = 0.0
         self._outgoing: list[bytes] = []
 
     def connect(self) -> None:
         """Connect and shake hands. An interrupted handshake leaves its socket where ``close`` finds it."""
         super().connect()
+        self._ends = monotonic() + MAX_SECONDS
+        for option in KEEPALIVE:
+            self.sock.setsockopt(*option)
         if self._context:
             self.sock = self._context.wrap_socket(
                 self.sock, server_hostname=self.host, do_handshake_on_connect=False
             )
             self.sock.do_handshake()
+
+    def may_be_used(self) -> bool:
+        """Tell whether it is younger, and was used less often, than a kept connection may be."""
+        return self._uses < MAX_USES and monotonic() < self._ends
 
     def is_unused(self) -> bool:
         """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
@@ -160,8 +202,10 @@ class _Connection(HTTPConnection):
 
     def send_whole(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
         """Send a request; ``False`` where the host closed the connection meanwhile, which may have answered before."""
+        self._uses += 1
         self._outgoing.clear()
         self.request(method, path, body, headers)
+        self._sent = monotonic()
         try:
             super().send(b"".join(self._outgoing))
         except DISCONNECTED:
@@ -172,120 +216,21 @@ class _Connection(HTTPConnection):
         """Collect what ``request`` sends in parts, so that one call and one segment carry it."""
         self._outgoing.append(data)
 
-    def getresponse(self) -> _Answer:
-        """Return the answer, its head read."""
+    def getresponse(self) -> Answer:
+        """Return the answer, its head read; ``waited`` then tells for how many seconds."""
         answer = super().getresponse()
-        assert isinstance(answer, _Answer)  # noqa: S101 - by response_class; tells mypy
+        self.waited = monotonic() - self._sent
+        assert isinstance(answer, Answer)  # noqa: S101 - by response_class; tells mypy
         return answer
 
-    def response_class(self, sock: socket, *, method: str) -> _Answer:  # type: ignore[override]  # any callable does
+    def response_class(self, sock: socket, *, method: str) -> Answer:  # type: ignore[override]  # any callable does
         """Make the answer that ``getresponse`` reads."""
-        return _Answer(sock, method, self._deadline)
-
-
-class _Answer(HTTPResponse):
-    """One answer. Interim responses (RFC 9110 §15.2) come before it, and nothing may follow it."""
-
-    def __init__(self, sock: socket, method: str, deadline: float) -> None:
-        super().__init__(sock, method=method)
-        # The same stream, but counted, and with a buffer that holds a TLS record.
-        stream = self.fp.detach()
-        self._incoming = _Incoming(stream, sock, deadline)
-        self._buffer = self.fp = _Buffer(self._incoming, _BLOCK_BYTES)
-
-    def begin(self) -> None:
-        """Read the head of the final response; http.client skips a 100, and takes a 103 for the answer."""
-        super().begin()
-        while self.status < HTTPStatus.OK:
-            self.headers = None  # type: ignore[assignment]  # as before the first head, or none would be read
-            super().begin()
-        lengths = set(self.headers.get_all("Content-Length", ()))
-        if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
-            raise HTTPException("The answer states no single length.")
-        self._incoming.is_head = False
-
-    def read_whole(self) -> bytes:
-        """Read the body.
-
-        Raises:
-            HTTPException: it breaks off, it is too long, or something follows it.
-        """
-        parts = []
-        while part := self.read(65_536):
-            parts.append(part)
-        if self.length:
-            raise IncompleteRead(b"", self.length)
-        self.close()
-        if self._buffer.leftover:
-            raise HTTPException("Something follows the answer.")
-        return b"".join(parts)
-
-
-class _Buffer(io.BufferedReader):
-    """Notes what was received and not read, when http.client closes it at the end of an answer."""
-
-    leftover = b""
-
-    def close(self) -> None:
-        if not self.closed:
-            incoming = self.raw
-            assert isinstance(incoming, _Incoming)  # noqa: S101 - tells mypy
-            incoming.is_over = True
-            self.leftover = self.peek(1) or incoming.pending()
-        super().close()
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes of one answer as they come in, bounded in number and in time."""
-
-    def __init__(self, stream: io.RawIOBase, sock: socket, deadline: float) -> None:
-        super().__init__()
-        self._stream = stream
-        self._sock = sock
-        self._deadline = deadline
-        self._received = 0
-        self.is_head = True
-        self.is_over = False
-
-    def readable(self) -> bool:
-        """It can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Receive what comes next. A failure in mid-answer is the answer's, and no reason to ask again."""
-        if self.is_over:
-            return 0
-        remaining = self._deadline - monotonic()
-        if remaining <= 0:
-            raise TimeoutError("no answer in time")
-        self._sock.settimeout(remaining)
-        try:
-            count: int = self._stream.readinto(buffer) or 0
-        except TimeoutError:
-            raise
-        except OSError as error:
-            if self._received:
-                raise IncompleteRead(b"") from error
-            raise
-        if not count and self._received and self.is_head:
-            raise IncompleteRead(b"")
-        self._received += count
-        if self._received > (_MAX_HEAD_BYTES if self.is_head else MAX_ANSWER_BYTES):
-            raise HTTPException("The answer is longer than one could be.")
-        return count
-
-    def pending(self) -> bytes:
-        """Return something where TLS has decrypted more than was received."""
-        return b"more" if isinstance(self._sock, SSLSocket) and self._sock.pending() else b""
-
-    def close(self) -> None:
-        """Close the stream; the connection stays open."""
-        self._stream.close()
-        super().close()
+        return Answer(sock, method, self._deadline)
 
 
 def trusting(ca_bundle: str) -> SSLContext:
     """Trust these authorities alone; host names are checked (RFC 9110 §4.3.4)."""
     context = SSLContext(PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # its names are the subjectAltName's alone (RFC 9525 §2)
     context.load_verify_locations(**{"capath" if Path(ca_bundle).is_dir() else "cafile": ca_bundle})
     return context

@@ -24,6 +24,8 @@ from service.vendors.outbound import Network
 T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 4.0
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Ten times what the audio of both sides comes to in the time there is."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -73,15 +75,18 @@ class ControlSockets:
         """
         with self._opened(path, seconds) as (opened, end):
             opened.send(message)
-            while True:
+            received = 0
+            while received < _MAX_BYTES:  # one that floods would never let a timer fire
                 opened.settimeout(max(0.001, end - monotonic()))
                 opcode, data = opened.recv_data()
                 if opcode == websocket.ABNF.OPCODE_CLOSE:
                     raise ControlSocketError("the control socket was closed without confirming the end")
                 if (found := read(data.decode(errors="replace"))) is not None:
                     return found
-                if monotonic() >= end:  # one that floods would never let a timer fire
+                received += len(data)
+                if monotonic() >= end:
                     raise TimeoutError
+            raise ControlSocketError("the control socket sent too much without confirming the end")
 
     @contextmanager
     def _opened(self, path: str, seconds: float) -> Iterator[tuple[websocket.WebSocket, float]]:

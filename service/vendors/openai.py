@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from service.core.errors import (
@@ -48,6 +48,13 @@ _LOGGED_STATUSES = frozenset({
 
 _KEY = re.compile(r"\bsk-[\w*.-]+")
 """A key, whole or as the vendor's messages mask it."""
+
+
+MAX_RETRY_AFTER: Final = 600
+"""Seconds. A longer wait is nothing to go by, and clients would keep to it."""
+
+_SECRET: Final = re.compile(r"[!-+\--~]{1,4096}")
+"""What a header or a list of subprotocols can carry: visible ASCII without the comma that separates its members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +163,16 @@ def client_secret(
     """
     value = holder.get("value") if isinstance(holder, dict) else None
     expires_at = holder.get("expires_at") if isinstance(holder, dict) else None
-    if not (isinstance(value, str) and value and type(expires_at) is int and isinstance(session, dict)):
+    is_secret = isinstance(value, str) and _SECRET.fullmatch(value) is not None
+    if not (is_secret and type(expires_at) is int and isinstance(session, dict)):
         raise bad_response(f"the answer holds no usable client secret{_request_id(response)}")
     request_id = response.headers.get(wire.REQUEST_ID_HEADER)
     return ClientSecret(
-        value=value, expires_at=expires_at, session=session, answer=answer, upstream_request_id=request_id
+        value=str(value),
+        expires_at=expires_at,
+        session=session,
+        answer=answer,
+        upstream_request_id=request_id,
     )
 
 
@@ -200,7 +212,7 @@ def read_error(body: bytes) -> Mapping[str, Any]:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read how many seconds the vendor asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds.
 
-    Its date form (RFC 9110 §10.2.3) is not used by the vendor and counts as not given.
+    At most ``MAX_RETRY_AFTER``. The date form (RFC 9110 §10.2.3) is not used by the vendor and counts as not given.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -208,7 +220,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):
-            return seconds
+            return min(seconds, MAX_RETRY_AFTER)
     return None
 
 

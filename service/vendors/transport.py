@@ -13,9 +13,10 @@ import requests
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from service.core.deadline import DeadlineExceededError, total_deadline
-from service.core.errors import ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
+from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
+from service.vendors.answers import MAX_ANSWER_BYTES
 from service.vendors.base import Request, Response
-from service.vendors.connections import DISCONNECTED, MAX_ANSWER_BYTES, KeptConnections, Progress
+from service.vendors.connections import DISCONNECTED, MAX_SECONDS, MAX_USES, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
 from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network
@@ -88,10 +89,15 @@ class Transport:
         except ValueError as error:
             # By name only: the text holds the header, and with it perhaps the key.
             raise bad_response(type(error).__name__) from None
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
-            words = self._credential.redact_key(response.body)
-            return replace(response, body=redact(request.secret, words) if request.secret else words)
-        return response
+        redacted = self._credential.redact_key(response.body)
+        if redacted != response.body and response.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise LeakedKeyError(
+                "The Realtime API gave an answer that the token service cannot use; its administrator has been told.",
+                reason="the vendor's answer holds our own key, so that it may be known to others: replace it",
+            )
+        if request.secret and response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
+            redacted = redact(request.secret, redacted)
+        return replace(response, body=redacted)
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -122,11 +128,14 @@ class ProxiedConnections:
     def __init__(self, base_url: str, session: requests.Session) -> None:
         self._base_url = base_url
         self._session = session
+        self._uses = 0
+        self._ends = 0.0
 
     def exchange(
         self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
     ) -> Response:
         """Send once and read the answer."""
+        self._renew()
         progress.sent = True  # unless it turns out that no connection was made
         try:
             with self._session.request(
@@ -145,7 +154,20 @@ class ProxiedConnections:
                 raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
             raise
         names = ((name.lower(), value) for name, value in answer.headers.items())
-        return Response(answer.status_code, dict(names), body)
+        response = Response(answer.status_code, dict(names), body)
+        try:
+            request.check(response)
+        except BaseException:
+            self.close()  # it is among the idle ones already
+            raise
+        return response
+
+    def _renew(self) -> None:
+        """Close the pool once its connections may be as old, or used as often, as kept ones may be."""
+        self._uses += 1
+        if self._uses > MAX_USES or monotonic() > self._ends:
+            self.close()
+            self._uses, self._ends = 1, monotonic() + MAX_SECONDS
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -154,10 +176,11 @@ class ProxiedConnections:
 
 def _read_bounded(answer: requests.Response) -> bytes:
     """Read the body. What is raised here closes the connection, which the next caller would read the rest of."""
-    if (
-        answer.status_code < HTTPStatus.OK
-    ):  # urllib3 takes an interim response (RFC 9110 §15.2) for the answer
+    # urllib3 takes an interim response (RFC 9110 §15.2) for the answer.
+    if answer.status_code < HTTPStatus.OK:
         raise HTTPException("An interim response came by the proxy.")
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise HTTPException("The answer is compressed, and was asked for as it is.")
     body = bytearray()
     for part in answer.iter_content(65_536):
         body += part

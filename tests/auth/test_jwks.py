@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
 from tests.support.authentication import Clock, claims, sign_in
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
+from tests.support.memory import traced_memory
 from tests.support.processes import wait_until
 
 OLD = Signer(key_id="old")
@@ -280,6 +282,30 @@ def test_an_oversized_set_is_not_read_to_its_end(provider: IdentityProvider) -> 
     assert "larger than" in failing(provider)
     provider.serve(gzip.compress(huge), Content_Encoding="gzip")
     assert "larger than" in failing(provider)
+
+
+def test_a_key_set_that_unpacks_to_hundreds_of_megabytes_takes_none_of_them(
+    provider: IdentityProvider,
+) -> None:
+    """No more is unpacked at once than is read at once."""
+    provider.serve(gzip.compress(bytes(300_000_000)), Content_Encoding="gzip")
+    with traced_memory() as memory:
+        assert "larger than" in failing(provider)
+    assert memory.most < 10_000_000
+
+
+def test_a_flood_of_interim_answers_is_no_key_set(provider: IdentityProvider) -> None:
+    """http.client skips them without end, and while they flood in no timer can fire."""
+    sent = 0
+
+    def flood(request: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        while True:
+            sent += request.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    provider.answer = flood
+    assert "cannot be reached" in failing(provider)
+    assert sent < 16_000_000
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

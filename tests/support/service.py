@@ -121,6 +121,7 @@ def service_environ(upstream: str, **variables: str) -> dict[str, str]:
         "RATE_LIMIT_PER_USER": "100000/minute",
         "RATE_LIMIT_GLOBAL": "100000/minute",
         "RATE_LIMIT_FAILED_AUTH": "100000/minute",
+        "RATE_LIMIT_REFUSED_PER_USER": "100000/minute",
         "HOST": "127.0.0.1",
     }
     return bare_environ(**(settings | variables))
