@@ -1,4 +1,4 @@
-"""The one place where the parts meet."""
+"""Build the Flask app: the one module that knows every part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from service.http.calls import absent_call_routes, call_routes
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
 from service.limits import build as build_limits
-from service.limits.replay import StorageReplayGuard
 from service.observe.call_events import CallEvents, OpenCalls
 from service.observe.metrics import Metrics, NullMetrics
 from service.policy import build as build_policy
@@ -28,7 +27,7 @@ from service.vendors.transport import Transport
 
 
 def create_app(settings: Settings) -> Flask:
-    """Put the service together. Nothing outside the app is touched, and no socket is opened before the first request.
+    """Build the app. Nothing outside the app is touched, and no socket is opened before the first request.
 
     Logs are configured by whoever runs the process: ``serving.gunicorn_conf``, ``wsgi``, a command.
     """
@@ -45,14 +44,14 @@ def create_app(settings: Settings) -> Flask:
         settings.auth,
         network=network,
         pseudonym_key=settings.pseudonym_key,
-        single_use=StorageReplayGuard(store),
+        store=store,
     )
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
     policy = build_policy(settings.policy, settings.vendor.vendor.layout)
     services = Services(
         exchange=Exchange(authenticator, policy, limits),
         vendor=settings.vendor.vendor,
-        transport=transport_of(settings, network),
+        transport=build_transport(settings, network),
         endpoint=settings.vendor.endpoint,
         http=settings.http,
     )
@@ -106,8 +105,8 @@ def build_calls_of(settings: Settings, store: Store, services: Services, metrics
     return calls
 
 
-def transport_of(settings: Settings, network: Network) -> Transport:
-    """Make the way to the vendor."""
+def build_transport(settings: Settings, network: Network) -> Transport:
+    """Build the transport to the vendor."""
     return Transport(
         settings.vendor.openai_base_url,
         credential=settings.vendor.credential,

@@ -1,4 +1,4 @@
-"""One exchange, whatever is asked for: who are you, what may you have, how often, act at the vendor.
+"""Run one exchange: authenticate the caller, decide what is granted, count it, act at the vendor, record it.
 
 No Flask: ``Incoming`` is what an exchange needs of a request, and the ``Record`` it returns is all that happened.
 """
@@ -152,13 +152,13 @@ class Exchange:
 def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:
     """Return what ``check`` makes of the ``Authorization`` header, on every route that takes a credential.
 
-    A refused credential counts against the address it came from, and only there: valid ones never come so far, so
-    that nobody is locked out by others behind the same address.
+    Only a refused credential counts against its address, so a valid one is never refused for what others behind
+    the same address did.
 
     Raises:
         ServiceError: what ``check`` raises.
         RateLimitedError: this address had too many refused.
-        RateLimitStorageUnavailableError: the storage is away and the policy is ``deny``.
+        RateLimitStorageUnavailableError: the storage is unavailable and the policy is ``deny``.
     """
     try:
         return check(incoming.authorization)

@@ -1,4 +1,4 @@
-"""Every environment variable, typed, and validated together at start: the rooms' own groups, side by side."""
+"""Compose the settings of all packages, and validate them together at start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values that travel through the service, each frozen: what one floor hands to the next."""
+"""The frozen values that packages pass to each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pseudonym(key: bytes, issuer: str, subject: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated user: whom a verified JWT speaks of.
+    """An authenticated user, as a verified JWT names them.
 
     ``pseudonym`` stands for the user wherever a name is needed: limit keys, logs, the vendor's safety
     identifier. ``claims`` are the verified claims, for policy and tiers. Only ``auth`` makes one, so

@@ -1,4 +1,4 @@
-"""What machines ask: is the process alive, can it mint, what are the numbers, what are the routes.
+"""Routes for machines: health, readiness, metrics, and the description of the API.
 
 Neither limited nor logged above DEBUG.
 """

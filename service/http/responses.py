@@ -1,4 +1,4 @@
-"""What every response carries, whichever route gave it: error shape, request id, CORS, no caching; and its record."""
+"""Give every response its error shape, request id, CORS and caching headers, and send its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes that act at the vendor: a view chooses a body's shape and a response's; ``exchange`` does the rest."""
+"""The routes that act at the vendor: a view chooses the shapes of body and response; ``exchange`` does the rest."""
 
 from __future__ import annotations
 

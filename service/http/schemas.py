@@ -1,4 +1,4 @@
-"""The request bodies, and how they are read: strictly.
+"""Parse request bodies, strictly.
 
 A session's members are the vendor's affair; this module settles only that the body is JSON, that its own members are
 known, and of which type the session is. ``openapi.json`` describes the same bodies, which schemathesis checks.
@@ -78,7 +78,7 @@ class RequestBody(StrictModel, ABC):
         """Return what the body asks for, in the service's own terms.
 
         Raises:
-            InvalidValueError: ``session.type`` is none that this route mints for.
+            InvalidValueError: this route does not mint for ``session.type``.
         """
 
 

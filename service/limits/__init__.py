@@ -1,4 +1,4 @@
-"""How often: limits a caller, an address and everybody together may use up."""
+"""Rate limits of each caller, each address, and all callers together."""
 
 from __future__ import annotations
 

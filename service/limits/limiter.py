@@ -1,4 +1,4 @@
-"""Limits as the service uses them: one verb before the vendor is asked, one after refused credentials."""
+"""Enforce the rate limits: on callers before the vendor is asked, on addresses after a refused credential."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReadAlong(Protocol):
 
 
 class RateLimits:
-    """The admin's rules, counted in a store; while a Redis is away, in the memory beside it, if it has one.
+    """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if there is one.
 
     ``read_along`` is looked at first: whom it refuses is told so, whatever the limits say.
     """
@@ -66,7 +66,7 @@ class RateLimits:
 
         Raises:
             RateLimitedError: a limit is used up; nothing was counted. ``limit`` says whose it is.
-            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is unavailable and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
         own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
@@ -89,7 +89,7 @@ class RateLimits:
 
         Raises:
             RateLimitedError: this address had too many refused.
-            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is unavailable and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s.
         """
         acquisition = self._failed_auth.acquire(self._rules.address_buckets(address))
@@ -97,11 +97,11 @@ class RateLimits:
             raise _limited(acquisition.statuses)
 
     def state(self) -> StorageState:
-        """Tell how the storage is, as far as the requests so far have shown."""
+        """Return the storage's state, as far as the requests so far have shown."""
         return self._describe(self._store.state)
 
     def probe(self) -> StorageState:
-        """Ask the storage, and tell how it is."""
+        """Ask the storage, and return its state."""
         return self._describe(self._store.probe())
 
     def _describe(self, state: str) -> StorageState:

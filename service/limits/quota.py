@@ -1,4 +1,4 @@
-"""What is left to a caller, as the headers tell it.
+"""Write the rate limit headers: what a caller has left.
 
 https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html: ``RateLimit-Policy`` (§3) names
 the quota ``q`` in requests and its window ``w`` in seconds; ``RateLimit`` (§4) what remains, ``r``, and the

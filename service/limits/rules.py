@@ -1,4 +1,4 @@
-"""What the admin allows: the notation of limits, windows, and which of them bound whom."""
+"""Parse the admin's limits, and list the buckets that a request counts in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ MAX_AMOUNT: Final = 1_000_000_000
 MAX_SECONDS: Final = 10 * 366 * 86_400
 ADDRESS_BUCKETS: Final = 2048
 NETWORK_BUCKETS: Final = 512
-"""How many buckets all strangers share, by the hash of an address or network: some 150 bytes each, 1 MB in all."""
+"""How many buckets all clients without a valid token share, by the hash of an address or network.
+
+Each takes some 150 bytes: 1 MB in all."""
 
 NETWORK_FACTOR: Final = 10
 """How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""

@@ -1,4 +1,4 @@
-"""How often: the limits, and by which strategy they are counted."""
+"""Settings of rate limits, and of the strategy that counts them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LimitSettings(EnvironmentModel):
 
     @property
     def limit_rules(self) -> LimitRules:
-        """Which windows bound whom."""
+        """The parsed limits of users, tiers, addresses and everybody together."""
         return LimitRules.from_items(
             user=self.rate_limit_per_user,
             everybody=self.rate_limit_global,

@@ -1,4 +1,4 @@
-"""What happened: one event for each mint and each refusal, fit to be kept.
+"""Write the audit log: one event for each mint and each refusal, fit to be kept.
 
 Users appear as pseudonyms (an HMAC: a plain hash of an email address can be guessed) and secrets as their
 SHA-256, by which a leaked secret can be traced to its mint. Neither can be turned back.
@@ -30,10 +30,10 @@ class Audit:
         self._log = structlog.get_logger().bind()
 
     def write(self, record: Record) -> None:
-        """Write what was granted or refused, to whom and for what, as far as that is known.
+        """Write what was granted or refused, which caller and which session, as far as that is known.
 
         A refusal that the caller can fix is INFO, one that the admin should look at WARNING; that the
-        vendor refuses our own key is an ERROR, since nobody gets a secret until that is fixed.
+        vendor refuses our own key is an ERROR, since no secret can be minted until that is fixed.
         """
         if record.event is None:
             return

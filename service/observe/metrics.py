@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: counted right over several processes, every label bounded.
+"""Metrics for Prometheus: correct over several processes, every label bounded.
 
 With several processes each keeps its numbers in files below ``PROMETHEUS_MULTIPROC_DIR``, and a scrape of
 any one adds them all up (https://prometheus.github.io/client_python/multiprocess/). prometheus-client looks
@@ -157,7 +157,7 @@ def _bounded(code: str | None) -> str:
 
 
 class NullMetrics(Metrics):
-    """Counts nothing, where nobody could ask for the numbers: without ``METRICS_TOKEN`` there is no ``/metrics``."""
+    """Counts nothing: without ``METRICS_TOKEN`` there is no ``/metrics``, where the numbers could be read."""
 
     def __init__(self) -> None:
         """Make no instruments."""

@@ -3,7 +3,7 @@
 ``http.client`` runs in native threads and under gevent alike. geventhttpclient's own client fails in threads, reads a
 head of any length, and takes every kept connection for closed above 1,024 descriptors; urllib3 costs twice as much.
 This module adds what kept connections owe their users: interim responses are skipped, every answer is bounded in bytes
-and in time, and a connection serves nobody else before the answer is whole.
+and in time, and a connection serves no other request before the answer is whole.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class _Connection(HTTPConnection):
             self.sock.do_handshake()
 
     def is_unused(self) -> bool:
-        """Tell whether nothing came in since the last answer: what did is a farewell, or not ours.
+        """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
 
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.

@@ -24,8 +24,3 @@ class DialectSettings(EnvironmentModel):
     def vendor(self) -> Vendor:
         """The vendor that secrets are minted at."""
         return VENDORS[self.realtime_api]
-
-    @property
-    def beta(self) -> bool:
-        """Whether upstream speaks the retired beta dialect."""
-        return self.realtime_api == "beta"

@@ -1,4 +1,4 @@
-"""OpenAI's Realtime API, spelled: its requests, its responses, its errors.
+"""OpenAI's Realtime API: its requests, its responses, its errors.
 
 Sources: the vendor's API reference (https://platform.openai.com/docs/api-reference/realtime-sessions) and its error
 codes (https://platform.openai.com/docs/guides/error-codes).
@@ -96,8 +96,8 @@ class OpenAI:
 
 def mint_request(path: str, user: str, body: bytes, **headers: str) -> Request:
     """Write a POST of JSON that may be tried again, on behalf of an end user."""
-    spelled = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **headers}
-    return Request("POST", path, spelled, body, retryable=True)
+    all_headers = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **headers}
+    return Request("POST", path, all_headers, body, retryable=True)
 
 
 def read_answer(response: Response, error: Any) -> dict[str, Any]:

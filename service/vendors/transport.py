@@ -1,4 +1,4 @@
-"""The way to the vendor: one request within one deadline, with one retry, every failure told as one of ours."""
+"""Send requests to the vendor: within one deadline, with one retry, every failure raised as one of our errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.vendors.outbound import Network
 _ATTEMPTS: Final = 2
 
 
-class Exchange(Protocol):
+class Connections(Protocol):
     """Sends one request once: over kept connections, or by a proxy."""
 
     def exchange(
@@ -56,7 +56,7 @@ class Transport:
         self._credential = credential
         self._timeout = timeout
         session = network.pooled_session(base_url, connections=connections)
-        self._exchange: Exchange = (
+        self._connections: Connections = (
             ProxiedConnections(base_url, session)
             if session.proxies
             else KeptConnections(base_url, ca_bundle=network.ca_bundle)
@@ -94,7 +94,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._exchange.close()
+        self._connections.close()
 
     def _send_until(self, end: float, request: Request, progress: Progress) -> Response:
         """Send, and once more after a failure that may pass, where that does no harm."""
@@ -106,7 +106,7 @@ class Transport:
                 **request.headers,
             }
             try:
-                response = self._exchange.exchange(
+                response = self._connections.exchange(
                     request, headers, seconds=max(0.001, end - monotonic()), progress=progress
                 )
             except OSError as error:
