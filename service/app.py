@@ -8,9 +8,11 @@ from service.auth.factory import build as build_authenticator
 from service.auth.revocations import Revocations
 from service.calls.factory import Calls
 from service.calls.factory import build as build_calls
+from service.calls.rules import CallRules
 from service.calls.vendor_calls import CallsAtVendor
 from service.exchange import Exchange
 from service.http import responses
+from service.http.admin import Admin, admin_routes
 from service.http.calls import absent_call_routes, call_routes
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
@@ -55,7 +57,7 @@ def create_app(settings: Settings) -> Flask:
         endpoint=settings.vendor.endpoint,
         http=settings.http,
     )
-    calls = build_calls_of(settings, store, services, metrics)
+    calls = build_calls_of(settings, store, services, metrics, revocations)
     if calls:
         app.extensions["calls"] = calls
         app.before_request(calls.keep)
@@ -63,10 +65,18 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(token_routes(services))
     if settings.policy.call_types:
         app.register_blueprint(call_routes(services, calls) if calls else absent_call_routes(services))
+    if admin_token := settings.calls.admin_token:
+        admin = Admin(limits, revocations, calls, settings.pseudonym_of, settings.http)
+        app.register_blueprint(admin_routes(admin, token=admin_token.get_secret_value()))
     token, layout = settings.observe.metrics_token, services.vendor.layout
     app.register_blueprint(
         probe_routes(
-            Watched(limits, authenticator.key_sets, metrics),
+            Watched(
+                limits,
+                authenticator.key_sets,
+                metrics,
+                calls.keeper if calls and settings.policy.call_types else None,
+            ),
             metrics_token=token.get_secret_value() if token else None,
             proxy_hops=settings.http.trusted_proxy_hops,
             description=describe(
@@ -80,7 +90,9 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def build_calls_of(settings: Settings, store: Store, services: Services, metrics: Metrics) -> Calls | None:
+def build_calls_of(
+    settings: Settings, store: Store, services: Services, metrics: Metrics, revocations: Revocations
+) -> Calls | None:
     """Make the part that keeps calls, where the vendor has any.
 
     On Redis that is so with ``CALL_TYPES=none`` too: calls that were opened before are to be ended.
@@ -95,7 +107,7 @@ def build_calls_of(settings: Settings, store: Store, services: Services, metrics
     )
     calls = build_calls(
         settings.calls,
-        limits=settings.limits,
+        CallRules.from_settings(settings.calls, settings.limits, read_along=revocations),
         store=store,
         vendor=CallsAtVendor(api, services.transport, sockets).questions,
         upstream_timeout=settings.vendor.upstream_timeout,

@@ -16,7 +16,7 @@ from service.auth.authenticator import Authenticator
 from service.budgets import MinuteStatus
 from service.calls.errors import CallEndedError, CallLimitError
 from service.calls.factory import Calls
-from service.calls.model import Call
+from service.calls.model import Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
 from service.core.errors import (
     InternalError,
@@ -217,9 +217,8 @@ class OpenCall:
         assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
         asked, offer = self.calls.rules.request(caller, grant), request.offer
         upstream = self.api.open_call(grant, offer, caller.pseudonym)
-        opened = open_call(
-            self.calls.registry, self.calls.keeper, asked, lambda call: self._ask(call, upstream, offer)
-        )
+        ask = partial(self._ask, caller, upstream, offer)
+        opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
         if not opened.answer.sdp:
             self.calls.end(opened.call.id, "unknown")
             raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
@@ -228,8 +227,14 @@ class OpenCall:
             raise CallEndedError("The client left while its call was being opened.")
         return opened
 
-    def _ask(self, call: Call, upstream: Request, offer: Offer) -> OpenedSession:
+    def _ask(
+        self, caller: Caller, upstream: Request, offer: Offer, reservation: Reservation
+    ) -> OpenedSession:
         """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+        try:
+            self.calls.rules.check(caller, reservation)
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=True) from error
         try:
             response = self.transport.send(upstream)
         except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
@@ -240,7 +245,7 @@ class OpenCall:
             refusal = without_offer(self.vendor.error(response), offer)
             raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
         try:
-            return self.api.read_call(call.type, response)
+            return self.api.read_call(reservation.call.type, response)
         except ServiceError as error:
             raise OpeningFailedError(error, definite=False) from error
 

@@ -32,9 +32,10 @@ class Given:
         self.steps.append("read")
         return parse_body(TokenBody, body)
 
-    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
         assert caller.subject
         assert grant.model
+        assert request.session_type is None
         self.steps.append("act")
         return self.then()
 

@@ -15,7 +15,6 @@ from service.calls.redis_registry import RedisCalls
 from service.calls.registry import CallRegistry
 from service.calls.rules import CallRules
 from service.calls.settings import CallSettings
-from service.limits.settings import LimitSettings
 from service.store import MemoryStore, Store
 
 OPENING_MARGIN = 5.0
@@ -78,8 +77,8 @@ def build_registry(store: Store, *, upstream_timeout: float, checked: bool = Tru
 
 def build(
     settings: CallSettings,
+    rules: CallRules,
     *,
-    limits: LimitSettings,
     store: Store,
     vendor: VendorCalls,
     upstream_timeout: float,
@@ -89,4 +88,4 @@ def build(
     check_seconds = settings.call_check_seconds
     registry = build_registry(store, upstream_timeout=upstream_timeout, checked=check_seconds > 0)
     keeper = Keeper(registry, vendor, check_seconds=check_seconds, events=events)
-    return Calls(registry, keeper, CallRules.from_settings(settings, limits))
+    return Calls(registry, keeper, rules)

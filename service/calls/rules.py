@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from service.calls.model import VENDOR_MAXIMUM_SECONDS, CallLimits, CallRequest, CallType
+from service.calls.model import VENDOR_MAXIMUM_SECONDS, CallLimits, CallRequest, CallType, Reservation
 from service.calls.settings import CallSettings
 from service.core.model import Caller, Grant
+from service.limits.limiter import ReadAlong
 from service.limits.settings import LimitSettings
 from service.limits.tiers import Tier
 
@@ -40,14 +41,17 @@ class CallRules:
     usual: Allowance
     tiers: Mapping[str, Allowance]
     find_tier: Callable[[Caller], str | None]
+    read_along: ReadAlong | None = None
 
     @classmethod
-    def from_settings(cls, settings: CallSettings, limits: LimitSettings) -> Self:
+    def from_settings(
+        cls, settings: CallSettings, limits: LimitSettings, *, read_along: ReadAlong | None = None
+    ) -> Self:
         """Build the rules; tiers are those of the request limits."""
         tiers = {
             name: Allowance.from_settings(settings, tier) for name, tier in limits.rate_limit_tiers.items()
         }
-        return cls(Allowance.from_settings(settings, Tier()), tiers, limits.limit_rules.find_tier)
+        return cls(Allowance.from_settings(settings, Tier()), tiers, limits.limit_rules.find_tier, read_along)
 
     def allowance(self, caller: Caller) -> Allowance:
         """Return what a caller may have."""
@@ -61,4 +65,14 @@ class CallRules:
         seconds = min(allowance.seconds, VENDOR_MAXIMUM_SECONDS[call_type])
         if grant.max_call_seconds is not None:
             seconds = min(seconds, grant.max_call_seconds)
-        return CallRequest(caller.pseudonym, call_type, grant.model, seconds, allowance.limits)
+        read = self.read_along.key(caller) if self.read_along else None
+        return CallRequest(caller.pseudonym, call_type, grant.model, seconds, allowance.limits, read)
+
+    def check(self, caller: Caller, reservation: Reservation) -> None:
+        """Look again at what was read with the reservation: it may have come after the request was counted.
+
+        Raises:
+            ServiceError: this caller gets nothing.
+        """
+        if self.read_along:
+            self.read_along.check(caller, reservation.value)

@@ -23,7 +23,7 @@ from service.core.errors import (
 from service.core.json import parse_object
 from service.core.model import CallType, Offer, TokenRequest
 from service.http.request_body import read_body
-from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate_body
+from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate
 
 MAX_SDP_BYTES: Final = 65_536
 """An offer has some 2 KB; one of many candidates a few more."""
@@ -168,7 +168,7 @@ def parse_realtime(request: Request, raw: bytes) -> TokenRequest:
         if "session" in fields:
             members["session"] = _read_session(fields.pop("session"))
         members |= {name: _text(name, value) for name, value in fields.items()}
-    asked = validate_body(RealtimeForm, members)
+    asked = validate(RealtimeForm, members).to_request()
     channel_id = asked.offer.data_channel_id if asked.offer else None
     return replace(asked, offer=read_offer(sdp, "sdp", channel_id))
 

@@ -53,6 +53,9 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Body = TypeVar("Body", bound=StrictModel)
+
+
 class ExpiresAfter(StrictModel):
     """How long the secret may open a session."""
 
@@ -165,21 +168,26 @@ def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
         UnknownParameterError: it has a member that the route does not know.
         InvalidValueError: a member has a value that it cannot have.
     """
+    return read_model(model, raw).to_request()
+
+
+def read_model(model: type[Body], raw: bytes) -> Body:
+    """Read a body into its model; raises as ``parse_body`` does."""
     try:
         body = parse_object(raw, unique_members=False)
     except ValueError as problem:
         raise InvalidJSONError(f"The body {problem}.") from None
-    return validate_body(model, body)
+    return validate(model, body)
 
 
-def validate_body(model: type[RequestBody], body: Mapping[str, Any]) -> TokenRequest:
+def validate(model: type[Body], members: Mapping[str, Any]) -> Body:
     """Check members that were read already.
 
     Raises:
         UnknownParameterError, InvalidValueError: as ``parse_body`` does.
     """
     try:
-        return model.model_validate(body).to_request()
+        return model.model_validate(members)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         raise _invalid_request(problems[0]) from None

@@ -40,7 +40,7 @@ class ReadAlong(Protocol):
 
 
 class RateLimits:
-    """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if there is one.
+    """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if any.
 
     ``read_along`` is looked at first: whom it refuses is told so, whatever the limits say.
     """

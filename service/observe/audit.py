@@ -14,7 +14,7 @@ import structlog
 
 from service.calls.errors import CallLimitError
 from service.calls.model import Call
-from service.calls.opening import OpenedCall
+from service.calls.opening import OpenedCall, OpeningFailedError
 from service.core.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
 from service.core.model import ClientSecret, Grant, Record
 
@@ -100,6 +100,8 @@ def _why(error: ServiceError) -> dict[str, Any]:
         why["param"] = _text(error.param)
     if isinstance(error, RateLimitedError | CallLimitError):
         why["limit"] = error.limit
+    if isinstance(error.__cause__, OpeningFailedError) and (call := error.__cause__.call):
+        why |= {"call": call.id, "outcome": "refused" if error.__cause__.definite else "unknown"}
     if isinstance(error, InvalidTokenError):
         why |= {f"token_{name}": _text(value) for name, value in error.seen.items()}
     return why

@@ -53,6 +53,12 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
     help="How long a Live session waits for a client that is gone.",
 )
 @click.option(
+    "--certificate",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The authority.pem of a certificate made before, to serve with instead of a new one (with --tls).",
+)
+@click.option("--peer-host", help="Where WebRTC peers are reached; default: --host.")
+@click.option(
     "--events",
     is_flag=True,
     is_eager=True,
@@ -60,7 +66,16 @@ def _print_event_types(context: click.Context, _option: click.Parameter, wanted:
     callback=_print_event_types,
     help="List all event types that it takes and sends, and end.",
 )
-def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seconds: float) -> None:
+def sandbox(  # noqa: PLR0913 - an argument for each option
+    host: str,
+    port: int,
+    *,
+    tls: bool,
+    beta: bool,
+    connection_lost_seconds: float,
+    certificate: str | None,
+    peer_host: str | None,
+) -> None:
     """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
     It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
@@ -68,7 +83,15 @@ def sandbox(host: str, port: int, *, tls: bool, beta: bool, connection_lost_seco
 
     WebRTC needs a network interface that is up, not the Internet: without one, a browser offers no address. On a
     machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at
-    127.0.0.1, and at the machine's own addresses if --host is another one.
+    127.0.0.1, and at the machine's own addresses if --peer-host (--host) is another one.
     """
     require_packages()
-    serve(host, port, tls=tls, beta=beta, connection_lost_seconds=connection_lost_seconds)
+    serve(
+        host,
+        port,
+        tls=tls,
+        beta=beta,
+        connection_lost_seconds=connection_lost_seconds,
+        certificate=certificate,
+        peer_host=peer_host,
+    )

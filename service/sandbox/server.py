@@ -6,11 +6,13 @@ Threads, and not gevent as in production: WebRTC runs on asyncio, which gevent's
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
@@ -25,22 +27,27 @@ _SWITCH_SECONDS = 0.001
 """How long a busy thread may keep the others waiting: packets of sound leave on time then (Python's default: 5 ms)."""
 
 
-def serve(
+def serve(  # noqa: PLR0913 - an argument for each option
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
     tls: bool = False,
     beta: bool = False,
     connection_lost_seconds: float = 30.0,
+    certificate: str | None = None,
+    peer_host: str | None = None,
 ) -> NoReturn:
     """Become the sandbox: this process is replaced, and ends with SIGINT or SIGTERM.
 
     A fresh interpreter starts sooner than one that has loaded all commands, and keeps nothing of them in memory.
 
     Port 0 takes a free one, which the line printed at the start names. With ``tls`` it serves https and wss, with a
-    certificate made for this run; with ``beta`` it speaks the retired beta too.
+    certificate made for this run, or with the one whose authority is ``certificate``; with ``beta`` it speaks the
+    retired beta too. ``peer_host`` is where WebRTC peers are reached, by default ``host``.
     """
     options = ["--host", host, "--port", str(port), "--connection-lost-seconds", str(connection_lost_seconds)]
+    options += ["--certificate", certificate] if certificate else []
+    options += ["--peer-host", peer_host] if peer_host else []
     flags = [*(["--tls"] if tls else []), *(["--beta"] if beta else [])]
     command = [sys.executable, "-m", "service.sandbox", *options, *flags]
     sys.stdout.flush()
@@ -56,9 +63,9 @@ def main() -> None:
     from service.sandbox.webrtc.network import use_addresses_for  # noqa: PLC0415
 
     options = _arguments()
-    use_addresses_for(options.host)
+    use_addresses_for(options.peer_host or options.host)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    certificate = write_certificate() if options.tls else None
+    certificate = _certificate(options)
 
     class Sandbox(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
         """gunicorn without its command line and environment."""
@@ -73,12 +80,21 @@ def main() -> None:
     Sandbox().run()
 
 
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    """Return the certificate to serve with: one made before, or one made now, which ``clean_up`` removes."""
+    if options.certificate:
+        return Certificate.beside(Path(options.certificate))
+    return write_certificate() if options.tls else None
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m service.sandbox", description=__doc__)
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--beta", action="store_true")
+    parser.add_argument("--certificate")
+    parser.add_argument("--peer-host")
     parser.add_argument("--connection-lost-seconds", type=float, default=30.0)
     return parser.parse_args()
 
@@ -99,6 +115,7 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
 
     def announce(worker: Any) -> None:
         """Tell the address, once: a worker that replaces a lost one stays quiet."""
+        gc.freeze()  # what was loaded stays: collections of garbage, which pause all sound, need not look at it
         if worker.age > 1:
             return
         port = worker.sockets[0].getsockname()[1]
@@ -107,7 +124,7 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
         print(f"sandbox: {'https' if certificate else 'http'}://{host}:{port}/v1", flush=True)  # noqa: T201
 
     def clean_up(_arbiter: Any) -> None:
-        if certificate:
+        if certificate and not options.certificate:
             shutil.rmtree(certificate.key.parent, ignore_errors=True)
 
     settings: dict[str, Any] = {
