@@ -116,10 +116,10 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
 
     def ask() -> Token:
         response = requests.post(
-            token_url, json=body, auth=_Bearer(jwt), timeout=timeout, verify=ca_certs or True
+            token_url, json=body, auth=Bearer(jwt), timeout=timeout, verify=ca_certs or True
         )
         if response.status_code != HTTPStatus.OK:
-            raise _token_refusal(response)
+            raise token_refusal(response)
         answer = response.json()
         return Token(
             value=answer["value"],
@@ -132,7 +132,7 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
     return ask()
 
 
-class _Bearer(requests.auth.AuthBase):
+class Bearer(requests.auth.AuthBase):
     """Sets the header itself: without an ``auth``, ``~/.netrc`` would overwrite it."""
 
     def __init__(self, jwt: str) -> None:
@@ -143,7 +143,8 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _token_refusal(response: requests.Response) -> TokenRefusedError:
+def token_refusal(response: requests.Response) -> TokenRefusedError:
+    """Read an error of the token service, in its contract's shape or in any other."""
     try:
         error = response.json()["error"]
         message, code, param = error["message"], error["code"], error["param"]
@@ -157,6 +158,15 @@ def _token_refusal(response: requests.Response) -> TokenRefusedError:
         param=param,
         retry_after=int(retry_after) if retry_after.isdecimal() else None,
     )
+
+
+def text_turn(text: str, modalities: str = "output_modalities") -> list[dict[str, Any]]:
+    """Write the events that say a text and ask for an answer in text; the beta calls ``modalities`` so."""
+    content = [{"type": "input_text", "text": text}]
+    return [
+        {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": content}},
+        {"type": "response.create", "response": {modalities: ["text"]}},
+    ]
 
 
 class RealtimeSession:
