@@ -167,7 +167,7 @@ def _run_live(options: Options) -> None:
 def _choose_server(options: Options, found: kept.Kept, *, sandbox: bool) -> DemoServer:
     """Choose the token service's port, and make or find its certificate. Only with the sandbox a port is kept."""
     usual = found.ports.get("service", _PORT)
-    port = network.take_port(options.host, options.port, usual)
+    port = network.take_port(options.host, options.port, usual, found.claim)
     if options.port is None and port != usual:
         click.echo(f"Port {usual} is taken; the token service takes {port}.", err=True)
     if options.port is None and sandbox:
@@ -179,7 +179,7 @@ def _choose_server(options: Options, found: kept.Kept, *, sandbox: bool) -> Demo
 
 def _take_sandbox_port(options: Options, found: kept.Kept, service_port: int) -> int:
     usual = found.ports.get("sandbox", _SANDBOX_PORT)
-    port = network.take_port("127.0.0.1", options.sandbox_port, usual, apart_from=service_port)
+    port = network.take_port("127.0.0.1", options.sandbox_port, usual, found.claim, apart_from=service_port)
     if options.sandbox_port is None:
         if port != usual:
             click.echo(f"Port {usual} is taken; the sandbox takes {port}.", err=True)

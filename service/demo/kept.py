@@ -56,6 +56,16 @@ class Kept:
                 found = write_certificate(folder, names)
         return found
 
+    def claim(self, port: int) -> bool:
+        """Claim a port for as long as this process lives; tell whether no other demo, which may be starting, has it."""
+        descriptor = os.open(self.folder / f"port-{port}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        return True
+
     def keep_ports(self, **ports: int) -> None:
         """Keep ports for the next start; those that are kept already stay."""
         with _locked(self.folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from service.core.environment_types import authority
@@ -20,8 +21,10 @@ class PortTakenError(Exception):
     """No port can be had; the message says which and what to do."""
 
 
-def take_port(host: str, named: int | None, preferred: int, *, apart_from: int = 0) -> int:
-    """Choose a port of ``host``: the named one, or the first free one from ``preferred`` on.
+def take_port(
+    host: str, named: int | None, preferred: int, claim: Callable[[int], bool], *, apart_from: int = 0
+) -> int:
+    """Choose a port of ``host``: the named one, or the first free one from ``preferred`` on that can be claimed.
 
     Raises:
         PortTakenError: another program listens on the named one, or on all that were tried.
@@ -31,7 +34,7 @@ def take_port(host: str, named: int | None, preferred: int, *, apart_from: int =
             raise PortTakenError(f"Port {named} of {host} is taken; name another one, or none.")
         return named
     for port in range(preferred, min(preferred + _TRIES, 65_536)):
-        if port != apart_from and not is_taken(host, port):
+        if port != apart_from and not is_taken(host, port) and claim(port):
             return port
     raise PortTakenError(f"Ports {preferred} and the next {_TRIES} of {host} are taken; name a free one.")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.support.tools import require
+
+CHROMIUM = shutil.which("chromium") or "chromium"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,8 +42,7 @@ expect.set_options(timeout=PATIENCE_MS)
 @contextmanager
 def running_chromium(microphone: Path) -> Iterator[Browser]:
     """Run a headless Chromium with a fresh profile, that hears a WAV file over and over as its microphone."""
-    if not CHROMIUM.exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{CHROMIUM} is not installed")
+    require("chromium")
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
