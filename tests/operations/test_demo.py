@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -31,6 +32,21 @@ def demo() -> Iterator[PrintedDemo]:
     """One that the tests below share; a real environment's variables are not even looked at."""
     with printed_demo(OPENAI_API_KEY="sk-canary", JWT_SECRET="short", PORT="not-a-port") as demo:
         yield demo
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache folder in which a demo has kept ports of this test's own."""
+    folder = tmp_path / "cache" / "realtime-token-service"
+    folder.mkdir(parents=True)
+    ports = {"service": free_port(), "sandbox": free_port()}
+    (folder / ".demo.json").write_text(json.dumps({"keys": {}, "ports": ports}))
+    return folder.parent
+
+
+def kept(cache: Path) -> Path:
+    """Name the file of keys and ports."""
+    return cache / "realtime-token-service" / ".demo.json"
 
 
 def shell(line: str, cwd: Path) -> str:
@@ -139,46 +155,43 @@ def test_each_request_is_a_line_that_says_who_what_and_why_not(demo: PrintedDemo
     assert "\x1b[2J" not in demo.run.output
 
 
-def test_a_restart_changes_neither_keys_nor_ports_nor_certificate(tmp_path: Path) -> None:
+def test_a_restart_changes_neither_keys_nor_ports_nor_certificate(cache: Path) -> None:
     """What was pasted, a page that is open and a phone that trusts the certificate go on working."""
-    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(tmp_path)) as first:
+    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(cache)) as first:
         before = first.exports
-        trusted = tmp_path / "trusted.pem"
+        trusted = cache / "trusted.pem"
         trusted.write_bytes(Path(before["SSL_CERT_FILE"]).read_bytes())
-    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(tmp_path)) as second:
+    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(cache)) as second:
         headers = {"Authorization": f"Bearer {before['JWT']}"}
         url = before["TOKEN_SERVICE"]
         minted = requests.post(f"{url}/token", json={}, headers=headers, verify=trusted, timeout=10)
         assert minted.status_code == 200
         assert second.exports["OPENAI_BASE_URL"] == before["OPENAI_BASE_URL"]
-    [kept] = (tmp_path / "realtime-token-service").glob(".demo.json")
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(kept(cache).stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept(cache).parent.stat().st_mode) == 0o700
 
 
-def test_a_busy_port_is_passed_over_and_said(tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", free_port()))) as other:
-        taken = other.getsockname()[1]
-        folder = tmp_path / "realtime-token-service"
-        folder.mkdir()
-        (folder / ".demo.json").write_text(json.dumps({"keys": {}, "ports": {"service": taken}}))
-        with printed_demo(named_ports=False, XDG_CACHE_HOME=str(tmp_path)) as demo:
-            assert demo.port > taken
-            assert f"Port {taken} is taken; the token service takes {demo.port}." in demo.run.output
-            assert requests.get(demo.page, timeout=10).status_code == 200
+def test_a_busy_port_is_passed_over_and_said(cache: Path) -> None:
+    usual = json.loads(kept(cache).read_text())["ports"]["service"]
+    with (
+        closing(socket.create_server(("127.0.0.1", usual))),
+        printed_demo(named_ports=False, XDG_CACHE_HOME=str(cache)) as demo,
+    ):
+        assert demo.port > usual
+        assert f"Port {usual} is taken; the token service takes {demo.port}." in demo.run.output
+        assert requests.get(demo.page, timeout=10).status_code == 200
 
 
-def test_two_demos_run_beside_each_other(tmp_path: Path) -> None:
+def test_two_demos_run_beside_each_other(cache: Path) -> None:
     """With the same keys, on ports of their own; the first one's stay those of its next start."""
-    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    environ = {"XDG_CACHE_HOME": str(cache)}
     with (
         printed_demo(named_ports=False, **environ) as first,
         printed_demo(named_ports=False, **environ) as second,
     ):
         assert first.port != second.port
         assert first.exports["OPENAI_BASE_URL"] != second.exports["OPENAI_BASE_URL"]
-        kept = json.loads((tmp_path / "realtime-token-service" / ".demo.json").read_text())
-        assert kept["ports"]["service"] == first.port
+        assert json.loads(kept(cache).read_text())["ports"]["service"] == first.port
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
@@ -264,14 +277,14 @@ def test_what_cannot_be_is_refused_in_words(options: tuple[str, ...], said: str,
 
 
 def test_live_is_the_vendor_with_the_key_of_the_env_file_and_says_what_it_costs(
-    demo: PrintedDemo, tmp_path: Path
+    demo: PrintedDemo, tmp_path: Path, cache: Path
 ) -> None:
     """The sandbox is the vendor here."""
     (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-of-the-file\nREDIS_URL=redis://nowhere.invalid\n")
     upstream = demo.exports["OPENAI_BASE_URL"]
     environ = {"PYTHONPATH": str(ROOT), "OPENAI_BASE_URL": upstream}
     with printed_demo(
-        "--live", named_ports=False, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path), **environ
+        "--live", named_ports=False, cwd=tmp_path, XDG_CACHE_HOME=str(cache), **environ
     ) as live:
         assert "billed to the key in OPENAI_API_KEY" in live.run.output
         assert "$0.05 a minute" in live.run.output
@@ -284,7 +297,7 @@ def test_live_is_the_vendor_with_the_key_of_the_env_file_and_says_what_it_costs(
         assert rebound.status_code == 421
         assert "sk-of-the-file" not in live.run.output
     mints = requests.get(upstream.removesuffix("/v1") + "/sandbox/mints", timeout=10).json()["mints"]
-    assert mints[-1]["headers"]["Authorization"] == "Bearer sk-of-the-file"
+    assert mints[-1]["key_sha256"] == hashlib.sha256(b"sk-of-the-file").hexdigest()
 
 
 def test_connect_prints_the_answer_alone_on_a_terminal(demo: PrintedDemo, tmp_path: Path) -> None:
