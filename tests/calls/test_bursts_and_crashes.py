@@ -127,8 +127,7 @@ def test_without_redis_nothing_is_opened_and_what_is_open_ends_at_its_deadline(
         opened = time.time()
         own_redis.kill()
         refused = voice.open(model=LIVE)
-        code = "call_registry_unavailable" if policy == "local" else "rate_limit_storage_unavailable"
-        assert (refused.status_code, refused.json()["error"]["code"]) == (503, code)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "call_registry_unavailable")
         assert refused.headers["x-should-retry"] == "false"
         ready = service.get("/readyz")
         assert ready.json()["calls"] == "unavailable"
