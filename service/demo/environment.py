@@ -88,6 +88,7 @@ def sandbox_environment(server: DemoServer, base_url: str, *, public_url: str | 
     generated = server.variables("JWT_SECRET") | {
         "OPENAI_API_KEY": server.kept.keys["OPENAI_API_KEY"],
         "OPENAI_BASE_URL": base_url,
+        "SAFETY_IDENTIFIER_SECRET": server.kept.keys["SAFETY_IDENTIFIER_SECRET"],
         "ALLOWED_MODELS": _ALL_MODELS,
     }
     if public_url:
