@@ -23,9 +23,10 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, (os.cpu_count() or 1) + 1)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what to install, where tests were skipped for want of it."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say at the end, below pytest's own summary, what to install, where tests were skipped for want of it."""
+    yield
     skipped = terminalreporter.stats.get("skipped", [])
     for line in advice(str(report.longrepr) for report in skipped):
         terminalreporter.write_line(line, bold=True)

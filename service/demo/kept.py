@@ -29,7 +29,6 @@ _KEYS: Final[Mapping[str, Callable[[], str]]] = {
     "JWT_SECRET": lambda: secrets.token_hex(32),
     "LIVE_JWT_SECRET": lambda: secrets.token_hex(32),
     "SAFETY_IDENTIFIER_SECRET": lambda: secrets.token_hex(32),
-    "SAFETY_IDENTIFIER_SECRET": lambda: secrets.token_hex(32),
     "ADMIN_TOKEN": lambda: secrets.token_hex(32),
 }
 _RENEW: Final = timedelta(days=14)

@@ -28,9 +28,9 @@ _MISSING = re.compile(r"([a-z-]+) is not installed")
 
 def require(*programs: str) -> None:
     """Skip the test where a program is missing; in CI, which installs all of them, fail it."""
-    for program in programs:
-        if not shutil.which(program):
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
+    if missing := [program for program in programs if not shutil.which(program)]:
+        reason = ", ".join(f"{program} is not installed" for program in missing)
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 def advice(reasons: Iterable[str]) -> list[str]:
