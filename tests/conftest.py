@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.browser import running_chromium, write_speech
 from tests.support.redis import RedisServer, running_redis
-from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
+from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
 from tests.support.tools import advice
 from tests.support.turns import turn
 
@@ -82,6 +82,12 @@ def storage(request: pytest.FixtureRequest) -> str:
     server: RedisServer = request.getfixturevalue("redis")
     server.client.flushall()
     return server.url
+
+
+@pytest.fixture(scope="session")
+def app(sandbox: Sandbox) -> TokenService:
+    """The app alone, in this process, against the sandbox: for what is only HTTP's shape."""
+    return app_in_process(sandbox.base_url)
 
 
 @pytest.fixture(scope="session")
