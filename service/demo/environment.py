@@ -11,6 +11,7 @@ from service.settings import Settings
 
 MODELS = {
     "realtime": ["gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5"],
+    "live": ["gpt-live-1.1", "gpt-live-1"],
     "transcription": ["gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-realtime-whisper"],
     "translation": ["gpt-realtime-translate"],
 }

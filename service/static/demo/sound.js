@@ -1,0 +1,63 @@
+// @ts-check
+import { SAMPLE_RATE, hum } from "./pcm.js";
+
+/** What goes out over WebRTC: the microphone once it is there, a made-up phrase, and silence between. */
+export class OutgoingSound {
+  #context = new AudioContext({ sampleRate: 48_000 });
+  #destination = new MediaStreamAudioDestinationNode(this.#context, { channelCount: 1 });
+  /** @type {MediaStream | null} */
+  #microphone = null;
+  /** @type {MediaStreamAudioSourceNode | null} */
+  #source = null;
+
+  analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
+
+  constructor() {
+    this.analyser.connect(this.#destination);
+  }
+
+  get stream() {
+    return this.#destination.stream;
+  }
+
+  get listening() {
+    return this.#source !== null;
+  }
+
+  /** @throws {DOMException} where there is no microphone, or none is allowed */
+  async listen() {
+    this.#microphone ??= await navigator.mediaDevices.getUserMedia({
+      audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    });
+    if (this.#context.state === "closed") return this.#release();
+    this.#source ??= new MediaStreamAudioSourceNode(this.#context, { mediaStream: this.#microphone });
+    this.#source.connect(this.analyser);
+  }
+
+  /** Stops listening; the device is given back, so that no light stays on. */
+  stopListening() {
+    this.#source?.disconnect();
+    this.#source = null;
+    this.#release();
+  }
+
+  /** Speaks a made-up phrase. */
+  speak(seconds = 2) {
+    const samples = Float32Array.from(hum(seconds), (sample) => sample / 0x8000);
+    const buffer = new AudioBuffer({ length: samples.length, sampleRate: SAMPLE_RATE });
+    buffer.copyToChannel(samples, 0);
+    const source = new AudioBufferSourceNode(this.#context, { buffer });
+    source.connect(this.analyser);
+    source.start();
+  }
+
+  close() {
+    this.stopListening();
+    if (this.#context.state !== "closed") void this.#context.close();
+  }
+
+  #release() {
+    for (const track of this.#microphone?.getTracks() ?? []) track.stop();
+    this.#microphone = null;
+  }
+}
