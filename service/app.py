@@ -1,26 +1,35 @@
-"""The one place where the parts meet."""
+"""Build the Flask app: the one module that knows every part."""
 
 from __future__ import annotations
 
 from flask import Flask
 
 from service.auth.factory import build as build_authenticator
+from service.auth.revocations import Revocations
+from service.calls.factory import Calls
+from service.calls.factory import build as build_calls
+from service.calls.rules import CallRules
+from service.calls.vendor_calls import CallsAtVendor
 from service.exchange import Exchange
 from service.http import responses
+from service.http.admin import Admin, admin_routes
+from service.http.calls import absent_call_routes, call_routes
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
 from service.limits import build as build_limits
-from service.limits.replay import StorageReplayGuard
+from service.observe.call_events import CallEvents, OpenCalls
 from service.observe.metrics import Metrics, NullMetrics
 from service.policy import build as build_policy
 from service.settings import Settings
+from service.store import MemoryStore, Store
 from service.store import build as build_store
+from service.vendors.control_sockets import ControlSockets
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
 
 
 def create_app(settings: Settings) -> Flask:
-    """Put the service together. Nothing outside the app is touched, and no socket is opened before the first request.
+    """Build the app. Nothing outside the app is touched, and no socket is opened before the first request.
 
     Logs are configured by whoever runs the process: ``serving.gunicorn_conf``, ``wsgi``, a command.
     """
@@ -28,29 +37,46 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False  # a redirect to the merged path would name this host in the clear
     network = settings.vendor.network
     store = build_store(settings.store)
-    limits = build_limits(settings.limits, store)
+    revocations = Revocations(
+        store, max_lifetime=settings.auth.jwt_max_lifetime, leeway=settings.auth.jwt_leeway
+    )
+    limits = build_limits(settings.limits, store, read_along=revocations)
     limits.init_app(app)
     authenticator = build_authenticator(
         settings.auth,
         network=network,
         pseudonym_key=settings.pseudonym_key,
-        single_use=StorageReplayGuard(store),
+        store=store,
     )
     metrics = Metrics() if settings.observe.metrics_token else NullMetrics()
     policy = build_policy(settings.policy, settings.vendor.vendor.layout)
     services = Services(
         exchange=Exchange(authenticator, policy, limits),
         vendor=settings.vendor.vendor,
-        transport=transport_of(settings, network),
+        transport=build_transport(settings, network),
         endpoint=settings.vendor.endpoint,
         http=settings.http,
     )
+    calls = build_calls_of(settings, store, services, metrics, revocations)
+    if calls:
+        app.extensions["calls"] = calls
+        app.before_request(calls.keep)
     responses.install(app, allowed_origins=settings.http.allowed_origins, metrics=metrics, events=EVENTS)
     app.register_blueprint(token_routes(services))
+    if settings.policy.call_types:
+        app.register_blueprint(call_routes(services, calls) if calls else absent_call_routes(services))
+    if admin_token := settings.calls.admin_token:
+        admin = Admin(limits, revocations, calls, settings.pseudonym_of, settings.http)
+        app.register_blueprint(admin_routes(admin, token=admin_token.get_secret_value()))
     token, layout = settings.observe.metrics_token, services.vendor.layout
     app.register_blueprint(
         probe_routes(
-            Watched(limits, authenticator.key_sets, metrics),
+            Watched(
+                limits,
+                authenticator.key_sets,
+                metrics,
+                calls.keeper if calls and settings.policy.call_types else None,
+            ),
             metrics_token=token.get_secret_value() if token else None,
             proxy_hops=settings.http.trusted_proxy_hops,
             description=describe(
@@ -64,8 +90,35 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def transport_of(settings: Settings, network: Network) -> Transport:
-    """Make the way to the vendor."""
+def build_calls_of(
+    settings: Settings, store: Store, services: Services, metrics: Metrics, revocations: Revocations
+) -> Calls | None:
+    """Make the part that keeps calls, where the vendor has any.
+
+    On Redis that is so with ``CALL_TYPES=none`` too: calls that were opened before are to be ended.
+    """
+    api = services.vendor.calls
+    if api is None or (isinstance(store, MemoryStore) and not settings.policy.call_types):
+        return None
+    sockets = ControlSockets(
+        settings.vendor.openai_base_url,
+        credential=settings.vendor.credential,
+        network=settings.vendor.network,
+    )
+    calls = build_calls(
+        settings.calls,
+        CallRules.from_settings(settings.calls, settings.limits, read_along=revocations),
+        store=store,
+        vendor=CallsAtVendor(api, services.transport, sockets).questions,
+        upstream_timeout=settings.vendor.upstream_timeout,
+        events=CallEvents(metrics.calls),
+    )
+    metrics.ask_at_scrape(OpenCalls(calls.registry.counts))
+    return calls
+
+
+def build_transport(settings: Settings, network: Network) -> Transport:
+    """Build the transport to the vendor."""
     return Transport(
         settings.vendor.openai_base_url,
         credential=settings.vendor.credential,

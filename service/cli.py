@@ -12,6 +12,8 @@ _COMMANDS = {
     "serve": "service.serving.command:serve",
     "check": "service.check.command:check",
     "limits": "service.limits.command:limits",
+    "calls": "service.calls.command:calls",
+    "revoke": "service.calls.command:revoke",
     "policy": "service.policy.command:policy",
     "issue-jwt": "service.auth.command:issue_jwt",
     "connect": "service.companion.command:connect",

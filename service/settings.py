@@ -1,11 +1,11 @@
-"""Every environment variable, typed, and validated together at start: the rooms' own groups, side by side."""
+"""Compose the settings of all packages, and validate them together at start."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Self, get_type_hints
@@ -13,7 +13,9 @@ from typing import Annotated, Any, Self, get_type_hints
 from pydantic import Field
 
 from service.auth.settings import AuthSettings
+from service.calls.settings import CallSettings
 from service.core.environment import ConfigurationError, EnvironmentModel, Problem
+from service.core.model import pseudonym
 from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
 from service.observe.settings import ObserveSettings
@@ -41,6 +43,7 @@ class Settings:
     auth: AuthSettings
     policy: PolicySettings
     limits: LimitSettings
+    calls: CallSettings
     store: StoreSettings
     observe: ObserveSettings
     http: HttpSettings
@@ -84,6 +87,19 @@ class Settings:
         key = self.vendor.openai_api_key.get_secret_value().encode()
         return hmac.new(key, b"safety-identifier", hashlib.sha256).digest()
 
+    def pseudonym_of(self, subject: str, issuer: str | None) -> str:
+        """Name a user by ``sub``, and ``iss`` where several issuers are trusted.
+
+        Raises:
+            ValueError: saying which issuer to name.
+        """
+        known = {*self.auth.jwt_issuer, *self.auth.preset_issuers}
+        if issuer is not None and issuer not in known:
+            raise ValueError(
+                f"tokens of that issuer are not accepted; name one of {', '.join(sorted(known))}"
+            )
+        return pseudonym(self.pseudonym_key, self.auth.user_namespace(issuer), subject)
+
     @property
     def processes(self) -> int:
         """How many worker processes may run: one where limits are counted in its memory."""
@@ -103,10 +119,32 @@ class Settings:
                 "DEFAULT_MODEL: it is not in ALLOWED_MODELS, so a caller who names no model is refused"
             )
         found += self.auth.auth_warnings()
+        found += self._call_warnings()
         found += self.limits.limit_rules.warnings()
         decided = build_policy(policy, self.vendor.vendor.layout)
         found += [f"SESSION_POLICY: {warning}" for warning in policy_warnings(decided)]
         return tuple(found)
+
+    def _call_warnings(self) -> Iterator[str]:
+        policy, secret = self.policy, self.vendor.safety_identifier_secret
+        if policy.call_types and self.store.is_memory:
+            yield (
+                "RATE_LIMIT_STORAGE_URL: calls are kept in memory; they are ended when the process stops, and after"
+                " a crash nobody ends them before the vendor does; set it to a Redis"
+            )
+        if self.calls.admin_token and not secret:
+            yield (
+                "SAFETY_IDENTIFIER_SECRET: without it users are named by a key that is derived from OPENAI_API_KEY,"
+                " so a new API key renames every user, and a revocation would no longer find its own"
+            )
+        if (
+            self.calls.admin_token
+            and self.store.rate_limit_on_storage_failure == "local"
+            and not self.store.is_memory
+        ):
+            yield (
+                "RATE_LIMIT_ON_STORAGE_FAILURE: with local, revocations cannot be checked while the storage is away"
+            )
 
 
 _GROUPS: Mapping[str, type[EnvironmentModel]] = {

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.browser import running_chromium, write_speech
+from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
+from tests.support.turns import turn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores, since tests mostly wait for processes to start; no more than four."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run tests marked ``alone`` beside no other."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +48,30 @@ def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis for all tests that do not stop it."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop and kill."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """Name a storage: the process's memory, then Redis, empty."""
+    if request.param == "memory":
+        return "memory://"
+    server: RedisServer = request.getfixturevalue("redis")
+    server.client.flushall()
+    return server.url
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from service.core import errors
 from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.exchange import Exchange, Incoming, check_credential
 from service.http.schemas import TokenBody, parse_body
-from tests.support.authentication import AUDIENCE, ISSUER, NOW, SECRET, door
+from tests.support.authentication import AUDIENCE, ISSUER, NOW, SECRET, sign_in
 from tests.support.limits import limits
 from tests.support.policies import policy
 from tests.support.tokens import sign
@@ -32,9 +32,10 @@ class Given:
         self.steps.append("read")
         return parse_body(TokenBody, body)
 
-    def act(self, caller: Caller, grant: Grant) -> ClientSecret:
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
         assert caller.subject
         assert grant.model
+        assert request.session_type is None
         self.steps.append("act")
         return self.then()
 
@@ -50,7 +51,7 @@ def incoming(token: str | None = None, body: bytes = b"{}") -> Incoming:
 @pytest.fixture
 def exchange() -> Exchange:
     """Real parts, but for the vendor."""
-    authenticator = door().authenticator
+    authenticator = sign_in().authenticator
     return Exchange(authenticator, policy(), limits(per_user="1/minute", failed_auth="1/minute"))
 
 

@@ -45,7 +45,7 @@ def test_four_variables_are_enough_and_the_rest_has_the_contracts_defaults() -> 
         "10 per 1 minute",
         "100 per 1 hour",
     ]
-    assert settings.limits.storage_url.get_secret_value() == "memory://"
+    assert settings.store.storage_url.get_secret_value() == "memory://"
 
 
 def test_an_empty_environment_names_everything_that_is_missing_at_once() -> None:

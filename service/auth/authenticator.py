@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
-from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWTError
@@ -20,6 +19,7 @@ from jwt.api_jws import PyJWS
 from service.auth.claim_checks import CLAIM_CHECKS, TokenRules, read_subject
 from service.auth.jwks import JwksKeys
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, KeySource, VerificationKey
+from service.auth.single_use import SingleUse
 from service.auth.token import (
     ParsedToken,
     TokenRejectedError,
@@ -39,23 +39,9 @@ _VERIFIER = PyJWS(algorithms=["HS256", *PUBLIC_KEY_ALGORITHMS])
 _VERIFIER.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864 §2.2: EdDSA, fully specified
 
 
-class SingleUse(Protocol):
-    """Remembers which tokens were used, for all processes together."""
-
-    def first_use(self, token_id: str, expires_at: int) -> bool:
-        """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
-
-        ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step: of two requests at the
-        same time exactly one is first.
-
-        Raises:
-            RateLimitStorageUnavailableError: that cannot be known now.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class TrustedIssuer:
-    """Keys, and the rules for tokens that they sign: they vouch for ``rules.issuers`` and for nobody else."""
+    """Keys, and the rules for tokens that they sign: they are trusted for ``rules.issuers`` only."""
 
     keys: KeySource
     rules: TokenRules
@@ -91,7 +77,7 @@ class Authenticator:
         return tuple(each.keys for each in self.trusted if isinstance(each.keys, JwksKeys))
 
     def authenticate(self, authorization: str | None, *, use_up: bool = True) -> Caller:
-        """Tell who sent this ``Authorization`` header.
+        """Identify the caller who sent this ``Authorization`` header.
 
         ``use_up`` is false for requests that do not use up a token under ``JWT_SINGLE_USE``.
 
@@ -101,7 +87,7 @@ class Authenticator:
             InvalidTokenError: it is not accepted.
             InsufficientScopeError: it is good, and lacks ``JWT_REQUIRED_SCOPE``.
             IdentityProviderUnavailableError: no key set has been fetched yet.
-            RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is away.
+            RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is unavailable.
         """
         text = bearer_token(authorization)
         token = None
@@ -117,7 +103,7 @@ class Authenticator:
     def verify_signature(self, token: ParsedToken) -> TrustedIssuer:
         """Return the trusted issuer one of whose keys verifies the signature.
 
-        Only keys that vouch for the ``iss`` that the token claims are tried (RFC 8725 §3.8).
+        Only keys that are trusted for the token's ``iss`` are tried (RFC 8725 §3.8).
 
         Raises:
             TokenRejectedError: there is none.

@@ -1,10 +1,10 @@
-"""Build the authenticator from its settings: which keys vouch for which issuers, under which rules."""
+"""Build the authenticator from its settings: which keys are trusted for which issuers, under which rules."""
 
 from __future__ import annotations
 
 import time
 
-from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
+from service.auth.authenticator import Authenticator, TrustedIssuer
 from service.auth.claim_checks import TokenRules
 from service.auth.jwks import JwksKeys
 from service.auth.jwks_fetch import KeySetLocation, Network
@@ -17,20 +17,20 @@ from service.auth.keys import (
 )
 from service.auth.providers.base import Provider
 from service.auth.settings import AuthSettings
+from service.auth.single_use import SingleUse
+from service.store import Store
 
 
-def build(
-    settings: AuthSettings, *, network: Network, pseudonym_key: bytes, single_use: SingleUse | None
-) -> Authenticator:
-    """Make the authenticator. No socket is opened here.
+def build(settings: AuthSettings, *, network: Network, pseudonym_key: bytes, store: Store) -> Authenticator:
+    """Build the authenticator. No socket is opened here.
 
-    ``single_use`` is used where ``JWT_SINGLE_USE`` is on.
+    ``store`` remembers used tokens where ``JWT_SINGLE_USE`` is on.
     """
     return Authenticator(
         trusted_issuers(settings, network),
         pseudonym_key=pseudonym_key,
         clock=time.time,
-        single_use=single_use if settings.jwt_single_use else None,
+        single_use=SingleUse(store) if settings.jwt_single_use else None,
         misread_keys=[
             key
             for secret in settings.jwt_secret
@@ -40,10 +40,10 @@ def build(
 
 
 def trusted_issuers(settings: AuthSettings, network: Network) -> tuple[TrustedIssuer, ...]:
-    """Say which keys vouch for which issuers.
+    """List which keys are trusted for which issuers.
 
-    The preset's key set vouches for the preset's issuers as far as ``JWT_ISSUER`` lists them, or for all that it
-    lists where it names others (a custom domain). Configured keys vouch for the listed issuers that are not the
+    The preset's key set is trusted for the preset's issuers as far as ``JWT_ISSUER`` lists them, or for all that it
+    lists where it names others (a custom domain). Configured keys are trusted for the listed issuers that are not the
     preset's; for the preset's where there are no others. An issuer that is left without any keys finds its own by
     discovery. The preset's checks hold for what its keys sign, and for ``JWT_SECRET`` where that is its own.
     """

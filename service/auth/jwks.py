@@ -1,4 +1,4 @@
-"""Keep an identity provider's key set at hand.
+"""Cache an identity provider's key set, and refresh it.
 
 A request whose key is known never waits: the set is refreshed in the background, ahead of need, and the
 last good one serves while the provider is down. Only a request that cannot be answered otherwise (nothing
@@ -22,7 +22,7 @@ from service.core.errors import IdentityProviderUnavailableError
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 100
-"""How many requests may wait for a fetch, so that a storm of bad tokens leaves a worker room for others."""
+"""How many requests may wait for a fetch, so that a flood of bad tokens leaves a worker capacity for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class JwksKeys:
         return self.describe()
 
     def describe(self) -> KeySetState:
-        """Say what is known, without asking anybody."""
+        """Say what is known, without a fetch."""
         now = self._now
         key_set = self._usable(now)
         return KeySetState(

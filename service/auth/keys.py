@@ -57,7 +57,7 @@ class VerificationKey:
     key_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Hold the promise that whoever verifies with this key relies on."""
+        """Refuse a key without algorithms: the verifier relies on them."""
         if not set(self.algorithms) <= set(supported_algorithms(self.key)):
             raise ValueError("is paired with an algorithm of another kind of key")
 
@@ -153,7 +153,7 @@ def load_public_keys(text: str) -> tuple[VerificationKey, ...]:
     r"""Load one or several PEM public keys or certificates, as in ``JWT_PUBLIC_KEY``.
 
     Line ends may be written out as ``\n`` or turned into spaces, as some hosts store them. Of a certificate only
-    the key counts: the admin's choice vouches for it, not its issuer or its dates.
+    the key counts: it is trusted by the admin's choice, not by its issuer or its dates.
 
     Raises:
         ValueError: one is not a public key, of another kind, or too weak; or the text is something else.

@@ -47,7 +47,7 @@ class AuthSettings(EnvironmentModel):
 
     @property
     def preset_issuers(self) -> tuple[str, ...]:
-        """The issuers that the preset's key set vouches for; none without a preset."""
+        """The issuers that the preset's key set is trusted for; none without a preset."""
         return _preset_issuers(self.auth_provider, self.jwt_issuer)
 
     @property
@@ -57,17 +57,17 @@ class AuthSettings(EnvironmentModel):
 
     @property
     def key_set_issuers(self) -> tuple[str, ...]:
-        """The issuers that the key set at ``JWT_JWKS_URL`` (or the preset's) vouches for."""
+        """The issuers that the key set at ``JWT_JWKS_URL`` (or the preset's) is trusted for."""
         return self.preset_issuers or self.other_issuers
 
     @property
     def public_key_issuers(self) -> tuple[str, ...]:
-        """The issuers that ``JWT_PUBLIC_KEY`` vouches for."""
+        """The issuers that ``JWT_PUBLIC_KEY`` is trusted for."""
         return self.other_issuers or self.preset_issuers
 
     @property
     def secret_issuers(self) -> tuple[str, ...]:
-        """The issuers that ``JWT_SECRET`` vouches for; some presets' secret is the provider's own."""
+        """The issuers that ``JWT_SECRET`` is trusted for; some presets' secret is the provider's own."""
         is_providers = self.auth_provider and self.auth_provider.shares_secret
         return self.preset_issuers if is_providers else self.public_key_issuers
 

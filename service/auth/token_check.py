@@ -72,7 +72,9 @@ def check_token(text: str, authenticator: Authenticator, *, now: float) -> Itera
 def _check_issuer(token: ParsedToken, authenticator: Authenticator) -> CheckResult:
     expected = [issuer for each in authenticator.trusted for issuer in each.rules.issuers]
     passed = token.issuer in expected
-    reason = None if passed else "the signature cannot be checked: each key vouches for its own issuer only"
+    reason = (
+        None if passed else "the signature cannot be checked: each key is trusted for its own issuer only"
+    )
     found = sanitize_for_log(token.claims.get("iss"))
     return CheckResult("issuer", passed, f"iss {found}", " or ".join(dict.fromkeys(expected)), reason)
 
@@ -91,12 +93,12 @@ def _check_signature(token: ParsedToken, authenticator: Authenticator) -> CheckR
 
 
 def _describe_keys(token: ParsedToken, authenticator: Authenticator) -> str:
-    """List the keys that vouch for the token's issuer."""
+    """List the keys that are trusted for the token's issuer."""
     described: list[str] = []
     for trusted in authenticator.trusted:
         if token.issuer in trusted.rules.issuers:
             described.extend(trusted.keys.describe_keys())
-    return ", ".join(described) or "no key vouches for this issuer"
+    return ", ".join(described) or "no key is trusted for this issuer"
 
 
 def _choose_rules(token: ParsedToken, authenticator: Authenticator) -> TokenRules:

@@ -1,13 +1,14 @@
-"""What the registry in memory is made of: a schedule, and the counters of minutes.
+"""What the registry in memory is made of: the store it needs, the counters of minutes, and a schedule.
 
-Redis has its sorted sets and hashes for these. Neither locks: the registry does.
+Redis has its hashes and sorted sets for these. Neither locks: the registry does.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus, Window
@@ -19,6 +20,20 @@ ALL: Final = "all"
 
 SWEEP_SECONDS: Final = 60
 """How often windows that are over are dropped."""
+
+
+class Memory(Protocol):
+    """The process's memory store, as far as it is needed here."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """A reentrant lock over everything that is kept."""
+
+    def get(self, key: str) -> Any:
+        """Return what is kept under a key, ``None`` where nothing is."""
+
+    def now(self) -> float:
+        """Seconds that only ever grow, whatever is done to the system's clock."""
 
 
 class MinuteCounters:

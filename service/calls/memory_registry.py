@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus
 from service.calls.errors import CallNotFoundError, TooManyCallsError
-from service.calls.memory_parts import MinuteCounters, Schedule
+from service.calls.memory_parts import Memory, MinuteCounters, Schedule
 from service.calls.model import (
     CONNECTING_SECONDS,
     ENDED_KEPT_SECONDS,
@@ -35,17 +34,6 @@ ENDED_KEPT: Final = 10_000
 """How many ended calls are remembered at most."""
 
 
-class Memory(Protocol):
-    """The process's memory store, as far as it is needed here."""
-
-    @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """A reentrant lock over everything that is kept."""
-
-    def now(self) -> float:
-        """Seconds that only ever grow, whatever is done to the system's clock."""
-
-
 class MemoryCalls:
     """A ``CallRegistry`` in memory. ``opening_seconds``: after so long an opening's outcome is unknown.
 
@@ -64,6 +52,7 @@ class MemoryCalls:
     ) -> None:
         self._lock = store.lock
         self._clock = store.now
+        self._read_key = store.get
         self._epoch_ms = round(1000 * (epoch() - store.now()))
         self._opening_ms = round(1000 * opening_seconds)
         self._checked = checked
@@ -106,7 +95,8 @@ class MemoryCalls:
             self._users[call.user] = (*self._users.get(call.user, ()), call.id)
             self._due.set(call.id, now + self._opening_ms)
             minutes = self._minutes.status(request.user, limits.minutes, now)
-            return Reservation(call, tuple(each.id for each in replaced), minutes)
+            value = self._read_key(request.read) if request.read else None
+            return Reservation(call, tuple(each.id for each in replaced), minutes, value)
 
     def _check_slots(self, request: CallRequest, now: int) -> list[Call]:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""

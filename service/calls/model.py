@@ -142,6 +142,8 @@ class CallLimits:
 class CallRequest:
     """A call that a user may open as far as policy goes; ``seconds`` is the longest it may last.
 
+    ``read`` names a key of the store that is read in the same step, after which nothing can come in between.
+
     Raises:
         ValueError: with under 30 seconds, which no call is opened for.
     """
@@ -151,6 +153,7 @@ class CallRequest:
     model: str
     seconds: int
     limits: CallLimits
+    read: str | None = None
 
     def __post_init__(self) -> None:
         if self.seconds < MINIMUM_GRANT:
@@ -159,11 +162,15 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A call that may now be opened, the ids of those that it replaces, and how the user's minutes stand."""
+    """A call that may now be opened, the ids of those that it replaces, and how the user's minutes stand.
+
+    ``value`` is that of the key which the request had read.
+    """
 
     call: Call
     replaced: tuple[str, ...]
     minutes: tuple[MinuteStatus, ...]
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)

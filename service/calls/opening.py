@@ -29,8 +29,11 @@ class OpeningFailedError(Exception):
     """The vendor opened no call as far as we know. ``error`` is what the caller is answered.
 
     ``definite``: surely nothing runs (any 4xx, a 500 or 503 with the vendor's error object, a connection that could
-    not be made), so everything is given back. Otherwise a session may be running that nobody can find.
+    not be made), so everything is given back. Otherwise a session may be running that nobody can find. ``call`` is the
+    one that was to be opened.
     """
+
+    call: Call | None = None
 
     def __init__(self, error: ServiceError, *, definite: bool) -> None:
         super().__init__(error.message)
@@ -48,7 +51,7 @@ class OpenedCall(Generic[AnswerT]):
 
 
 def open_call(
-    registry: CallRegistry, keeper: Keeper, request: CallRequest, ask: Callable[[Call], AnswerT]
+    registry: CallRegistry, keeper: Keeper, request: CallRequest, ask: Callable[[Reservation], AnswerT]
 ) -> OpenedCall[AnswerT]:
     """Open a call; ``ask`` puts it to the vendor once, and raises ``OpeningFailedError`` where that fails.
 
@@ -70,11 +73,12 @@ def open_call(
     reservation = registry.reserve(request)
     call_id = reservation.call.id
     try:
-        answer = ask(reservation.call)
+        answer = ask(reservation)
     except OpeningFailedError as failure:
         # Without the storage the call becomes unknown by itself when its opening has taken too long.
         with suppress(CallRegistryUnavailableError):
             (registry.refuse if failure.definite else registry.lose)(call_id)
+        failure.call = reservation.call
         raise failure.error from failure
     except BaseException:  # a greenlet that is killed leaves a session behind as well
         with suppress(CallRegistryUnavailableError):

@@ -106,6 +106,7 @@ class RedisCalls:
             calls_global=limits.calls_global,
             windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
             opening=self._opening_ms,
+            read=request.read,
         )
         minutes = _statuses(limits.minutes, answer["windows"], answer["now"])
         if answer.get("refused") == "calls":
@@ -114,7 +115,7 @@ class RedisCalls:
             raise CallMinutesExhaustedError(
                 answer["limit"], retry_after=answer["retry_ms"] / 1000, minutes=minutes
             )
-        return Reservation(_call(answer["call"]), tuple(answer["replaced"]), minutes)
+        return Reservation(_call(answer["call"]), tuple(answer["replaced"]), minutes, answer.get("value"))
 
     def record(self, call_id: str, upstream_id: str) -> Call | None:
         """Note the vendor's id; see ``CallRegistry``."""

@@ -24,6 +24,7 @@ from service.core.environment import ConfigurationError, EnvironmentModel, Probl
 from service.http.settings import HttpSettings
 from service.policy.settings import PolicySettings
 from service.settings import ServerSettings, Settings
+from service.store import MemoryStore
 from service.store.settings import StoreSettings
 from service.vendors.outbound import Network
 from service.vendors.settings import VendorSettings
@@ -92,7 +93,9 @@ def check_one_token(text: str, environ: Mapping[str, str]) -> list[Finding]:
         return [problem(found.variable, "cannot be used", found.message) for found in error.problems]
     vendor = _group(VendorSettings, environ)
     network = vendor.network if vendor else Network()
-    authenticator = build_authenticator(settings, network=network, pseudonym_key=b"unused", single_use=None)
+    authenticator = build_authenticator(
+        settings, network=network, pseudonym_key=b"unused", store=MemoryStore()
+    )
     return [
         Finding(result.name, result.passed, f"{result.found} (expected: {result.expected})", result.reason)
         for result in check_token(text, authenticator, now=time.time())

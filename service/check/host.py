@@ -1,4 +1,4 @@
-"""The host the service finds itself on: what stands before it, and how many processes it may run."""
+"""Check the hosting platform: the proxies in front, and how many processes may run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vendor's side: is our key accepted, can it see the models, when do they end, is our clock right.
+"""Check the vendor's side: our key, the models it can use and when they retire, and our clock.
 
 One ``GET {base}/models``, which costs nothing
 (https://developers.openai.com/api/reference/resources/models/methods/list).
@@ -106,7 +106,7 @@ def _clock(answer: VendorAnswer) -> list[Finding]:
         theirs = parsedate_to_datetime(answer.date or "").timestamp()
     except ValueError:
         return []
-    # The Date lies in its whole second; only what neither that nor the way there explains is skew.
+    # A Date has whole seconds; only what neither that nor the time on the network explains is skew.
     skew = max(answer.sent - (theirs + 1), theirs - answer.received, 0)
     if skew <= SKEW:
         return [ok("clock", "agrees with the vendor's")]

@@ -38,7 +38,7 @@ _NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
 
 
 class CompanionError(Exception):
-    """The session could not be had; ``code`` is the machine-readable cause."""
+    """The session could not be opened; ``code`` is the machine-readable cause."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

@@ -1,1 +1,1 @@
-"""What every room may use: the values that travel, errors, claims, JSON, and the environment."""
+"""What every package may use: values, errors, claims, JSON, and the environment."""

@@ -1,4 +1,4 @@
-"""Reading verified claims: by name, as scopes, and with an eye to who may write them."""
+"""Read verified claims: by name, as scopes, and whether users can edit them."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def has_scope(claims: Claims, scope: str) -> bool:
 
 
 def is_user_editable(name: str) -> bool:
-    """Tell whether users may well be able to write a claim themselves, by where it lies."""
+    """Tell by its path whether users may be able to write a claim themselves."""
     first = name.split(".", maxsplit=1)[0]
     return first in _USER_EDITABLE or first.startswith(_USER_EDITABLE_PREFIX)

@@ -1,4 +1,4 @@
-"""Bounds on whole exchanges: connecting, name lookup, retries and dripping answers included."""
+"""Bound a whole exchange in time: connecting, name lookup, retries and slow answers included."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DeadlineExceededError(Exception):
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Bound everything inside to ``seconds``, retries and dripping answers included.
+    """Bound everything inside to ``seconds``, retries and slow answers included.
 
     The timeout of ``requests`` is per read, so a server that sends a byte now and then never meets it.
     Rests on gevent, which the workers run on; where its patches are missing it bounds only what waits on gevent's
@@ -37,6 +37,20 @@ def deadline(seconds: float) -> Iterator[None]:
         raise DeadlineExceededError from None
     finally:
         timeout.close()
+
+
+@contextmanager
+def total_deadline(seconds: float) -> Iterator[None]:
+    """Bound everything inside where gevent can, name lookup included; elsewhere nothing: each step must bound itself.
+
+    Raises:
+        DeadlineExceededError: when the time is over.
+    """
+    if not gevent_bounds_sockets():
+        yield
+        return
+    with deadline(seconds):
+        yield
 
 
 def gevent_bounds_sockets() -> bool:

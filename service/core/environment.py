@@ -1,4 +1,4 @@
-"""Reading a group of environment variables, with every problem reported together."""
+"""Read a group of environment variables, with every problem reported together."""
 
 from __future__ import annotations
 

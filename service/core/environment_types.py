@@ -1,4 +1,4 @@
-"""How one environment variable's text becomes a typed value, or a ``ValueError`` that says what is right.
+"""Parse one variable's text into a typed value, or raise a ``ValueError`` that says what is right.
 
 No message here repeats its input: the input may be a secret.
 """

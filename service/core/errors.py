@@ -21,7 +21,7 @@
     ├── RateLimitedError           429
     ├── UpstreamError              502  the vendor answered something unusable
     │   └── RejectedCredentialsError     502  the vendor refused our key
-    ├── UnavailableError           503  a part we need is away; worth another try
+    ├── UnavailableError           503  a part we need is unavailable; try again later
     │   ├── UpstreamRateLimitedError           503
     │   ├── UpstreamUnavailableError           503
     │   ├── RateLimitStorageUnavailableError   503
@@ -137,7 +137,7 @@ class RejectedSessionError(InvalidRequestError):
 
 
 class UnauthorizedError(ServiceError):
-    """Who calls is not known (RFC 6750 §3)."""
+    """The caller is not authenticated (RFC 6750 §3)."""
 
     status = 401
     type = "invalid_request_error"
@@ -163,7 +163,7 @@ class MissingTokenError(UnauthorizedError):
 
 
 class InvalidTokenError(UnauthorizedError):
-    """A bearer token that does not hold. ``reason`` tells the log why; the caller never learns."""
+    """A bearer token that is not accepted. ``reason`` tells the log why; the caller never learns."""
 
     code = "invalid_token"
     challenge = UnauthorizedError.challenge + ', error="invalid_token"'
@@ -199,7 +199,7 @@ class InsufficientScopeError(ForbiddenError):
 
 
 class ModelNotAllowedError(ForbiddenError):
-    """The resolved model is none the admin allows."""
+    """The admin does not allow the resolved model."""
 
     code = "model_not_allowed"
 
@@ -280,13 +280,13 @@ class UpstreamError(ServiceError):
 
 
 class RejectedCredentialsError(UpstreamError):
-    """The vendor refused our own key: an alarm for the admin, nothing the caller can mend."""
+    """The vendor refused our own key: an alarm for the admin, nothing that the caller can fix."""
 
     code = "upstream_rejected_credentials"
 
 
 class UnavailableError(ServiceError):
-    """Something the mint needs is away for a while."""
+    """Something that the request needs is unavailable for the moment."""
 
     status = 503
     type = "server_error"
@@ -300,10 +300,14 @@ class UpstreamRateLimitedError(UnavailableError):
 
 
 class UpstreamUnavailableError(UnavailableError):
-    """The vendor cannot be reached, or says it is unavailable."""
+    """The vendor cannot be reached, or says it is unavailable.
+
+    ``sent`` is false where no connection could be made: the vendor has received nothing, and done nothing.
+    """
 
     type = "upstream_error"
     code = "upstream_unavailable"
+    sent = True
 
 
 class RateLimitStorageUnavailableError(UnavailableError):
@@ -317,11 +321,11 @@ class RateLimitStorageUnavailableError(UnavailableError):
 
 
 class StorageFailureError(RateLimitStorageUnavailableError):
-    """The storage failed, or is known to be away."""
+    """The storage failed, or is known to be unavailable."""
 
 
 class StorageBusyError(RateLimitStorageUnavailableError):
-    """No connection to the storage was free in time: this process is overloaded, and the storage not to blame."""
+    """No connection to the storage was free in time: this process is overloaded, and the storage is not at fault."""
 
 
 class IdentityProviderUnavailableError(UnavailableError):
@@ -331,11 +335,12 @@ class IdentityProviderUnavailableError(UnavailableError):
 
 
 class UpstreamTimeoutError(ServiceError):
-    """The total deadline (``UPSTREAM_TIMEOUT``) passed."""
+    """The total deadline (``UPSTREAM_TIMEOUT``) passed; ``sent`` is false where no connection was made until then."""
 
     status = 504
     type = "upstream_error"
     code = "upstream_timeout"
+    sent = True
 
 
 class InternalError(ServiceError):

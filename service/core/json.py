@@ -1,4 +1,4 @@
-"""JSON as the service reads and writes it: strictly, and with encoders and decoders made once."""
+"""Read and write JSON: strictly, and with encoders and decoders made once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values that travel through the service, each frozen: what one floor hands to the next."""
+"""The frozen values that packages pass to each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pseudonym(key: bytes, issuer: str, subject: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated user: whom a verified JWT speaks of.
+    """An authenticated user, as a verified JWT names them.
 
     ``pseudonym`` stands for the user wherever a name is needed: limit keys, logs, the vendor's safety
     identifier. ``claims`` are the verified claims, for policy and tiers. Only ``auth`` makes one, so
@@ -55,7 +55,7 @@ class TokenRequest:
 
     ``session_type`` is ``None`` where the caller names none (a profile may then say it), ``model`` is the
     top-level one, and ``expires_in`` is in seconds, ``None`` for the admin's default. ``max_seconds`` is how long
-    a call may last at most, ``None`` where the caller does not say.
+    a call may last at most, ``None`` where the caller does not say; ``offer`` is the client's, for a call.
     """
 
     session_type: SessionType | None
@@ -65,6 +65,18 @@ class TokenRequest:
     profile: str | None = None
     action: Action = "secret"
     max_seconds: int | None = None
+    offer: Offer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A client's WebRTC offer: its SDP, which is relayed byte for byte and is in no log and no error.
+
+    ``data_channel_id`` is that of a data channel on which both sides agreed beforehand (``?dcid=``).
+    """
+
+    sdp: bytes = field(repr=False)
+    data_channel_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ class Record:
     event: str | None = None
     caller: Caller | None = None
     grant: Grant | None = None
-    result: ClientSecret | None = None
+    result: object = None
     quota_headers: Mapping[str, str] = field(default_factory=dict)
     upstream_seconds: float | None = None
     limit_storage: StorageState | None = None

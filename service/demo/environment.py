@@ -1,4 +1,4 @@
-"""The environment that the demo's token service runs in: generated, and nobody's real one."""
+"""The environment that the demo's token service runs in: generated, without any real secret."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""HTTP: the one room that knows requests and responses."""
+"""HTTP: the only package that reads requests and writes responses."""

@@ -1,4 +1,4 @@
-"""Which client a request without a valid token comes from, as far as that can be known."""
+"""Find the address of the client that a request comes from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IPV4_BITS: Final = 0xFFFF_FFFF
 def client_address(
     remote_addr: str | None, forwarded_for: str | None, hops: int, *, named: str | None = None
 ) -> str:
-    """Name the client that trusted proxies speak for: an IPv4 address or an IPv6 /64.
+    """Return the client's address as the trusted proxies report it: an IPv4 address or an IPv6 /64.
 
     Each proxy appends the address it was called from to ``X-Forwarded-For``, so of its entries only the last
     ``hops`` are to be believed and the first of those is the client; whatever the client itself wrote stands

@@ -1,4 +1,4 @@
-"""What machines ask: is the process alive, can it mint, what are the numbers, what are the routes.
+"""Routes for machines: health, readiness, metrics, and the description of the API.
 
 Neither limited nor logged above DEBUG.
 """
@@ -19,7 +19,9 @@ from werkzeug.exceptions import NotFound
 
 from service.auth.jwks import JwksKeys
 from service.auth.token import bearer_token
+from service.calls.keeper import Keeper
 from service.core.errors import InvalidTokenError
+from service.core.model import StorageState
 from service.exchange import check_credential
 from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
@@ -28,11 +30,18 @@ from service.observe.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the probes look at; ``key_sets`` are the identity providers', where there are any."""
+    """What the probes look at. ``key_sets`` are the identity providers', ``keeper`` ends calls, if there are any."""
 
     limits: RateLimits
     key_sets: Sequence[JwksKeys]
     metrics: Metrics
+    keeper: Keeper | None = None
+
+    def calls(self, storage: StorageState) -> str:
+        """Tell whether calls can be opened: each must be counted where the limits are, and ended by this process."""
+        if self.keeper is None:
+            return "off"
+        return "ok" if storage == "ok" and self.keeper.is_running else "unavailable"
 
 
 def probe_routes(
@@ -53,7 +62,8 @@ def probe_routes(
         keys = "ok" if not watched.key_sets or any(map(has_keys, watched.key_sets)) else "unavailable"
         status = "unavailable" if "unavailable" in {storage, keys} else storage
         code = HTTPStatus.SERVICE_UNAVAILABLE if status == "unavailable" else HTTPStatus.OK
-        return json_response({"status": status, "limit_storage": storage, "key_set": keys}, code)
+        parts = {"limit_storage": storage, "key_set": keys, "calls": watched.calls(storage)}
+        return json_response({"status": status, **parts}, code)
 
     @routes.get("/metrics")
     def metrics() -> Response:

@@ -1,4 +1,4 @@
-"""What every response carries, whichever route gave it: error shape, request id, CORS, no caching; and its record."""
+"""Give every response its error shape, request id, CORS and caching headers, and send its record."""
 
 from __future__ import annotations
 
@@ -25,8 +25,19 @@ from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_EXPOSED = ["Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate"]
-_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", r"x-stainless-.*"]
+_EXPOSED = [
+    "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-Request-Id",
+    "WWW-Authenticate",
+    "Location",
+    "x-should-retry",
+]
+_ALLOWED = ["Authorization", "Content-Type", "X-Request-Id", "X-OpenAI-Agents-SDK", r"x-stainless-.*"]
+_WITHOUT_CORS = r"/(?!admin/|metrics\Z).*"
+"""All paths but those that only the company's own servers call."""
+
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
@@ -52,6 +63,11 @@ class RecordedRequest(Request):
         """Return what an exchange needs of this request."""
         address = client_address(self.remote_addr, self.headers.get("X-Forwarded-For"), proxy_hops)
         return Incoming(self.headers.get("Authorization"), address, read_body)
+
+    def client_has_left(self) -> bool:
+        """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""
+        tell = getattr(self.environ.get("gunicorn.socket"), "has_left", None)
+        return bool(tell and tell())
 
 
 def current_request() -> RecordedRequest:
@@ -104,10 +120,11 @@ def install(
 def _install_cors(app: Flask, allowed_origins: Sequence[str]) -> None:
     CORS(
         app,
+        resources=[_WITHOUT_CORS],
         # As patterns of our own: Flask-CORS compares text without case, and takes http://[::1] for a pattern.
         origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in allowed_origins],
         always_send=False,  # or who sends no Origin is told one of the list
-        methods=["GET", "POST"],
+        methods=["GET", "POST", "DELETE"],
         allow_headers=_ALLOWED,
         expose_headers=_EXPOSED,
         max_age=600,

@@ -1,4 +1,4 @@
-"""The routes that act at the vendor: a view chooses a body's shape and a response's; ``exchange`` does the rest."""
+"""The routes that act at the vendor: a view chooses the shapes of body and response; ``exchange`` does the rest."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from service.vendors import wire
 from service.vendors.base import PublicEndpoint, Vendor
 from service.vendors.transport import Transport
 
-EVENTS = {"tokens": "mint"}
-"""The audit event of each blueprint here."""
+EVENTS = {"tokens": "mint", "calls": "call"}
+"""The audit event of each blueprint that has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The request bodies, and how they are read: strictly.
+"""Parse request bodies, strictly.
 
 A session's members are the vendor's affair; this module settles only that the body is JSON, that its own members are
 known, and of which type the session is. ``openapi.json`` describes the same bodies, which schemathesis checks.
@@ -7,6 +7,7 @@ known, and of which type the session is. ``openapi.json`` describes the same bod
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
@@ -52,6 +53,9 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+Body = TypeVar("Body", bound=StrictModel)
+
+
 class ExpiresAfter(StrictModel):
     """How long the secret may open a session."""
 
@@ -77,7 +81,7 @@ class RequestBody(StrictModel, ABC):
         """Return what the body asks for, in the service's own terms.
 
         Raises:
-            InvalidValueError: ``session.type`` is none that this route mints for.
+            InvalidValueError: this route does not mint for ``session.type``.
         """
 
 
@@ -91,7 +95,7 @@ class TokenBody(RequestBody):
         """Take all three session types; a top-level model is placed by policy, which knows the type."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=_pop_type(session, get_args(SecretType)),
+            session_type=pop_type(session, get_args(SecretType)),
             session=session,
             model=self.model,
             expires_in=self.expires_after.seconds if self.expires_after else None,
@@ -108,7 +112,7 @@ class ClientSecretBody(RequestBody):
         """Take the two types that the vendor's route mints for."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=_pop_type(session, ("realtime", "transcription")),
+            session_type=pop_type(session, ("realtime", "transcription")),
             session=session,
             expires_in=self.expires_after.seconds if self.expires_after else None,
             profile=self.profile,
@@ -135,7 +139,12 @@ class TranslationSecretBody(RequestBody):
         )
 
 
-def _pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> SessionType | None:
+def pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> SessionType | None:
+    """Take ``type`` out of a session, ``None`` where it has none.
+
+    Raises:
+        InvalidValueError: it is none of those that are ``known``.
+    """
     if "type" not in session:
         return None
     given = session.pop("type")
@@ -159,14 +168,28 @@ def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
         UnknownParameterError: it has a member that the route does not know.
         InvalidValueError: a member has a value that it cannot have.
     """
+    return read_model(model, raw).to_request()
+
+
+def read_model(model: type[Body], raw: bytes) -> Body:
+    """Read a body into its model; raises as ``parse_body`` does."""
     try:
         body = parse_object(raw, unique_members=False)
     except ValueError as problem:
         raise InvalidJSONError(f"The body {problem}.") from None
+    return validate(model, body)
+
+
+def validate(model: type[Body], members: Mapping[str, Any]) -> Body:
+    """Check members that were read already.
+
+    Raises:
+        UnknownParameterError, InvalidValueError: as ``parse_body`` does.
+    """
     try:
-        return model.model_validate(body).to_request()
+        return model.model_validate(members)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = error.errors(include_url=False, include_input=False)
         raise _invalid_request(problems[0]) from None
 
 
@@ -180,7 +203,7 @@ def _invalid_request(problem: ErrorDetails) -> InvalidRequestError:
         return InvalidValueError(f"Missing required parameter: '{param}'.", param=param)
     if kind == "finite_number":
         return InvalidValueError("A number in 'session' is too large.", param="session")
-    expected = _EXPECTATIONS.get(kind, problem["msg"])
+    expected = _EXPECTATIONS.get(kind, problem["msg"]).format_map(problem.get("ctx", {}))
     return InvalidValueError(f"Invalid value for '{param}': {expected}.", param=param)
 
 
@@ -191,8 +214,8 @@ _EXPECTATIONS = {
     "int_type": "it must be a whole number",
     "string_too_short": "it must not be empty",
     "string_too_long": "it is too long",
-    "greater_than_equal": f"it must be at least {MIN_SECRET_TTL}",
-    "literal_error": "it must be 'created_at'",
+    "greater_than_equal": "it must be at least {ge}",
+    "literal_error": "it must be {expected}",
     "value_error": "leave it out rather than giving null",
 }
-"""Pydantic's error types as API users know them; the bound and the literal are those of ``expires_after``."""
+"""Pydantic's error types as API users know them, with what pydantic says of the bound or the literal."""

@@ -14,5 +14,5 @@ class HttpSettings(EnvironmentModel):
     """Origins, bodies and the proxies in front."""
 
     allowed_origins: Annotated[CommaSeparated, AfterValidator(each(origin))] = ()
-    max_body_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 65_536
+    max_body_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 262_144
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0

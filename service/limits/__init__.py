@@ -1,14 +1,14 @@
-"""How often: limits a caller, an address and everybody together may use up."""
+"""Rate limits of each caller, each address, and all callers together."""
 
 from __future__ import annotations
 
-from service.limits.limiter import RateLimits
+from service.limits.limiter import RateLimits, ReadAlong
 from service.limits.settings import LimitSettings
 from service.store import Store
 
 __all__ = ["LimitSettings", "RateLimits", "build"]
 
 
-def build(settings: LimitSettings, store: Store) -> RateLimits:
+def build(settings: LimitSettings, store: Store, *, read_along: ReadAlong | None = None) -> RateLimits:
     """Build the limits; ``init_app`` then gives an app its Flask-Limiter."""
-    return RateLimits(settings.limit_rules, store, settings.rate_limit_strategy)
+    return RateLimits(settings.limit_rules, store, settings.rate_limit_strategy, read_along=read_along)

@@ -1,4 +1,4 @@
-"""``python -m service limits``: what the limits are, and what a user has left of them."""
+"""``python -m service limits``: print the limits, and what a user has left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counting requests: every window of a request together or none, exactly, in memory and on Redis.
+"""Count requests exactly, in all windows of a request or in none, in memory or on Redis.
 
 Flask-Limiter's own evaluation is not used for callers: it consumes the earlier limits of a request that a later one
 refuses, shows the shortest window rather than the tightest, and takes any exception for a dead storage.
@@ -25,13 +25,13 @@ from service.store.protocol import KEY_PREFIX, Script
 
 
 class Counter(Protocol):
-    """Something that counts requests by one strategy. ``read`` names keys to read in the same round trip."""
+    """Counts requests by one strategy. ``read`` names keys to read in the same round trip."""
 
     def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
         """Count one request in every bucket, or in none."""
 
     def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
-        """Tell how the buckets stand, and count nothing."""
+        """Return the state of the buckets; count nothing."""
 
     def clear(self, buckets: Sequence[Bucket]) -> None:
         """Forget what was counted."""
@@ -70,7 +70,7 @@ class MemoryCounter:
             return Acquisition(admitted, statuses, tuple(store.get(key) for key in read))
 
     def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
-        """Tell how the buckets stand, and count nothing."""
+        """Return the state of the buckets; count nothing."""
         with self._store.lock:
             return self._statuses(buckets, [self._load(bucket) for bucket in buckets])
 
@@ -121,7 +121,7 @@ class RedisCounter:
         return self._run(buckets, read, count=1)
 
     def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
-        """Tell how the buckets stand, and count nothing."""
+        """Return the state of the buckets; count nothing."""
         return self._run(buckets, (), count=0).statuses
 
     def clear(self, buckets: Sequence[Bucket]) -> None:

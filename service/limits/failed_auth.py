@@ -1,4 +1,4 @@
-"""Refused credentials, counted by Flask-Limiter for each address.
+"""Count refused credentials for each address, by Flask-Limiter.
 
 It is asked after a credential was refused, never before a view: a valid token from the same address never meets it.
 """
@@ -21,7 +21,7 @@ from service.store import MemoryStore, Store
 from service.store.protocol import KEY_PREFIX
 
 STRATEGY: Final = "sliding-window-counter"
-"""Two numbers a bucket, whatever ``RATE_LIMIT_STRATEGY`` says: strangers must not fill the storage with logs."""
+"""Two numbers a bucket, whatever ``RATE_LIMIT_STRATEGY`` says: clients without a token must not fill the storage."""
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ class _ClusterFoundError(Exception):
 class FailedAuthCounter:
     """Counts on Flask-Limiter's storage, which shares our pool of connections.
 
-    On a cluster, whose pools the library cannot share, our own script counts; while Redis is away our memory does.
+    On a cluster, whose pools the library cannot share, our own script counts; while Redis is unavailable, our
+    memory does.
     """
 
     def __init__(self, store: Store) -> None:
@@ -66,7 +67,7 @@ class FailedAuthCounter:
 
         Raises:
             StorageBusyError: no connection was free within 5 s.
-            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is unavailable and the policy is ``deny``.
         """
         if isinstance(self._store, MemoryStore):
             with self._store.lock:

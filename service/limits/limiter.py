@@ -1,10 +1,10 @@
-"""Limits as the service uses them: one verb before the vendor is asked, one after refused credentials."""
+"""Enforce the rate limits: on callers before the vendor is asked, on addresses after a refused credential."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import ceil
-from typing import Final
+from typing import Any, Final, Protocol
 
 from flask import Flask
 
@@ -20,15 +20,36 @@ from service.store import MemoryStore, Store
 _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
+    "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
     "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
 }
 
 
-class RateLimits:
-    """The admin's rules, counted in a store; while a Redis is away, in the memory beside it, if it has one."""
+class ReadAlong(Protocol):
+    """What is read in the round trip that counts a request, so that looking at it costs none of its own."""
 
-    def __init__(self, rules: LimitRules, store: Store, strategy: str) -> None:
+    def key(self, caller: Caller) -> str:
+        """Name what is read for a caller, the whole key."""
+
+    def check(self, caller: Caller, value: Any) -> None:
+        """Look at what was read, ``None`` where nothing is kept.
+
+        Raises:
+            ServiceError: this caller gets nothing.
+        """
+
+
+class RateLimits:
+    """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if any.
+
+    ``read_along`` is looked at first: whom it refuses is told so, whatever the limits say.
+    """
+
+    def __init__(
+        self, rules: LimitRules, store: Store, strategy: str, *, read_along: ReadAlong | None = None
+    ) -> None:
         self._rules = rules
+        self._read_along = read_along
         self._store = store
         self._counter = create_counter(store, strategy)
         fallback = None if isinstance(store, MemoryStore) else store.fallback
@@ -45,11 +66,11 @@ class RateLimits:
 
         Raises:
             RateLimitedError: a limit is used up; nothing was counted. ``limit`` says whose it is.
-            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is unavailable and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
         own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
-        acquisition = self._acquire((*own, *self._global_buckets))
+        acquisition = self._acquire_for(caller, (*own, *self._global_buckets))
         quota = Quota.tightest(
             status for status in acquisition.statuses[: len(own)] if status.bucket.enforced
         )
@@ -57,12 +78,18 @@ class RateLimits:
             raise _limited(acquisition.statuses, quota)
         return quota
 
+    def acquire_call_control(self, caller: Caller) -> None:
+        """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
+        acquisition = self._acquire_for(caller, self._rules.call_control_buckets(caller.pseudonym))
+        if not acquisition.admitted:
+            raise _limited(acquisition.statuses)
+
     def count_failed_auth(self, address: str) -> None:
         """Count a refused credential of a client (``client_address``), after it was refused.
 
         Raises:
             RateLimitedError: this address had too many refused.
-            StorageFailureError: the storage is away and the policy is ``deny``.
+            StorageFailureError: the storage is unavailable and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s.
         """
         acquisition = self._failed_auth.acquire(self._rules.address_buckets(address))
@@ -70,11 +97,11 @@ class RateLimits:
             raise _limited(acquisition.statuses)
 
     def state(self) -> StorageState:
-        """Tell how the storage is, as far as the requests so far have shown."""
+        """Return the storage's state, as far as the requests so far have shown."""
         return self._describe(self._store.state)
 
     def probe(self) -> StorageState:
-        """Ask the storage, and tell how it is."""
+        """Ask the storage, and return its state."""
         return self._describe(self._store.probe())
 
     def _describe(self, state: str) -> StorageState:
@@ -82,13 +109,20 @@ class RateLimits:
             return "ok"
         return "degraded" if self._fallback else "unavailable"
 
-    def _acquire(self, buckets: Sequence[Bucket]) -> Acquisition:
+    def _acquire_for(self, caller: Caller, buckets: Sequence[Bucket]) -> Acquisition:
+        along = self._read_along
+        acquisition = self._acquire(buckets, [along.key(caller)] if along else [])
+        if along:
+            along.check(caller, acquisition.values[0])
+        return acquisition
+
+    def _acquire(self, buckets: Sequence[Bucket], read: Sequence[str]) -> Acquisition:
         try:
-            return self._counter.acquire(buckets)
+            return self._counter.acquire(buckets, read=read)
         except StorageFailureError:
             if self._fallback is None:
                 raise
-            return self._fallback.acquire(buckets)
+            return self._fallback.acquire(buckets, read=read)
 
 
 def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> RateLimitedError:

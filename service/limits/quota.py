@@ -1,4 +1,4 @@
-"""What is left to a caller, as the headers tell it.
+"""Write the rate limit headers: what a caller has left.
 
 https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html: ``RateLimit-Policy`` (§3) names
 the quota ``q`` in requests and its window ``w`` in seconds; ``RateLimit`` (§4) what remains, ``r``, and the
@@ -7,11 +7,12 @@ seconds until more is available, ``t``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Self
 
+from service.budgets import MinuteStatus
 from service.limits.strategies import BucketStatus
 
 
@@ -48,3 +49,13 @@ def rate_limit_policy(quota: Quota) -> str:
 def rate_limit(quota: Quota) -> str:
     """Write ``"user";r=9;t=33``. Storages count in milliseconds: what is beyond is noise."""
     return f'"user";r={quota.remaining};t={ceil(round(quota.renews_in, 3))}'
+
+
+def add_call_seconds(headers: Mapping[str, str], minutes: Iterable[MinuteStatus]) -> dict[str, str]:
+    """Add the second policy, ``"call-seconds"``: of the caller's minutes the limit of which least is left."""
+    tightest = min(minutes, key=lambda status: (status.left, -status.resets_in))
+    added = {
+        "RateLimit-Policy": f'"call-seconds";q={tightest.limit.amount};w={tightest.limit.length}',
+        "RateLimit": f'"call-seconds";r={tightest.left};t={ceil(round(tightest.resets_in, 3))}',
+    }
+    return {name: ", ".join(filter(None, (headers.get(name), item))) for name, item in added.items()}

@@ -1,8 +1,7 @@
-"""What the admin allows: the notation of limits, windows, and which of them bound whom."""
+"""Parse the admin's limits, and list the buckets that a request counts in."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,14 +13,16 @@ from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
 
-Scope = Literal["user", "global", "address"]
+Scope = Literal["user", "global", "address", "calls"]
 
 EXAMPLE: Final = "10/minute;100/hour"
 MAX_AMOUNT: Final = 1_000_000_000
 MAX_SECONDS: Final = 10 * 366 * 86_400
 ADDRESS_BUCKETS: Final = 2048
 NETWORK_BUCKETS: Final = 512
-"""How many buckets all strangers share, by the hash of an address or network: some 150 bytes each, 1 MB in all."""
+"""How many buckets all clients without a valid token share, by the hash of an address or network.
+
+Each takes some 150 bytes: 1 MB in all."""
 
 NETWORK_FACTOR: Final = 10
 """How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""
@@ -97,28 +98,6 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     return items
 
 
-def parse_tiers(text: str) -> Mapping[str, tuple[RateLimitItem, ...]]:
-    """Read ``{"pro": "60/minute;1000/hour"}``.
-
-    Raises:
-        ValueError: naming the tier that is wrong.
-    """
-    example = '{"pro": "60/minute;1000/hour"}'
-    try:
-        tiers = json.loads(text)
-    except ValueError:
-        raise ValueError(f"is not JSON; write for example {example}") from None
-    if not isinstance(tiers, dict) or not all(isinstance(limits, str) for limits in tiers.values()):
-        raise ValueError(f"must be an object of limits by tier, for example {example}")
-    parsed = {}
-    for tier, limits in tiers.items():
-        try:
-            parsed[tier] = parse_limits(limits)
-        except ValueError as error:
-            raise ValueError(f"tier {tier!r} {error}") from None
-    return parsed
-
-
 def build_windows(items: Iterable[RateLimitItem]) -> tuple[Window, ...]:
     """Make one window for each length, the strictest, shortest first: two of one length would share a counter."""
     strictest: dict[int, int] = {}
@@ -138,6 +117,7 @@ class LimitRules:
     user: tuple[Window, ...]
     everybody: tuple[Window, ...]
     failed_auth: tuple[Window, ...]
+    call_control: tuple[Window, ...]
     tiers: Mapping[str, tuple[Window, ...]]
     tier_claim: str
     counted: Mapping[str | None, tuple[Window, ...]]
@@ -149,6 +129,7 @@ class LimitRules:
         user: Iterable[RateLimitItem],
         everybody: Iterable[RateLimitItem],
         failed_auth: Iterable[RateLimitItem],
+        call_control: Iterable[RateLimitItem] = (),
         tiers: Mapping[str, Iterable[RateLimitItem]],
         tier_claim: str,
     ) -> Self:
@@ -160,6 +141,7 @@ class LimitRules:
             user=enforced[None],
             everybody=build_windows(everybody),
             failed_auth=build_windows(failed_auth),
+            call_control=build_windows(call_control),
             tiers=by_tier,
             tier_claim=tier_claim,
             counted={tier: _windows_of_others(windows, enforced) for tier, windows in enforced.items()},
@@ -186,6 +168,10 @@ class LimitRules:
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
+
+    def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
+        """List what bounds a user's reading and ending of calls."""
+        return tuple(Bucket("calls", identity, window) for window in self.call_control)
 
     def address_buckets(self, address: str) -> tuple[Bucket, ...]:
         """List what bounds refused credentials from one client: an IPv4 address, or an IPv6 /64 and its /48.

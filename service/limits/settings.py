@@ -1,4 +1,4 @@
-"""How often: the limits, and by which strategy they are counted."""
+"""Settings of rate limits, and of the strategy that counts them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pydantic import BeforeValidator, Field
 
 from service.core.environment import EnvironmentModel
 from service.core.environment_types import parsed_by
-from service.limits.rules import LimitRules, parse_limits, parse_tiers
+from service.limits.rules import LimitRules, parse_limits
+from service.limits.tiers import Tier, parse_tiers
 
 LimitItems = Annotated[tuple[RateLimitItem, ...], BeforeValidator(parsed_by(parse_limits))]
-Tiers = Annotated[Mapping[str, tuple[RateLimitItem, ...]], BeforeValidator(parsed_by(parse_tiers))]
+Tiers = Annotated[Mapping[str, Tier], BeforeValidator(parsed_by(parse_tiers))]
 
 
 def _text(default: str) -> Any:
@@ -27,6 +28,7 @@ class LimitSettings(EnvironmentModel):
     rate_limit_per_user: LimitItems = _text("10/minute;100/hour")
     rate_limit_global: LimitItems = _text("600/minute")
     rate_limit_failed_auth: LimitItems = _text("20/minute")
+    rate_limit_call_control_per_user: LimitItems = _text("120/minute")
     rate_limit_tiers: Tiers = _text("{}")
     rate_limit_tier_claim: str = "tier"
     rate_limit_strategy: Literal["sliding-window-counter", "moving-window", "fixed-window"] = (
@@ -35,11 +37,15 @@ class LimitSettings(EnvironmentModel):
 
     @property
     def limit_rules(self) -> LimitRules:
-        """Which windows bound whom."""
+        """The parsed limits of users, tiers, addresses and everybody together."""
         return LimitRules.from_items(
             user=self.rate_limit_per_user,
             everybody=self.rate_limit_global,
             failed_auth=self.rate_limit_failed_auth,
-            tiers=self.rate_limit_tiers,
+            call_control=self.rate_limit_call_control_per_user,
+            tiers={
+                name: tier.requests or self.rate_limit_per_user
+                for name, tier in self.rate_limit_tiers.items()
+            },
             tier_claim=self.rate_limit_tier_claim,
         )

@@ -1,7 +1,7 @@
-"""What a strategy knows of one window, and what follows from it. Pure arithmetic, in seconds.
+"""The arithmetic of the three rate limit strategies, in seconds, without I/O.
 
 Each strategy answers the same three questions: how many requests count now (``used``), what one more
-changes (``after_hit``), and how long until fewer than a ``level`` count, if nobody sends any more meanwhile
+changes (``after_hit``), and how long until fewer than a ``level`` count, if no more are sent meanwhile
 (``seconds_until_below``). The last is what makes ``Retry-After`` honest.
 
 The strategies are those of the ``limits`` library: https://limits.readthedocs.io/en/stable/strategies.html. A
@@ -115,7 +115,7 @@ class MovingState:
 
 @dataclass(frozen=True, slots=True)
 class SlidingState:
-    """``sliding-window-counter``: this window's count, and the previous one's by the share of it still in sight.
+    """``sliding-window-counter``: this window's count, and the previous one's, weighted by how much of it still counts.
 
     ``current_ends_in`` is when the current count ceases to matter even as a previous one: one length of the
     window after the current window ends.

@@ -1,4 +1,4 @@
-"""What happened: one event for each mint and each refusal, fit to be kept.
+"""Write the audit log: one event for each mint and each refusal, fit to be kept.
 
 Users appear as pseudonyms (an HMAC: a plain hash of an email address can be guessed) and secrets as their
 SHA-256, by which a leaked secret can be traced to its mint. Neither can be turned back.
@@ -12,6 +12,9 @@ from typing import Any
 
 import structlog
 
+from service.calls.errors import CallLimitError
+from service.calls.model import Call
+from service.calls.opening import OpenedCall, OpeningFailedError
 from service.core.errors import InvalidTokenError, RateLimitedError, RejectedCredentialsError, ServiceError
 from service.core.model import ClientSecret, Grant, Record
 
@@ -27,10 +30,10 @@ class Audit:
         self._log = structlog.get_logger().bind()
 
     def write(self, record: Record) -> None:
-        """Write what was granted or refused, to whom and for what, as far as that is known.
+        """Write what was granted or refused, which caller and which session, as far as that is known.
 
         A refusal that the caller can fix is INFO, one that the admin should look at WARNING; that the
-        vendor refuses our own key is an ERROR, since nobody gets a secret until that is fixed.
+        vendor refuses our own key is an ERROR, since no secret can be minted until that is fixed.
         """
         if record.event is None:
             return
@@ -44,7 +47,7 @@ class Audit:
             decision="refused" if error else "granted",
             **({"user": record.caller.pseudonym} if record.caller else {}),
             **(_what(record.grant) if record.grant else {}),
-            **(_secret(record.result) if record.result else {}),
+            **_result(record.result),
             **(_why(error) if error else {}),
         )
 
@@ -53,13 +56,33 @@ def _what(grant: Grant) -> dict[str, Any]:
     what: dict[str, Any] = {
         "session_type": grant.session_type,
         "model": _text(grant.model),
-        "expires_in": grant.expires_in,
     }
+    if grant.action == "secret":
+        what["expires_in"] = grant.expires_in
     if grant.profile is not None:
         what["profile"] = grant.profile
     if grant.findings:
         what["would_refuse"] = [_text(finding) for finding in grant.findings]
     return what
+
+
+def _result(result: object) -> dict[str, Any]:
+    match result:
+        case ClientSecret():
+            return _secret(result)
+        case OpenedCall(call=call):
+            return describe_call(call)
+    return {}
+
+
+def describe_call(call: Call) -> dict[str, Any]:
+    """Say which call it is, here and at the vendor, and how long it may last."""
+    return {
+        "call": call.id,
+        "upstream_id": _text(call.upstream_id),
+        "max_seconds": call.max_seconds,
+        "expires_at": int(call.expires_at),
+    }
 
 
 def _secret(secret: ClientSecret) -> dict[str, Any]:
@@ -75,8 +98,10 @@ def _why(error: ServiceError) -> dict[str, Any]:
     why: dict[str, Any] = {"code": _text(error.code), "reason": _text(error.reason or error.message)}
     if error.param is not None:
         why["param"] = _text(error.param)
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, RateLimitedError | CallLimitError):
         why["limit"] = error.limit
+    if isinstance(error.__cause__, OpeningFailedError) and (call := error.__cause__.call):
+        why |= {"call": call.id, "outcome": "refused" if error.__cause__.definite else "unknown"}
     if isinstance(error, InvalidTokenError):
         why |= {f"token_{name}": _text(value) for name, value in error.seen.items()}
     return why

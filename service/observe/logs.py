@@ -1,4 +1,4 @@
-"""One format for every line that leaves the process: the service's own, gunicorn's and the libraries'.
+"""Configure one log format for the whole process: the service's lines, gunicorn's and the libraries'.
 
 JSON by default (one object a line, for machines), or coloured text (``console``). Lines go to the standard
 error stream, so that a command's own output stays clean. No line holds a secret: see ``redaction``.

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: counted right over several processes, every label bounded.
+"""Metrics for Prometheus: correct over several processes, every label bounded.
 
 With several processes each keeps its numbers in files below ``PROMETHEUS_MULTIPROC_DIR``, and a scrape of
 any one adds them all up (https://prometheus.github.io/client_python/multiprocess/). prometheus-client looks
@@ -14,14 +14,17 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from service.calls.errors import CallLimitError
 from service.core.errors import RateLimitedError, ServiceError
 from service.core.model import Record, StorageState
+from service.observe.call_events import CallMetrics
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 """Histogram buckets: from a refusal out of memory to the longest ``UPSTREAM_TIMEOUT``."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -47,7 +50,7 @@ class Metrics:
         )
         self._upstream_seconds = Histogram(
             "token_service_upstream_seconds",
-            "Time the vendor took for a mint, retries included, by what came of it.",
+            "Time a mint took at the vendor, retries included, or the opening of a call, by what came of it.",
             ["outcome"],
             buckets=SECONDS,
             registry=registry,
@@ -60,7 +63,7 @@ class Metrics:
         )
         self._limited = Counter(
             "token_service_rate_limited",
-            "Requests over a limit, by whose it was: user, address or global.",
+            "Requests over a limit, by whose it was: user, address, calls (of one user) or global.",
             ["limit"],
             registry=registry,
         )
@@ -72,6 +75,21 @@ class Metrics:
             registry=registry,
         )
         self._storage_state: StorageState | None = None
+        self._calls_opened = Counter(
+            "token_service_calls_opened", "Calls opened.", ["session_type", "model"], registry=registry
+        )
+        self._calls_refused = Counter(
+            "token_service_calls_refused",
+            "Openings, readings and endings of calls that were refused, by code.",
+            ["code"],
+            registry=registry,
+        )
+        self._at_scrape: list[Collector] = []
+        self.calls: CallMetrics | None = CallMetrics(registry)
+
+    def ask_at_scrape(self, collector: Collector) -> None:
+        """Add numbers that are no process's own."""
+        self._at_scrape.append(collector)
 
     def begin(self) -> None:
         """Count a request in."""
@@ -87,16 +105,19 @@ class Metrics:
         self._requests.labels(record.route, method, record.status).inc()
         self._request_seconds.labels(record.route).observe(record.seconds)
         if record.upstream_seconds is not None:
-            outcome = "minted" if record.error is None else _bounded(record.code)
+            done = "opened" if record.event == "call" else "minted"
+            outcome = done if record.error is None else _bounded(record.code)
             self._upstream_seconds.labels(outcome).observe(record.upstream_seconds)
         if record.limit_storage:
             self._note_storage(record.limit_storage)
         if record.event and record.error:
-            self._refusals.labels(_bounded(record.code)).inc()
-            if isinstance(record.error, RateLimitedError):
+            refused = self._calls_refused if record.event == "call" else self._refusals
+            refused.labels(_bounded(record.code)).inc()
+            if isinstance(record.error, RateLimitedError | CallLimitError):
                 self._limited.labels(record.error.limit).inc()
         elif record.event and record.grant:
-            self._mints.labels(record.grant.session_type, record.grant.model).inc()
+            granted = self._calls_opened if record.event == "call" else self._mints
+            granted.labels(record.grant.session_type, record.grant.model).inc()
 
     def _note_storage(self, state: StorageState) -> None:
         """Note how the limit storage is, as this process sees it."""
@@ -108,10 +129,13 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Write down the numbers of all processes, in Prometheus' text format (version 0.0.4)."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        else:
+            together.register(self._registry)
+        for collector in self._at_scrape:
+            together.register(collector)
         return generate_latest(together)
 
 
@@ -133,10 +157,14 @@ def _bounded(code: str | None) -> str:
 
 
 class NullMetrics(Metrics):
-    """Counts nothing, where nobody could ask for the numbers: without ``METRICS_TOKEN`` there is no ``/metrics``."""
+    """Counts nothing: without ``METRICS_TOKEN`` there is no ``/metrics``, where the numbers could be read."""
 
     def __init__(self) -> None:
         """Make no instruments."""
+        self.calls = None
+
+    def ask_at_scrape(self, collector: Collector) -> None:
+        """Do nothing."""
 
     def begin(self) -> None:
         """Do nothing."""

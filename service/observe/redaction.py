@@ -1,4 +1,4 @@
-"""The last fence before a line leaves the process: secrets that got into it are blotted out.
+"""Redact secrets from every log line before it is written.
 
 The first fence is not to log one: the service's own events hold none. This one is for what we do not write
 ourselves, such as the text of a library's exception.
@@ -27,7 +27,7 @@ _MARKS = ("ek_", "sk-", "eyJ", "earer ", "://")
 
 
 def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
-    """Make a function that blots out ``secrets``, however they are spelled, and anything shaped like one."""
+    """Make a function that redacts ``secrets``, also when escaped or encoded, and anything shaped like one."""
     known = {part for secret in secrets for part in (secret, _password(secret)) if len(part) >= _SHORTEST}
     spellings = {spelling for secret in known for spelling in _spellings(secret)}
     longest_first = sorted(spellings, key=len, reverse=True)

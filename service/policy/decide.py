@@ -133,7 +133,7 @@ class Policy:
         return sum(narrowing, self.common_rules)
 
     def conflicts(self) -> list[str]:
-        """List the profiles (and defaults) that nobody could ever be granted as they stand, and why."""
+        """List the profiles (and defaults) that can never be granted as they are, and why."""
         return [
             problem for base in self.resolver.base_sessions.values() for problem in self._conflicts_of(base)
         ]
@@ -185,7 +185,7 @@ def _common(configured: tuple[Kind, ...], vendor: tuple[SessionType, ...]) -> tu
 
 
 def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
-    """Clamp what nobody asked for to what the rules allow."""
+    """Clamp defaults, which the caller did not ask for, to what the rules allow."""
     for part in rules:
         request = part.rule.clamp(request)
     return request

@@ -146,11 +146,11 @@ class ClaimRule(Constraints):
     name: Name | None = Field(None, description="For people, and for the log.")
     when: Conditions = Field(
         default_factory=dict,
-        description='Callers whom the rule holds, by claim: `{"tier": ["free", "trial"]}`, all of them. A caller'
+        description='Callers that the rule applies to, by claim: `{"tier": ["free", "trial"]}`, all of them. A caller'
         " without the claim is not held; `unless` is the safer one.",
     )
     unless: Conditions = Field(
-        default_factory=dict, description="Callers whom the rule does not hold: all of these claims."
+        default_factory=dict, description="Callers that the rule does not apply to: all of these claims."
     )
     profiles: AllowedProfiles | None = Field(None, description="Profiles that the caller may name.")
 

@@ -10,7 +10,7 @@ from service.sandbox.live import events as live
 from service.sandbox.schemas.events import ConversationEvent, TranslationEvent
 from service.sandbox.sessions.beta import BETA_EVENTS
 from service.sandbox.sessions.events import CONVERSATION_EVENTS, TRANSLATION_EVENTS
-from service.sandbox.sessions.media import OUTPUT_BUFFER_EVENTS
+from service.sandbox.sessions.realtime_media import OUTPUT_BUFFER_EVENTS
 
 _NO_MCP = "the sandbox calls no MCP server"
 _NO_MEDIA = "no media over a WebSocket"

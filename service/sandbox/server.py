@@ -6,6 +6,7 @@ Threads, and not gevent as in production: WebRTC runs on asyncio, which gevent's
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import ssl
@@ -99,6 +100,7 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
 
     def announce(worker: Any) -> None:
         """Tell the address, once: a worker that replaces a lost one stays quiet."""
+        gc.freeze()  # what was loaded stays: collections of garbage, which pause all sound, need not look at it
         if worker.age > 1:
             return
         port = worker.sockets[0].getsockname()[1]

@@ -10,14 +10,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import socket
+import ssl
 import struct
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from select import POLLIN
 from time import monotonic
 from typing import Any, Final
 
 import gevent
+from gevent.monkey import get_original
 from gevent.socket import wait_read, wait_write
 from gunicorn.http.errors import LimitRequestHeaders
 
@@ -182,6 +185,19 @@ class Connection:
             yield
         finally:
             self._ended_by = before
+
+    def has_left(self) -> bool:
+        """Tell whether the client has closed its side, which it does not do while it waits for an answer.
+
+        With TLS this cannot be seen without reading on.
+        """
+        if isinstance(self._sock, ssl.SSLSocket):
+            return False
+        poll = get_original("select", "poll")()  # gevent's takes a turn of its loop
+        poll.register(self._sock.fileno(), POLLIN)
+        with suppress(OSError):
+            return bool(poll.poll(0)) and not self._sock.recv(1, socket.MSG_PEEK)
+        return True
 
     @property
     def is_idle(self) -> bool:

@@ -66,6 +66,9 @@ preload_app = False  # each worker makes its own app, and with it its own connec
 
 # A router keeps idle connections for up to 90 s; closing earlier races with its next request.
 keepalive = 95
+_MARGIN = 1.0
+"""Seconds before gunicorn kills a worker, in which it ends by itself."""
+
 # The platform kills after 30 s: leave it time to see us go.
 graceful_timeout = 22
 # Watches that a worker's loop turns; it does not bound a request.
@@ -115,9 +118,16 @@ def on_starting(server: Any) -> None:
     _keep_from_the_collector()
 
 
-def post_worker_init(_worker: Any) -> None:
-    """Leave the worker's own parts alone as well."""
+def post_worker_init(worker: Any) -> None:
+    """Leave the worker's own parts alone as well, and look after calls before the first request."""
     _keep_from_the_collector()
+    if calls := _calls_of(worker):
+        calls.keep()
+
+
+def _calls_of(worker: Any) -> Any:
+    """Return the part of the app that keeps calls; none where it keeps none, or gunicorn serves another app."""
+    return getattr(worker.app.callable, "extensions", {}).get("calls")
 
 
 def _keep_from_the_collector() -> None:
@@ -130,8 +140,13 @@ def _keep_from_the_collector() -> None:
     gc.freeze()
 
 
-def worker_exit(_server: Any, _worker: Any) -> None:
-    """Close the files of a worker's numbers: a warning for each would be no line of our format."""
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Stop looking after calls, which are ended where they are kept in memory; and close the files of numbers.
+
+    What is left open would be a warning each, and no line of our format.
+    """
+    if calls := _calls_of(worker):
+        calls.keeper.stop(max(1.0, graceful_timeout - _MARGIN - worker.seconds_ending()))
     from prometheus_client.values import close_all_multiprocess_files  # noqa: PLC0415
 
     close_all_multiprocess_files()  # type: ignore[no-untyped-call]

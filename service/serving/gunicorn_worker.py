@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import gevent
@@ -85,6 +86,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         self._max_body_bytes = settings.http.max_body_bytes * 5 // 4 + _FRAMING_BYTES
         # In the order in which each began to wait for a request, or to answer one.
         self._connections: dict[gevent.Greenlet, Connection] = {}
+        self._told_to_end = 0.0
 
     def load_wsgi(self) -> None:
         """Load the app, and have each answer say whether its connection closes."""
@@ -153,8 +155,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """End gracefully (SIGTERM): answer what was asked, then close what is idle."""
+        self._told_to_end = self._told_to_end or monotonic()
         super().handle_exit(sig, frame)
         gevent.spawn_later(DRAIN_GRACE, self._close_idle_connections)
+
+    def seconds_ending(self) -> float:
+        """Return how long ago it was told to end."""
+        return monotonic() - self._told_to_end if self._told_to_end else 0.0
 
     def _close_idle_connections(self) -> None:
         for connection in tuple(self._connections.values()):

@@ -42,7 +42,7 @@ _LONG_TOKEN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A whole answer: what it says, to whom, and under which request id the log knows it."""
+    """A whole answer: its status and body, its origin for CORS, and the request id that the log has."""
 
     status: HTTPStatus
     message: str

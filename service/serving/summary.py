@@ -1,4 +1,4 @@
-"""What a start logs: the settings in force, so that nobody has to guess them from the variables."""
+"""Describe the settings in force, for the log at start."""
 
 from __future__ import annotations
 

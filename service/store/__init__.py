@@ -1,4 +1,4 @@
-"""Where features keep what must outlive one request: Redis, shared by all processes, or this one's memory."""
+"""Storage that outlives a request: Redis, shared by all processes, or this process's memory."""
 
 from __future__ import annotations
 

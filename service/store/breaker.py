@@ -1,4 +1,4 @@
-"""A circuit breaker: after the first failure nobody waits for the storage until it works again."""
+"""A circuit breaker: after a failure no request waits for the storage until it works again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage in this process's memory: bounded, with expiry, and with a clock that nobody can set."""
+"""Storage in this process's memory: bounded, with expiry, and with a monotonic clock."""
 
 from __future__ import annotations
 

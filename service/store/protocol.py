@@ -34,7 +34,7 @@ class RedisStore(Protocol):
 
     @property
     def fallback(self) -> MemoryStore | None:
-        """The memory to use while Redis is away; none with ``RATE_LIMIT_ON_STORAGE_FAILURE=deny``."""
+        """The memory to use while Redis is unavailable; none with ``RATE_LIMIT_ON_STORAGE_FAILURE=deny``."""
 
     @property
     def state(self) -> StoreState:
@@ -48,7 +48,7 @@ class RedisStore(Protocol):
         """Run a script, in one round trip. ``keys`` are whole names, each beginning with ``KEY_PREFIX``.
 
         Raises:
-            StorageFailureError: Redis failed, or is known to be away. A caller may use ``fallback`` instead.
+            StorageFailureError: Redis failed, or is known to be unavailable. A caller may use ``fallback`` instead.
             StorageBusyError: no connection of our own pool was free within 5 s. Redis is not to blame and other
                 processes count there, so ``fallback`` would exceed a limit: let this one through.
         """
@@ -64,7 +64,7 @@ class RedisStore(Protocol):
         """The pool, to be used within ``call`` only; ``None`` for a cluster, which has one for each node."""
 
     def probe(self) -> StoreState:
-        """Write to Redis now, unless it is known to be away, and say how it is."""
+        """Write to Redis now, unless it is known to be unavailable, and return its state."""
 
 
 Store: TypeAlias = MemoryStore | RedisStore

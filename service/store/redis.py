@@ -86,7 +86,7 @@ class PooledRedis:
         """Hold a connection's place while ``operation`` uses the client, for one command at a time.
 
         Raises:
-            StorageFailureError: Redis failed, or is known to be away.
+            StorageFailureError: Redis failed, or is known to be unavailable.
             StorageBusyError: no place was free within ``CONNECTION_WAIT``.
         """
         self._raise_if_away()
@@ -103,7 +103,7 @@ class PooledRedis:
             self._slots.put(None)
 
     def probe(self) -> StoreState:
-        """Write to Redis now, unless it is known to be away, and say how it is."""
+        """Write to Redis now, unless it is known to be unavailable, and return its state."""
         try:
             self.run(_PROBE, [f"{KEY_PREFIX}/probe"])
         except (StorageFailureError, StorageBusyError):
@@ -157,4 +157,4 @@ class PooledRedis:
 
     def _raise_if_away(self) -> None:
         if self._breaker.is_open:
-            raise StorageFailureError("the storage is away")
+            raise StorageFailureError("the storage is unavailable")

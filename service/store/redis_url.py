@@ -1,4 +1,4 @@
-"""Reading a Redis URL, and making the client that it names. Nothing here connects, but ``open_cluster``."""
+"""Parse a Redis URL, and make its client. Nothing here connects, but ``open_cluster``."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def open_client(url: RedisUrl, *, connections: int) -> Redis:
         sentinel = Sentinel(url.hosts, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         master: Redis = sentinel.master_for(url.service, max_connections=most)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         return master
-    # Nobody waits in it, since a slot comes first; under gevent it is the cheaper one.
+    # No request waits in it, since a slot comes first; under gevent it is the cheaper one.
     pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py's is not typed
         connection_class=url.connection_class, max_connections=most, **options
     )

@@ -1,4 +1,4 @@
-"""Where things are kept: reading, checking and masking the storage's URL."""
+"""Settings of the storage: its URL is parsed, checked and masked here."""
 
 from __future__ import annotations
 

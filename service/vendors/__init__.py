@@ -1,1 +1,1 @@
-"""The vendor of the realtime API: how to spell its requests, read its answers, and reach it."""
+"""Vendors of realtime APIs: how to write their requests, read their responses, and reach them."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.core.errors import ServiceError
-from service.core.model import ClientSecret, Grant, SessionType
+from service.core.model import CallType, ClientSecret, Grant, Offer, SessionType
 
 Path = tuple[str, ...]
 
@@ -114,11 +114,74 @@ class PublicEndpoint:
     project: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """A session that the vendor opened: its id there, and its SDP answer, byte for byte.
+
+    ``sdp`` is empty where the answer holds none that can be used: the session runs all the same, and must be ended.
+    """
+
+    upstream_id: str
+    sdp: bytes = field(repr=False)
+    upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session is ended: by a ``message`` over its control socket where that is the first way, and by a request.
+
+    ``socket_path`` goes below the base URL. Both confirm: the socket with an event that ``read_closing`` knows, the
+    request with its status.
+    """
+
+    request: Request
+    socket_path: str | None = None
+    message: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The vendor's last word on a session; ``seconds`` is what it bills, where it says so."""
+
+    seconds: float | None = None
+
+
+class CallApi(Protocol):
+    """How a vendor opens sessions for a server that brings a client's offer, and ends them. No I/O."""
+
+    def open_call(self, grant: Grant, offer: Offer, user: str) -> Request:
+        """Write the request that opens a session; ``user`` names the end user to the vendor's abuse checks."""
+
+    def read_call(self, call_type: CallType, response: Response) -> OpenedSession:
+        """Read the answer to an opening that was not refused.
+
+        Raises:
+            UpstreamError: it names no session, so that nobody can find what may be running.
+        """
+
+    def is_refusal(self, response: Response) -> bool:
+        """Tell whether an answer says for certain that no session was opened."""
+
+    def end_call(self, call_type: CallType, upstream_id: str) -> Ending:
+        """Say how a session is ended."""
+
+    def read_closing(self, message: str) -> Closing | None:
+        """Read a message of the control socket; ``None`` for all but the one that confirms the end."""
+
+    def control_socket(self, call_type: CallType, upstream_id: str) -> str:
+        """Return the path of a session's control socket, which is there as long as the session is."""
+
+
 class Vendor(Protocol):
     """A vendor's realtime API, in one of its dialects.
 
-    ``drop_in`` tells whether the vendor's own SDKs mint in this dialect, so that the drop-in routes exist.
+    ``drop_in`` tells whether the vendor's own SDKs mint in this dialect, so that the drop-in routes exist. ``calls``
+    is how it opens sessions for a server, ``None`` where it does not.
     """
+
+    @property
+    def calls(self) -> CallApi | None:
+        """How it opens sessions for a server."""
 
     @property
     def name(self) -> str:

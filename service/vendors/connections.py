@@ -3,7 +3,7 @@
 ``http.client`` runs in native threads and under gevent alike. geventhttpclient's own client fails in threads, reads a
 head of any length, and takes every kept connection for closed above 1,024 descriptors; urllib3 costs twice as much.
 This module adds what kept connections owe their users: interim responses are skipped, every answer is bounded in bytes
-and in time, and a connection serves nobody else before the answer is whole.
+and in time, and a connection serves no other request before the answer is whole.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
@@ -40,6 +41,13 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far an exchange has come: ``sent`` from the moment at which the host may have received some of it."""
+
+    sent: bool = False
+
+
 class KeptConnections:
     """Connections to the host of ``base_url``, the one used last first. Safe to share between threads and greenlets.
 
@@ -53,10 +61,17 @@ class KeptConnections:
         self._port = parts.port or _PORTS[parts.scheme]
         self._prefix = parts.path
         self._fixed = {"Host": parts.netloc, "Accept-Encoding": "identity"}
-        self._tls = _trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
+        self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
 
-    def exchange(self, request: Request, headers: Mapping[str, str], *, seconds: float) -> Response:
+    def exchange(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        seconds: float,
+        progress: Progress | None = None,
+    ) -> Response:
         """Send ``request`` with the account's ``headers``, and read the whole answer within ``seconds``.
 
         Raises:
@@ -68,9 +83,11 @@ class KeptConnections:
         """
         connection = self._take()
         try:
-            sent = connection.send_whole(
-                request.method, self._prefix + request.path, request.body, {**self._fixed, **headers}, seconds
-            )
+            connection.prepare(seconds)
+            if progress:
+                progress.sent = True
+            path = self._prefix + request.path
+            sent = connection.send_whole(request.method, path, request.body, {**self._fixed, **headers})
             answer = connection.getresponse()
             body = answer.read_whole()
         except BaseException:  # a deadline that passes is no Exception
@@ -123,7 +140,7 @@ class _Connection(HTTPConnection):
             self.sock.do_handshake()
 
     def is_unused(self) -> bool:
-        """Tell whether nothing came in since the last answer: what did is a farewell, or not ours.
+        """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
 
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.
@@ -132,16 +149,17 @@ class _Connection(HTTPConnection):
         poll.register(self.sock, POLLIN)
         return not poll.poll(0)
 
-    def send_whole(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], seconds: float
-    ) -> bool:
-        """Send a request; ``False`` where the host closed the connection meanwhile, which may have answered before."""
+    def prepare(self, seconds: float) -> None:
+        """Connect where that is not done yet, for an exchange of so many seconds."""
         self._deadline = monotonic() + seconds
         if self.sock is None:
             self.timeout = min(_CONNECT_SECONDS, seconds)
             self.connect()
         open_socket: socket = self.sock
         open_socket.settimeout(seconds)
+
+    def send_whole(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Send a request; ``False`` where the host closed the connection meanwhile, which may have answered before."""
         self._outgoing.clear()
         self.request(method, path, body, headers)
         try:
@@ -266,7 +284,7 @@ class _Incoming(io.RawIOBase):
         super().close()
 
 
-def _trusting(ca_bundle: str) -> SSLContext:
+def trusting(ca_bundle: str) -> SSLContext:
     """Trust these authorities alone; host names are checked (RFC 9110 §4.3.4)."""
     context = SSLContext(PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(**{"capath" if Path(ca_bundle).is_dir() else "cafile": ca_bundle})

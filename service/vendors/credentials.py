@@ -1,4 +1,4 @@
-"""How the service proves to the vendor who it is. Nothing else in the tree holds the key."""
+"""Authenticate the service to the vendor. Nothing else in the tree holds the key."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from service.core.environment import EnvironmentModel
 from service.vendors.base import Vendor
 from service.vendors.openai import OpenAI
 from service.vendors.openai_beta import OpenAIBeta
+from service.vendors.openai_calls import OpenAICalls
 
-VENDORS: Final[Mapping[str, Vendor]] = {"ga": OpenAI(), "beta": OpenAIBeta()}
+VENDORS: Final[Mapping[str, Vendor]] = {"ga": OpenAI(calls=OpenAICalls()), "beta": OpenAIBeta()}
 """By ``REALTIME_API``."""
 
 
@@ -23,8 +24,3 @@ class DialectSettings(EnvironmentModel):
     def vendor(self) -> Vendor:
         """The vendor that secrets are minted at."""
         return VENDORS[self.realtime_api]
-
-    @property
-    def beta(self) -> bool:
-        """Whether upstream speaks the retired beta dialect."""
-        return self.realtime_api == "beta"

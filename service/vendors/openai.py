@@ -1,4 +1,4 @@
-"""OpenAI's Realtime API, spelled: its requests, its responses, its errors.
+"""OpenAI's Realtime API: its requests, its responses, its errors.
 
 Sources: the vendor's API reference (https://platform.openai.com/docs/api-reference/realtime-sessions) and its error
 codes (https://platform.openai.com/docs/guides/error-codes).
@@ -24,7 +24,7 @@ from service.core.errors import (
 from service.core.json import encode_object, parse_object
 from service.core.model import ClientSecret, Grant, SessionType
 from service.vendors import layouts, wire
-from service.vendors.base import PublicEndpoint, Request, Response, SessionLayout
+from service.vendors.base import CallApi, PublicEndpoint, Request, Response, SessionLayout
 
 RETRYABLE_STATUSES = frozenset({
     HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
@@ -39,6 +39,7 @@ class OpenAI:
     name: str = "openai"
     layout: SessionLayout = layouts.OPENAI
     drop_in: bool = True
+    calls: CallApi | None = None
 
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret.
@@ -95,8 +96,8 @@ class OpenAI:
 
 def mint_request(path: str, user: str, body: bytes, **headers: str) -> Request:
     """Write a POST of JSON that may be tried again, on behalf of an end user."""
-    spelled = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **headers}
-    return Request("POST", path, spelled, body, retryable=True)
+    all_headers = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **headers}
+    return Request("POST", path, all_headers, body, retryable=True)
 
 
 def read_answer(response: Response, error: Any) -> dict[str, Any]:

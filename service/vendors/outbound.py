@@ -1,4 +1,4 @@
-"""HTTP to the outside, as every part of the service does it: bounded, and controlled by nothing but its settings."""
+"""Make HTTP sessions to the outside, controlled by nothing but the settings."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The way to the vendor: one request within one deadline, with one retry, every failure told as one of ours."""
+"""Send requests to the vendor: within one deadline, with one retry, every failure raised as one of our errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException
@@ -12,12 +10,12 @@ from time import monotonic
 from typing import Final, Protocol
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
-from service.core.deadline import DeadlineExceededError, deadline, gevent_bounds_sockets
+from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.vendors.base import Request, Response
-from service.vendors.connections import DISCONNECTED, MAX_ANSWER_BYTES, KeptConnections
+from service.vendors.connections import DISCONNECTED, MAX_ANSWER_BYTES, KeptConnections, Progress
 from service.vendors.credentials import Credential
 from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network
@@ -25,11 +23,13 @@ from service.vendors.outbound import Network
 _ATTEMPTS: Final = 2
 
 
-class Exchange(Protocol):
+class Connections(Protocol):
     """Sends one request once: over kept connections, or by a proxy."""
 
-    def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
-        """Return the whole answer; what it raises is told by ``KeptConnections.exchange``."""
+    def exchange(
+        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
+    ) -> Response:
+        """Return the whole answer, noting its progress; what it raises is told by ``KeptConnections.exchange``."""
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -56,34 +56,35 @@ class Transport:
         self._credential = credential
         self._timeout = timeout
         session = network.pooled_session(base_url, connections=connections)
-        self._exchange: Exchange = (
+        self._connections: Connections = (
             ProxiedConnections(base_url, session)
             if session.proxies
             else KeptConnections(base_url, ca_bundle=network.ca_bundle)
         )
 
-    def send(self, request: Request) -> Response:
-        """Return the vendor's answer, whatever its status.
+    def send(self, request: Request, *, seconds: float | None = None) -> Response:
+        """Return the vendor's answer, whatever its status, within ``seconds`` where those are fewer than ``timeout``.
 
         Raises:
             UpstreamTimeoutError: there was none in time.
             UpstreamUnavailableError: the vendor cannot be reached.
             UpstreamError: what came is no HTTP answer.
         """
-        end = monotonic() + self._timeout
+        timeout = self._timeout if seconds is None else min(seconds, self._timeout)
+        end, progress = monotonic() + timeout, Progress()
         try:
-            with _total_deadline(self._timeout):
-                response = self._send_until(end, request)
+            with total_deadline(timeout):
+                response = self._send_until(end, request, progress)
         except DeadlineExceededError:
-            raise _timed_out(f"no answer within {self._timeout:g} s") from None
+            raise _timed_out(f"no answer within {timeout:g} s", progress) from None
         except (TimeoutError, requests.exceptions.Timeout) as error:
-            raise _timed_out(type(error).__name__) from None
+            raise _timed_out(type(error).__name__, progress) from None
         except ConnectionError as error:  # before HTTPException: RemoteDisconnected is both
-            raise _unreachable(error) from None
+            raise _unreachable(error, progress) from None
         except (HTTPException, requests.exceptions.ChunkedEncodingError):
             raise bad_response("the answer broke off, or is not HTTP") from None
         except OSError as error:
-            raise _unreachable(error) from None
+            raise _unreachable(error, progress) from None
         except ValueError as error:
             # By name only: the text holds the header, and with it perhaps the key.
             raise bad_response(type(error).__name__) from None
@@ -93,9 +94,9 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._exchange.close()
+        self._connections.close()
 
-    def _send_until(self, end: float, request: Request) -> Response:
+    def _send_until(self, end: float, request: Request, progress: Progress) -> Response:
         """Send, and once more after a failure that may pass, where that does no harm."""
         attempts = _ATTEMPTS if request.retryable else 1
         for left in reversed(range(attempts)):
@@ -105,7 +106,9 @@ class Transport:
                 **request.headers,
             }
             try:
-                response = self._exchange.exchange(request, headers, seconds=max(0.001, end - monotonic()))
+                response = self._connections.exchange(
+                    request, headers, seconds=max(0.001, end - monotonic()), progress=progress
+                )
             except OSError as error:
                 if not left or is_permanent(error):
                     raise
@@ -122,8 +125,11 @@ class ProxiedConnections:
         self._base_url = base_url
         self._session = session
 
-    def exchange(self, request: Request, headers: dict[str, str], *, seconds: float) -> Response:
+    def exchange(
+        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
+    ) -> Response:
         """Send once and read the answer."""
+        progress.sent = True  # unless it turns out that no connection was made
         try:
             with self._session.request(
                 request.method,
@@ -136,6 +142,7 @@ class ProxiedConnections:
             ) as answer:
                 body = _read_bounded(answer)
         except requests.exceptions.ConnectionError as error:
+            progress.sent = not _never_connected(error)
             if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
                 raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
             raise
@@ -161,6 +168,13 @@ def _read_bounded(answer: requests.Response) -> bytes:
     return bytes(body)
 
 
+def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
+        return True
+    reasons = (getattr(argument, "reason", None) for argument in error.args)
+    return any(isinstance(reason, NewConnectionError) for reason in reasons)
+
+
 def is_permanent(error: OSError) -> bool:
     """Tell a failure that will be the same again: a certificate, a proxy, and time that is up."""
     permanent = (
@@ -174,25 +188,19 @@ def is_permanent(error: OSError) -> bool:
     return isinstance(error, permanent) and not isinstance(error, DISCONNECTED)
 
 
-@contextmanager
-def _total_deadline(seconds: float) -> Iterator[None]:
-    """Bound name lookup and sending too, where gevent can; elsewhere each step is bounded by what is left."""
-    if not gevent_bounds_sockets():
-        yield
-        return
-    with deadline(seconds):
-        yield
+def _timed_out(reason: str, progress: Progress) -> UpstreamTimeoutError:
+    error = UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason=reason)
+    error.sent = progress.sent
+    return error
 
 
-def _timed_out(reason: str) -> UpstreamTimeoutError:
-    return UpstreamTimeoutError("The Realtime API did not answer in time. Try again.", reason=reason)
-
-
-def _unreachable(error: OSError) -> ServiceError:
+def _unreachable(error: OSError, progress: Progress) -> ServiceError:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     inner = getattr(cause, "reason", None)  # urllib3 wraps once more; a TLS error has a reason too, in text
     cause = inner if isinstance(inner, Exception) else cause
     kinds = [type(error).__name__, type(cause).__name__] if cause is not error else [type(error).__name__]
-    return UpstreamUnavailableError(
+    unavailable = UpstreamUnavailableError(
         "The Realtime API cannot be reached at the moment. Try again later.", reason=": ".join(kinds)
     )
+    unavailable.sent = progress.sent
+    return unavailable

@@ -29,6 +29,7 @@ REALTIME_PATH = "/realtime"
 TRANSLATIONS_PATH = "/realtime/translations"
 CALLS_PATH = "/realtime/calls"
 TRANSLATION_CALLS_PATH = "/realtime/translations/calls"
+LIVE_SESSIONS_PATH = "/live/sessions"
 MODELS_PATH = "/models"
 
 MIN_SECRET_TTL = 10
@@ -39,7 +40,7 @@ TOOLS_PATH = ("tools",)
 PROMPT_PATH = ("prompt",)
 TRACING_PATH = ("tracing",)
 MCP_DESTINATIONS = ("server_url", "connector_id", "tunnel_id")
-"""Where a session keeps what policy looks at, and the members of an MCP tool that say whom it calls."""
+"""Where a session keeps what policy looks at, and the members of an MCP tool that name the server it calls."""
 
 SESSION_MEMBERS = frozenset({
     "type", "model", "instructions", "output_modalities", "audio", "include", "tools", "tool_choice",
@@ -68,20 +69,3 @@ def subprotocols(
     if beta:
         offered.append(BETA_SUBPROTOCOL)
     return offered
-
-
-def model_path(session_type: str) -> tuple[str, ...]:
-    """Say where a session of this type keeps its own model, as a path of members below ``session``."""
-    if session_type == "transcription":
-        return ("audio", "input", "transcription", "model")
-    return ("model",)
-
-
-def voice_path(*, beta: bool) -> tuple[str, ...]:
-    """Say where a conversation keeps the voice it speaks with, below ``session``."""
-    return ("voice",) if beta else ("audio", "output", "voice")
-
-
-def output_limit_path(*, beta: bool) -> tuple[str, ...]:
-    """Say where a conversation keeps the most tokens an answer may have; without it there is no limit."""
-    return ("max_response_output_tokens",) if beta else ("max_output_tokens",)

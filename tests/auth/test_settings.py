@@ -98,19 +98,13 @@ def test_googles_spellings_stay_one_issuer_beside_another() -> None:
         settings.user_namespace()
 
 
-class UsedUp:
-    """Remembers nothing, and says that every token was used before."""
-
-    def first_use(self, _token_id: str, _expires_at: int) -> bool:
-        return False
-
-
 def test_each_variable_of_sign_in_reaches_its_check() -> None:
     """From the environment to the rule; each token is good but for one thing."""
     base = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "app"}
     token = sign_hs256(claims(aud="app", sub="a-session", uid="ada", jti="a"), SECRET)
-    sign_in_from(**base, single_use=UsedUp()).accepts(token)
-    assert sign_in_from(**base, JWT_SINGLE_USE="1", single_use=UsedUp()).cause(token) == "replayed"
+    any_use, single_use = sign_in_from(**base), sign_in_from(**base, JWT_SINGLE_USE="1")
+    assert any_use.accepts(token) == any_use.accepts(token) == single_use.accepts(token)
+    assert single_use.cause(token) == "replayed"
     assert sign_in_from(**base, JWT_USER_CLAIM="uid").accepts(token).subject == "ada"
     assert sign_in_from(**base, JWT_MAX_LIFETIME="60").cause(token) == "lives_too_long"
     assert sign_in_from(**base, JWT_AUTHORIZED_PARTIES="x").cause(token) == "wrong_party"

@@ -12,6 +12,7 @@ import pytest
 from service.auth.factory import build
 from service.auth.settings import AuthSettings
 from service.auth.token_check import CheckResult, check_token
+from service.store import MemoryStore
 from service.vendors.outbound import Network
 from tests.support.identity_provider import Signer, identity_provider, sign_hs256
 from tests.support.processes import PYTHON, ROOT, bare_environ, run_command
@@ -35,7 +36,7 @@ NAMES = [
 def results(token: str, **variables: str) -> dict[str, CheckResult]:
     """Check a token under these variables, and hold that no part of it is printed."""
     settings = AuthSettings.from_environ({**ENVIRON, **variables})
-    authenticator = build(settings, network=Network(), pseudonym_key=b"unused", single_use=None)
+    authenticator = build(settings, network=Network(), pseudonym_key=b"unused", store=MemoryStore())
     found = list(check_token(token, authenticator, now=time.time()))
     printed = json.dumps([[result.found, result.expected, result.reason] for result in found])
     assert all(part not in printed for part in token.split(".") if len(part) > 20)

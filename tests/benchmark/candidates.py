@@ -3,6 +3,7 @@
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +18,25 @@ SERVICE_TWO = "service, 2 processes"
 FLOOR = "floor"
 OWN_FLOOR = "floor, own connections"
 EXPRESS = "Express"
+SERVICE_UNPINNED = "service, unpinned"
+EXPRESS_UNPINNED = "Express, unpinned"
 FASTAPI = "FastAPI"
 LITELLM = "LiteLLM"
-NAMES = (SERVICE, EXPRESS, FLOOR, OWN_FLOOR, SERVICE_REDIS, SERVICE_TWO, FASTAPI, LITELLM)
+NAMES = (
+    SERVICE,
+    EXPRESS,
+    FLOOR,
+    OWN_FLOOR,
+    SERVICE_REDIS,
+    SERVICE_TWO,
+    FASTAPI,
+    LITELLM,
+    SERVICE_UNPINNED,
+    EXPRESS_UNPINNED,
+)
+UNPINNED = (SERVICE_UNPINNED, EXPRESS_UNPINNED)
+"""Measured apart from the others, with no process held to a core."""
+
 REDIS_WINDOWS = 2
 """Windows that each mint counts in under `RATE_LIMITS`: the caller's and everyone's."""
 
@@ -38,6 +55,9 @@ class Surroundings:
     scratch: Path
     upstream_port: int
     redis_port: int
+
+
+_Maker = Callable[[int, Surroundings], Candidate]
 
 
 def candidate(name: str, port: int, around: Surroundings) -> Candidate:
@@ -111,6 +131,10 @@ def _express(port: int, around: Surroundings) -> Candidate:
     )
 
 
+def _unpinned(name: str, make: _Maker) -> _Maker:
+    return lambda port, around: replace(make(port, around), name=name, pinned=False, loads=(BUSY,))
+
+
 def _fastapi(port: int, around: Surroundings) -> Candidate:
     key = secrets.token_urlsafe(48)
     directory = peers.installed("fastapi", around.cache)
@@ -163,6 +187,8 @@ _MAKERS = {
     EXPRESS: _express,
     FASTAPI: _fastapi,
     LITELLM: _litellm,
+    SERVICE_UNPINNED: _unpinned(SERVICE_UNPINNED, _service),
+    EXPRESS_UNPINNED: _unpinned(EXPRESS_UNPINNED, _express),
 }
 
 

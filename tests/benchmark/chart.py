@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from .candidates import SERVICE, SERVICE_REDIS, SERVICE_TWO
+from .candidates import SERVICE
 from .plan import BUSY, Outing
 
 _WIDTH = 760
@@ -64,7 +64,7 @@ def _bars(panel: _Panel, by_name: Mapping[str, Outing], top: int) -> Iterator[st
     yield f'<text class="title" x="8" y="{top + 28}">{escape(panel.title)}</text>'
     for row, (name, figure) in enumerate(figures.items()):
         y = top + _TITLE + row * _ROW
-        kind = "ours" if name in {SERVICE, SERVICE_REDIS, SERVICE_TWO} else "theirs"
+        kind = "ours" if name.startswith(SERVICE) else "theirs"
         length = figure / longest * _BAR_SPACE
         yield f'<text x="8" y="{y + 13}">{escape(name)}</text>'
         yield f'<rect class="{kind}" x="{_LABELS}" y="{y}" width="{length:.1f}" height="16" rx="2"/>'

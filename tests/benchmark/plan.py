@@ -45,6 +45,7 @@ class Candidate:
     processes: int = 1
     loads: Sequence[Load] = STANDARD
     authenticates: bool = True
+    pinned: bool = True
 
     @property
     def url(self) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.processes import free_port
 
-from . import load, rounds
+from . import load, processes, rounds
 from .candidates import FASTAPI, FLOOR, LITELLM, SERVICE, SERVICE_REDIS, candidate
 from .plan import BUSY
 
@@ -34,7 +34,7 @@ def main() -> None:
     name = parser.parse_args().name
     folded = _CACHE / "results" / "profile.folded"
     folded.parent.mkdir(parents=True, exist_ok=True)
-    with rounds.surroundings(_CACHE) as around:
+    with processes.on_other_cores(), rounds.surroundings(_CACHE) as around:
         who = candidate(name, free_port(), around)
         with rounds.started(who, around) as (target, _), _recording(target.pid, folded):
             load.run_wrk(target, BUSY, _SECONDS)

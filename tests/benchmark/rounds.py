@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.processes import free_port
 
 from . import load, processes
-from .candidates import Surroundings, candidate
+from .candidates import UNPINNED, Surroundings, candidate
 from .load import BenchmarkError, Target, Upstream
 from .plan import DISTANT, Candidate, Load, Outing
 
@@ -26,24 +26,26 @@ _REFUSALS = (http.client.UNAUTHORIZED, http.client.BAD_REQUEST)  # LiteLLM answe
 def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[Outing]:
     """Return every outing of every round; candidates alternate, and every other round runs backwards."""
     outings = []
-    with surroundings(cache) as around:
-        for number in range(rounds):
-            for name in names if number % 2 == 0 else reversed(names):
-                sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
-                outings.append(_outing(candidate(name, free_port(), around), around, seconds))
+    pinned = [name for name in names if name not in UNPINNED]
+    unpinned = [name for name in names if name in UNPINNED]
+    for group, place in ((pinned, processes.on_other_cores), (unpinned, nullcontext)):
+        with place(), surroundings(cache) as around:
+            for number in range(rounds):
+                for name in group if number % 2 == 0 else reversed(group):
+                    sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
+                    outings.append(_outing(candidate(name, free_port(), around), around, seconds))
     return outings
 
 
 @contextmanager
 def surroundings(cache: Path) -> Iterator[Surroundings]:
-    """Keep the stand-in and a Redis that writes nothing to disk running, apart from the candidates' core."""
+    """Keep the stand-in and a Redis that writes nothing to disk running, on the cores of this process."""
     upstream_port, redis_port = free_port(), free_port()
     here = Path(__file__).parent
     upstream = (sys.executable, str(here / "upstream.py"), str(upstream_port))
     redis = ("redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "")
     with (
         TemporaryDirectory(prefix="benchmark-") as scratch,
-        processes.on_other_cores(),
         processes.running(upstream, directory=here, environment={}, log=_log(cache, "upstream")),
         processes.running(redis, directory=cache, environment={}, log=_log(cache, "redis")),
     ):
@@ -66,7 +68,7 @@ def started(who: Candidate, around: Surroundings) -> Iterator[tuple[Target, floa
         directory=who.directory,
         environment=who.environment,
         log=log,
-        cores=processes.first_cores(who.processes),
+        cores=processes.first_cores(who.processes) if who.pinned else (),
     ) as process:
         _await_mint(who, process)
         cold_start = time.monotonic() - begun

@@ -4,7 +4,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import nan
 
-from .candidates import EXPRESS, FASTAPI, FLOOR, LITELLM, REDIS_WINDOWS, SERVICE, SERVICE_REDIS, SERVICE_TWO
+from .candidates import (
+    EXPRESS,
+    EXPRESS_UNPINNED,
+    FASTAPI,
+    FLOOR,
+    LITELLM,
+    REDIS_WINDOWS,
+    SERVICE,
+    SERVICE_REDIS,
+    SERVICE_TWO,
+    SERVICE_UNPINNED,
+)
 from .plan import BUSY, DISTANT, HELD, Outing
 
 _MEGABYTES = 1024 * 1024
@@ -34,6 +45,12 @@ def _against_peers(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
             f"throughput to {peer}'s, {BUSY}", _ratio(ours.mints_per_second, theirs.mints_per_second), factor
         )
     yield _below(f"p99 to {EXPRESS}'s, {BUSY}", _ratio(ours.p99, express.p99), 1)
+    free, express_free = by_name[SERVICE_UNPINNED].under(BUSY), by_name[EXPRESS_UNPINNED].under(BUSY)
+    yield _at_most(
+        f"CPU a mint to {EXPRESS}'s, unpinned, {BUSY}",
+        _ratio(free.cpu_per_mint, express_free.cpu_per_mint),
+        0.5,
+    )
     floor = by_name[FLOOR].under(BUSY)
     yield _at_most(f"CPU a mint to the floor's, {BUSY}", _ratio(ours.cpu_per_mint, floor.cpu_per_mint), 1.6)
     yield _at_most(
@@ -63,7 +80,7 @@ def _with_redis(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
     )
 
 
-_OURS = (SERVICE, SERVICE_REDIS, SERVICE_TWO)
+_OURS = (SERVICE, SERVICE_REDIS, SERVICE_TWO, SERVICE_UNPINNED)
 
 
 def _ratio(ours: float, theirs: float) -> float:

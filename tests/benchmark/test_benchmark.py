@@ -17,6 +17,7 @@ from tests.support.processes import free_port
 from . import chart, processes, profiling, report, summary, targets
 from .candidates import (
     EXPRESS,
+    EXPRESS_UNPINNED,
     FASTAPI,
     FLOOR,
     LITELLM,
@@ -25,6 +26,7 @@ from .candidates import (
     SERVICE,
     SERVICE_REDIS,
     SERVICE_TWO,
+    SERVICE_UNPINNED,
 )
 from .load import Upstream
 from .plan import BUSY, DISTANT, HELD, STANDARD, Load, Outing, Sample
@@ -64,6 +66,8 @@ def good() -> dict[str, Outing]:
         OWN_FLOOR: outing(OWN_FLOOR, sample(cpu_per_mint=0.0002)),
         EXPRESS: outing(EXPRESS, sample(mints_per_second=1000, p99=0.05)),
         FASTAPI: outing(FASTAPI, sample(mints_per_second=450)),
+        SERVICE_UNPINNED: outing(SERVICE_UNPINNED, sample(cpu_per_mint=0.0006)),
+        EXPRESS_UNPINNED: outing(EXPRESS_UNPINNED, sample(cpu_per_mint=0.0013)),
         LITELLM: outing(LITELLM, sample(mints_per_second=150), memory=360 * MEGABYTE),
     }
 
@@ -75,7 +79,7 @@ def missed(by_name: dict[str, Outing]) -> list[str]:
 
 def test_a_run_within_every_bound_misses_no_target(good: dict[str, Outing]) -> None:
     """All targets are judged, and all hold."""
-    assert len(targets.judge(good)) == 14
+    assert len(targets.judge(good)) == 15
     assert missed(good) == []
 
 
@@ -103,6 +107,7 @@ def test_a_run_within_every_bound_misses_no_target(good: dict[str, Outing]) -> N
         (SERVICE_REDIS, outing(SERVICE_REDIS, sample(redis_round_trips_per_mint=3)), "Redis round trips"),
         (SERVICE_REDIS, outing(SERVICE_REDIS, sample(mints_per_second=900)), "throughput with Redis"),
         (FASTAPI, outing(FASTAPI, sample(mints_per_second=540)), "throughput to FastAPI"),
+        (EXPRESS_UNPINNED, outing(EXPRESS_UNPINNED, sample(cpu_per_mint=0.0011)), "CPU a mint to Express"),
         (
             LITELLM,
             outing(LITELLM, sample(mints_per_second=201), memory=360 * MEGABYTE),

@@ -10,7 +10,7 @@ from service.budgets import MinuteLimit
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError, TooManyCallsError
 from service.calls.keeper import Keeper
 from service.calls.memory_registry import MemoryCalls
-from service.calls.model import Call
+from service.calls.model import Reservation
 from service.calls.opening import OpeningFailedError, open_call
 from service.core.errors import UpstreamTimeoutError, UpstreamUnavailableError
 from tests.support.calls import Vendor, keeping, memory_calls, new_user, request
@@ -32,9 +32,9 @@ def registry() -> MemoryCalls:
     return memory_calls()
 
 
-def answer(call: Call) -> Answer:
+def answer(reservation: Reservation) -> Answer:
     """Open a call at the vendor."""
-    return Answer(f"live_{call.id}")
+    return Answer(f"live_{reservation.call.id}")
 
 
 def test_an_opened_call_is_recorded(registry: MemoryCalls) -> None:
@@ -57,7 +57,7 @@ def test_a_vendor_is_not_asked_where_there_is_no_slot(registry: MemoryCalls) -> 
 def test_a_definite_failure_gives_everything_back(registry: MemoryCalls) -> None:
     user = new_user()
 
-    def fail(_: Call) -> Answer:
+    def fail(_: Reservation) -> Answer:
         raise OpeningFailedError(UpstreamUnavailableError("no connection"), definite=True)
 
     with (
@@ -81,7 +81,7 @@ def test_a_definite_failure_gives_everything_back(registry: MemoryCalls) -> None
 def test_any_other_failure_leaves_the_outcome_unknown(registry: MemoryCalls, failure: BaseException) -> None:
     user = new_user()
 
-    def fail(_: Call) -> Answer:
+    def fail(_: Reservation) -> Answer:
         raise failure
 
     with keeping(registry, Vendor()) as keeper:
@@ -96,9 +96,9 @@ def test_a_call_that_is_replaced_while_it_is_opened_is_ended(registry: MemoryCal
     user, vendor = new_user(), Vendor()
     with keeping(registry, vendor) as keeper:
 
-        def overtaken(call: Call) -> Answer:
+        def overtaken(reservation: Reservation) -> Answer:
             open_call(registry, keeper, request(user), answer)
-            return answer(call)
+            return answer(reservation)
 
         with pytest.raises(CallEndedError):
             open_call(registry, keeper, request(user), overtaken)

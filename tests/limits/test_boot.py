@@ -52,7 +52,7 @@ def test_every_problem_is_named_at_once() -> None:
         "RATE_LIMIT_GLOBAL",
         "RATE_LIMIT_TIERS",
         "RATE_LIMIT_STRATEGY",
-        "TRUSTED_PROXY_HOPS",
+        "RATE_LIMIT_FAILED_AUTH",
     )
     with pytest.raises(ConfigurationError) as refused:
         LimitSettings.from_environ(dict.fromkeys(variables, "junk"))

@@ -18,6 +18,8 @@ from tests.support.processes import wait_until
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
 
+pytestmark = pytest.mark.alone
+
 PLACES = 60
 OWN_SOCKETS = 20
 """What a worker opens for itself and towards the vendor, in these tests."""

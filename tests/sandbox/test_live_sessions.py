@@ -12,9 +12,9 @@ from openai.types.live import ConnectServerEvent
 from pydantic import TypeAdapter
 
 from service.sandbox.errors import ApiError
+from service.sandbox.live.checks import check_opening
 from service.sandbox.live.config import SESSION_SECONDS
 from service.sandbox.live.events import SERVER_EVENTS
-from service.sandbox.live.schemas import check_opening
 from tests.support.media_session import MediaClient, live_client
 from tests.support.sandbox_session import SILENCE, Event, error_of, kinds, one, speak
 

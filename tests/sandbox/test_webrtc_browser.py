@@ -13,7 +13,8 @@ import pytest
 from tests.support.browser import CHROMIUM, FLAGS, PATIENCE_MS
 from tests.support.examples import install_node_packages, running_origin
 from tests.support.realtime import mint
-from tests.support.service import Sandbox
+from tests.support.service import Sandbox, TokenService
+from tests.support.tokens import sign
 from tests.support.webrtc import listed, open_call, open_live, write_sentence
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def page(chromium: Browser, sentence: tuple[Path, float], origin: str) -> Iterat
     """A page of a browser whose microphone hears the sentence once."""
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={sentence[0]}%noloop"]
     browser = chromium.browser_type.launch(executable_path=CHROMIUM, headless=True, args=flags)
-    tab = browser.new_page()
+    tab = browser.new_context(bypass_csp=True).new_page()  # the service's own policy is tested elsewhere
     tab.set_default_timeout(PATIENCE_MS)
     tab.goto(f"{origin}/package.json")
     tab.evaluate(PRELUDE)
@@ -99,6 +100,7 @@ def _until(page: Page, kind: str) -> dict[str, Any]:
     return event
 
 
+@pytest.mark.alone
 def test_a_microphone_is_heard_and_answered(
     page: Page, sandbox: Sandbox, sentence: tuple[Path, float]
 ) -> None:
@@ -153,6 +155,34 @@ def test_the_vendors_agents_sdk_connects_and_hears_an_answer(page: Page, sandbox
     assert heard["answer"].startswith("Hello to you too!")
     assert heard["energy"] > 0.01
     assert heard["callId"].startswith("rtc_")
+
+
+def test_our_companion_connects_through_the_service(
+    page: Page, sandbox: Sandbox, service: TokenService
+) -> None:
+    """``connectWebRTC`` of ``/static/realtime.js``, with a secret that the service mints for it."""
+    page.goto(f"{service.url}/healthz")
+    page.evaluate(PRELUDE)
+    location = page.evaluate(
+        """async ({ tokenUrl, jwt }) => {
+      const { connectWebRTC, requestToken } = await import("/static/realtime.js");
+      const peer = (globalThis.peer = new RTCPeerConnection());
+      listenTo(peer);
+      const stream = await microphone();
+      peer.addTrack(stream.getAudioTracks()[0], stream);
+      const channel = peer.createDataChannel("oai-events");
+      channel.onmessage = ({ data }) => events.push(JSON.parse(data));
+      const { location } = await connectWebRTC(peer, (options) => requestToken(tokenUrl, jwt, options));
+      return location;
+    }""",
+        {"tokenUrl": f"{service.url}/token", "jwt": sign()},
+    )
+    _until(page, "session.created")
+    _until(page, "input_audio_buffer.speech_started")
+    _until(page, "output_audio_buffer.stopped")
+    assert page.evaluate("energyOf(peer)") > 0.01
+    assert listed(sandbox.base_url, location.rpartition("/")[2])["connected"]
+    page.evaluate("peer.close()")
 
 
 def test_the_vendors_live_client_connects_and_hears_an_answer(page: Page, sandbox: Sandbox) -> None:

@@ -65,6 +65,7 @@ def _hang_up(sandbox: Sandbox, call_id: str) -> requests.Response:
     return requests.post(f"{sandbox.base_url}/realtime/calls/{call_id}/hangup", headers=KEY, timeout=20)
 
 
+@pytest.mark.alone
 def test_an_answer_is_sound_in_real_time_and_its_events_carry_none(
     sandbox: Sandbox, clients: Clients
 ) -> None:
@@ -100,6 +101,7 @@ def test_speech_is_heard_with_its_length(
     assert clients.until("response.created")
 
 
+@pytest.mark.alone
 def test_speaking_interrupts_at_once(
     sandbox: Sandbox, clients: Clients, sentence: tuple[Path, float]
 ) -> None:
@@ -121,6 +123,7 @@ def test_speaking_interrupts_at_once(
     assert "output_audio_buffer.stopped" not in [event["type"] for event in clients.events()]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["response.cancel", "output_audio_buffer.clear"])
 def test_a_client_stops_the_sound_at_once(sandbox: Sandbox, clients: Clients, kind: str) -> None:
     """By cancelling the answer, or by clearing the buffer, after which the rest of it stays silent."""

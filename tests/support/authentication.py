@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from service.auth.authenticator import Authenticator, SingleUse, TrustedIssuer
+from service.auth.authenticator import Authenticator, TrustedIssuer
 from service.auth.claim_checks import TokenRules
 from service.auth.factory import build
 from service.auth.keys import KeySource, StaticKeys, load_secret
 from service.auth.providers import Provider
 from service.auth.settings import AuthSettings
+from service.auth.single_use import SingleUse
 from service.core.errors import InvalidTokenError
 from service.core.model import Caller
+from service.store import MemoryStore
 from service.vendors.outbound import Network
 
 NOW = 1_800_000_000
@@ -98,10 +100,10 @@ def sign_in(
     )
 
 
-def sign_in_from(*, single_use: SingleUse | None = None, **variables: str) -> SignIn:
+def sign_in_from(**variables: str) -> SignIn:
     """Make the authenticator that these variables describe; its clock is the real one."""
     settings = AuthSettings.from_environ(variables)
-    return SignIn(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, single_use=single_use))
+    return SignIn(build(settings, network=Network(), pseudonym_key=PSEUDONYM_KEY, store=MemoryStore()))
 
 
 def sign_in_trusting(

@@ -52,6 +52,7 @@ class Memory:
     def __init__(self, clock: Clock) -> None:
         self.lock = threading.RLock()
         self.now = clock.now
+        self.get: Callable[[str], Any] = {}.get
 
 
 class Scripts:

@@ -15,6 +15,7 @@ import requests
 
 from tests.support.http_server import Quiet, serving
 from tests.support.processes import PYTHON, ROOT, bare_environ, free_port, running
+from tests.support.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page
@@ -66,8 +67,9 @@ def install_node_packages(folder: Path = PROGRAMS) -> None:
     """Run ``npm ci`` where the packages are missing or older than the lock file."""
     lock = folder / "package-lock.json"
     installed = folder / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(("npm", "ci", "--no-audit", "--no-fund"), cwd=folder, check=True)
+    with one_at_a_time("npm-ci"):
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run(("npm", "ci", "--no-audit", "--no-fund"), cwd=folder, check=True)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 from service.sandbox.live.config import resolve
 from service.sandbox.live.session import LiveSession
 from service.sandbox.sessions import configuration
-from service.sandbox.sessions.media import MEDIA_SESSIONS, MediaSession, Source
+from service.sandbox.sessions.media import MediaSession, Source
+from service.sandbox.sessions.realtime_media import MEDIA_SESSIONS
 from tests.support.sandbox_session import Clock, Event, Ids
 
 FRAME = 960

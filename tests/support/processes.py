@@ -18,8 +18,10 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 START_SECONDS = 30.0
-# Below the range Linux takes source ports from, so that a server that is down for a while finds its port free.
-SERVER_PORTS = range(15_000, 32_768)
+# Below the range Linux takes source ports from, so that a server that is down for a while finds its port free; and
+# each of pytest-xdist's workers (gw0, gw1, ...) has 2,000 of its own, so that no two choose one at the same time.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+SERVER_PORTS = range(15_000, 31_000)[_WORKER % 8 * 2_000 :][:2_000]
 STOP_SECONDS = 25.0
 
 

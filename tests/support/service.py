@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -32,6 +33,12 @@ class Sandbox:
         answer.raise_for_status()
         mints: list[dict[str, Any]] = answer.json()["mints"]
         return mints
+
+
+def worker_pid(run: Running) -> int:
+    """Find gunicorn's only worker."""
+    (worker,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return int(worker)
 
 
 @contextmanager

@@ -112,6 +112,7 @@ class Client:
                     frames=len(self.frames),
                     loud=len(loud),
                     longest_gap=max((after - before for before, after in pairwise(at)), default=0.0),
+                    own_delay=max((late for when, late in DELAYS if when >= since), default=0.0),
                 )
             case {"close": _}:
                 await self.connection.close()
@@ -133,11 +134,23 @@ class Client:
                 tell("sound", self.number, loud=self.loud)
 
 
+DELAYS: list[tuple[float, float]] = []
+
+
+async def watch_delays() -> None:
+    """Note how late this process itself gets to run, which is nothing that the sandbox could change."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.01)
+        DELAYS.append((before, time.monotonic() - before - 0.01))
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dcid", type=int)
     parser.add_argument("--calls", type=int, default=1)
     options = parser.parse_args()
+    watching = asyncio.ensure_future(watch_delays())
     clients = [Client(number, options.dcid) for number in range(options.calls)]
     for client in clients:
         await client.offer()
@@ -148,6 +161,7 @@ async def main() -> None:
     while line := await reader.readline():
         command = json.loads(line)
         await clients[command.pop("call", 0)].take(command)
+    watching.cancel()
     for client in clients:
         await client.connection.close()
 

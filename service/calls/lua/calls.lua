@@ -204,7 +204,8 @@ function operations.reserve()
     for _, key in ipairs({ACTIVE, DUE, SEQUENCE, user_key(call.user)}) do
         redis.call('PEXPIRE', key, ACTIVE_KEPT)
     end
-    return {now = now, call = call, replaced = replaced, windows = status(windows)}
+    local value = given.read and redis.call('GET', given.read) or nil
+    return {now = now, call = call, replaced = replaced, windows = status(windows), value = value}
 end
 
 function operations.record()

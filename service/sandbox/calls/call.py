@@ -1,54 +1,31 @@
-"""One call: a session, the peer that its sound comes from, and the sidebands that watch it.
-
-Everything that happens to a session happens in its turn, on a small pool of threads: the peers' loop, whose packets
-must leave on time, waits for nobody, and neither does a sideband that reads slowly.
-"""
+"""One call: a session, the peer that its sound comes from, and the sidebands that watch it."""
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 from av import AudioFrame
 
+from service.sandbox.calls.listeners import Listener, Listeners, Reflection
+from service.sandbox.calls.turns import Machinery, Turns
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import CloseReason, EndedBy, MediaSession, Source
-from service.sandbox.webrtc.loop import PeerLoop
 from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
-from service.sandbox.webrtc.playout import FRAME_MS, Playout
+from service.sandbox.webrtc.playout import Playout
 
-_log = logging.getLogger(__name__)
-
-_REPLAY_SECONDS = 3.0
 _MAX_BACKLOG = 500
-_REFLECTED_FRAMES = 5
 _WAIT_SECONDS = 5.0
-_THREADS = 1
 _REFUSED_ENDINGS = 3
-_TIMER_PRECISION = 0.001
-_MAX_TASKS = 1000
-"""What a client sends beyond these is dropped, until the session has caught up: 20 s of sound."""
+_GREETINGS = frozenset({"session.created", "session.started"})
 
 Api = Literal["realtime", "live"]
-Listener = Callable[[str | None], None]
-"""Takes an event in JSON, or None once the call has ended; must not wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Machinery:
-    """What all calls share: the peers' loop, and the threads on which things happen to sessions."""
-
-    loop: PeerLoop = field(default_factory=PeerLoop)
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "calls"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +64,19 @@ class Call:
         self.ended_by: EndedBy | None = None
         self.connected = False
         self.was_connected = False
+        self._counting = threading.Lock()
         self._refusals_left = _REFUSED_ENDINGS if opened.model.startswith("fault-hangup-") else 0
-        self._loop = loop = machinery.loop
-        self._pool = machinery.pool
+        self._loop = machinery.loop
+        self._turns = Turns(machinery, opened.id)
         self._on_end = on_end
         self._peer: Peer | None = None
         self._channel_open = False
         self._backlog: deque[str] = deque(maxlen=_MAX_BACKLOG)
-        self._recent: deque[tuple[float, str]] = deque()
-        self._greeting: list[str] = []
-        self._listeners: list[Listener] = []
-        self._lock = threading.Lock()
-        self._tasks: deque[Callable[[], None]] = deque()
-        self._running = False
-        self._timer = loop.timer(partial(self._do, list))
-        self._due_at = float("inf")
+        self.sidebands = Listeners(replays=opened.api == "live")
         self._over = threading.Event()
         self._ear = Ear()
-        self._spoken_frames: list[bytes] = []
-        self._began = time.monotonic()
-        self.playout = Playout(self._on_playback, self._on_sound_sent)
+        self._reflection = Reflection(self.sidebands, wanted=opened.api == "live")
+        self.playout = Playout(self._on_playback, self._reflection.said)
         self._session = make_session(self.playout)
         self._do(self._session.open)
 
@@ -135,7 +105,7 @@ class Call:
 
     def take_refusal(self) -> bool:
         """Return whether this attempt to end or watch the call shall fail, because its model asks for that."""
-        with self._lock:
+        with self._counting:
             refused = self._refusals_left > 0
             self._refusals_left -= refused
             return refused
@@ -160,27 +130,6 @@ class Call:
         peer, self._peer = self._peer, None
         if peer:
             self._loop.start(peer.close())
-
-    def listen(self, listener: Listener) -> bool:
-        """Attach a sideband, which hears the last seconds again where the vendor repeats them.
-
-        Returns False where the call has ended.
-        """
-        with self._lock:
-            if self.ended:
-                return False
-            if self.opened.api == "live":
-                since = time.monotonic() - _REPLAY_SECONDS
-                for message in [*self._greeting, *(text for at, text in self._recent if at >= since)]:
-                    listener(message)
-            self._listeners.append(listener)
-        return True
-
-    def forget(self, listener: Listener) -> None:
-        """Detach a sideband, which ends nothing."""
-        with self._lock:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
 
     def receive(self, message: str | bytes, listener: Listener) -> None:
         """Take a message of a sideband; what is wrong with it is told to that one alone."""
@@ -226,56 +175,17 @@ class Call:
 
     def _on_audio(self, frame: AudioFrame | None) -> list[Event]:
         audio = self._ear.hear(frame)
-        if self._listeners and self.opened.api == "live":
-            self._reflect({"type": "session.input_audio.append", "audio": base64.b64encode(audio).decode()})
+        self._reflection.heard(audio)
         return self._session.hear(audio)
 
     def _on_playback(self, change: Literal["started", "stopped"]) -> None:
         self._do(partial(self._session.playback, change))
 
-    def _on_sound_sent(self, pcm: bytes) -> None:
-        """Reflect the voice to sidebands as it is sent, in pieces of a tenth of a second."""
-        if not self._listeners or self.opened.api != "live":
-            self._spoken_frames.clear()
-            return
-        self._spoken_frames.append(pcm)
-        if len(self._spoken_frames) < _REFLECTED_FRAMES:
-            return
-        piece = base64.b64encode(b"".join(self._spoken_frames)).decode()
-        self._spoken_frames.clear()
-        end_ms = round((time.monotonic() - self._began) * 1000)
-        start_ms = max(0, end_ms - _REFLECTED_FRAMES * FRAME_MS)
-        self._reflect(
-            {"type": "session.output_audio.delta", "delta": piece, "start_ms": start_ms, "end_ms": end_ms}
-        )
-
-    # One thing after another.
+    # What happens to the session.
 
     def _do(self, work: Callable[[], list[Event]], origin: Source | Listener | None = None) -> None:
-        """Let something happen to the session in its turn; errors it answers with go to their origin alone."""
-        with self._lock:
-            if origin is not None and len(self._tasks) >= _MAX_TASKS:
-                return
-            self._tasks.append(partial(self._step, work, origin))
-            if self._running:
-                return
-            self._running = True
-        try:
-            self._pool.submit(self._run)
-        except RuntimeError:  # the sandbox ends
-            self._running = False
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                if not self._tasks:
-                    self._running = False
-                    return
-                task = self._tasks.popleft()
-            try:
-                task()
-            except Exception:  # noqa: BLE001 - what is wrong with one call must not end its thread
-                _log.exception("call %s", self.opened.id)
+        """Let something happen in its turn; errors that it is answered with go to their origin alone."""
+        self._turns.take(partial(self._step, work, origin), droppable=origin is not None)
 
     def _step(self, work: Callable[[], list[Event]], origin: Source | Listener | None) -> None:
         if self.ended:
@@ -287,43 +197,23 @@ class Call:
         if self._session.ended:
             self._finish()
         else:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        due_in = self._session.due_in()
-        due_at = float("inf") if due_in is None else time.monotonic() + due_in
-        if due_in is not None and abs(due_at - self._due_at) > _TIMER_PRECISION:
-            self._timer.set(due_in)
-        self._due_at = due_at
+            self._turns.take_later(self._session.due_in(), partial(self._step, list, None))
 
     def _deliver(self, event: Event, origin: Source | Listener | None) -> None:
+        """Tell an event to the client and to the sidebands, or, with an origin, to that one alone."""
         message, kind = _encode(event), event["type"]
         if callable(origin):
             origin(message)
             return
-        if kind in {"session.started", "session.created"}:
-            self._greeting = [message]
         if self._session.on_data_channel(kind):
             if self._channel_open:
                 self._send(message)
             else:
                 self._backlog.append(message)
-        if origin == "data_channel" or kind == "session.created":
-            return
-        now = time.monotonic()
-        with self._lock:
-            if message not in self._greeting:
-                self._recent.append((now, message))
-            while self._recent and self._recent[0][0] < now - _REPLAY_SECONDS:
-                self._recent.popleft()
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            listener(message)
-
-    def _reflect(self, event: Event) -> None:
-        message = _encode(event)
-        for listener in tuple(self._listeners):
-            listener(message)
+        if kind in _GREETINGS:
+            self.sidebands.greet(message)
+        elif origin is None:
+            self.sidebands.tell(message)
 
     def _send(self, message: str) -> None:
         peer = self._peer
@@ -333,14 +223,10 @@ class Call:
     def _finish(self) -> None:
         """Let everything of the call go but its record."""
         self.ended_by = self._session.ended_by or "expired"
-        with self._lock:
-            self.ended_at, self.connected = time.time(), False
-            listeners, self._listeners = self._listeners, []
-            self._recent.clear()
-            self._backlog.clear()
-        for listener in listeners:
-            listener(None)
-        self._timer.cancel()
+        self.ended_at, self.connected = time.time(), False
+        self._backlog.clear()
+        self._turns.cancel()
+        self.sidebands.close()
         self.playout.clear()
         if self._peer:
             self._loop.start(self._peer.close())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service.sandbox.calls.call import Call, Machinery, Opened
+from service.sandbox.calls.call import Call, Opened
+from service.sandbox.calls.turns import Machinery
 from service.sandbox.errors import ApiError
 from service.sandbox.ids import new_id
 from service.sandbox.live.config import SESSION_SECONDS as LIVE_SECONDS
@@ -17,16 +19,27 @@ from service.sandbox.live.config import resolve
 from service.sandbox.live.session import LiveSession
 from service.sandbox.sessions import configuration
 from service.sandbox.sessions.configuration import Config
-from service.sandbox.sessions.media import MEDIA_SESSIONS, MediaSession
+from service.sandbox.sessions.media import MediaSession
+from service.sandbox.sessions.realtime_media import MEDIA_SESSIONS
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from service.sandbox.webrtc.playout import Playout
 
-_MAX_OPEN = 1000
-_MAX_CONNECTED = 100
-_MAX_WAITING = 200
-_MAX_ENDED = 5000
 _ANSWER_SECONDS = 10.0
 _CLOSE_SECONDS = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a sandbox takes on.
+
+    ``open`` sessions, of which ``connected`` have a client and ``waiting`` may still get one; ``remembered`` are
+    reported, ended ones included.
+    """
+
+    open: int = 1000
+    connected: int = 100
+    waiting: int = 200
+    remembered: int = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +51,18 @@ class Offer:
     channel_id: int | None = None
 
 
+_BOUNDS = Bounds()
+
+
 class Calls:
     """The calls, in the order of their creation; those that have ended are remembered until ``reset``.
 
     A Live session waits ``lost_seconds`` for a client that is gone.
     """
 
-    def __init__(self, *, lost_seconds: float) -> None:
+    def __init__(self, *, lost_seconds: float, bounds: Bounds = _BOUNDS) -> None:
         self._lost_seconds = lost_seconds
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._open: dict[str, Call] = {}
         self._reports: dict[str, Callable[[], dict[str, Any]]] = {}
@@ -129,14 +146,15 @@ class Calls:
         """Keep the number of sessions and of peers within bounds."""
         calls = tuple(self._open.values())
         connected = sum(call.connected for call in calls)
-        if len(calls) >= _MAX_OPEN or connected >= _MAX_CONNECTED:
+        most = self._bounds
+        if len(calls) >= most.open or connected >= most.connected:
             message = (
-                f"The sandbox holds at most {_MAX_OPEN} open sessions, and {_MAX_CONNECTED} of them connected. "
+                f"The sandbox holds at most {most.open} open sessions, {most.connected} of them connected. "
                 "End some, or POST /sandbox/reset."
             )
             raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
         waiting = [call for call in calls if call.waits]
-        if len(waiting) >= _MAX_WAITING:
+        if len(waiting) >= most.waiting:
             waiting[0].drop_peer()
 
     def _machinery_once(self) -> Machinery:
@@ -152,10 +170,13 @@ class Calls:
             self._open.pop(call.opened.id, None)
             if call.opened.id in self._reports:
                 self._reports[call.opened.id] = partial(dict, report)
+            others = any(other.connected for other in self._open.values())
+        if not others:
+            gc.collect()  # aiortc's connections are cycles; and a collection would pause the sound of others
 
     def _forget_oldest(self) -> None:
         for call_id in tuple(self._reports):
-            if len(self._reports) <= _MAX_ENDED:
+            if len(self._reports) <= self._bounds.remembered:
                 return
             if call_id not in self._open:
                 del self._reports[call_id]

@@ -18,7 +18,7 @@ from service.sandbox.faults import NoResponse, fault_for
 from service.sandbox.http.routes import BASE_PATH, controls, require_key
 from service.sandbox.http.state import NOTICE, current
 from service.sandbox.ids import new_id
-from service.sandbox.live.schemas import check_opening
+from service.sandbox.live.checks import check_opening
 from service.sandbox.opening import call_configuration
 from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession

@@ -13,6 +13,7 @@ from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
 from service.sandbox.calls.call import Call
+from service.sandbox.errors import ApiError
 from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
 from service.sandbox.http.connection import close
 from service.sandbox.http.routes import BASE_PATH
@@ -36,16 +37,21 @@ def before_request() -> None:
     if "Sec-WebSocket-Key" not in request.headers:
         return
     if request.url_rule is not None and request.url_rule.rule == ATTACH_PATH:
-        find_call("live", (request.view_args or {})["call_id"])
+        call = find_call("live", (request.view_args or {})["call_id"])
     elif request.path == BASE_PATH + wire.REALTIME_PATH and "call_id" in request.args:
-        find_call("realtime", request.args["call_id"], connected=True)
+        call = find_call("realtime", request.args["call_id"], connected=True)
+    else:
+        return
+    if call.sidebands.crowded:
+        message = "This session has too many sidebands. Close one first."
+        raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
 
 
 def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE) -> None:
     """Carry events between a sideband and its call until one of them ends."""
     call = current().calls.find(call_id)
     sideband = Sideband(ws, current().ping_seconds, close_code)
-    if call is None or not call.listen(sideband.put):
+    if call is None or not call.sidebands.add(sideband.put):
         close(ws, close_code)
         return
     current().sockets.add(ws)
@@ -55,7 +61,7 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
         _read(ws, call, sideband)
     finally:
         current().sockets.discard(ws)
-        call.forget(sideband.put)
+        call.sidebands.remove(sideband.put)
         sideband.put(None)
         writer.join()
         close(ws, close_code)

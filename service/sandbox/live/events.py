@@ -6,6 +6,11 @@ Source: ``openai.types.live`` of the vendor's Python SDK, whose unions the tests
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
+
+from service.sandbox.errors import ApiError
+from service.sandbox.ids import NewId
+from service.sandbox.sessions.events import Event, EventFactory
 
 _BACKEND = "needs a backend model of the vendor's (delegation to Responses or Decisions), which the sandbox has not got"
 _SIP = "belongs to SIP, which the sandbox does not speak"
@@ -83,3 +88,19 @@ UNSENT_SERVER_EVENTS = MappingProxyType(
     }
 )
 """What the vendor sends and the sandbox does not, with the reason."""
+
+
+class LiveEvents(EventFactory):
+    """Builds the events of Live sessions, which name the client event that they answer."""
+
+    def __init__(self, new_id: NewId) -> None:
+        super().__init__(SERVER_EVENTS, new_id)
+
+    def answer(self, kind: str, event_id: str | None, **members: Any) -> Event:
+        """Build an event that answers a client's, if that has an id."""
+        return self(kind, **members, **({} if event_id is None else {"client_event_id": event_id}))
+
+    def error(self, error: ApiError, event_id: str | None = None) -> Event:
+        """Build an ``error`` event; ``event_id`` is the id of the client event that caused it."""
+        details = {**error.body, "code": error.code or "invalid_request", "client_event_id": event_id}
+        return self.answer("error", event_id, error=details)

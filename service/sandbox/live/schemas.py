@@ -11,21 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, TypeAdapter, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.sandbox.errors import ApiError
-from service.sandbox.schemas.validation import StrictModel, check, json_type, string_or_object
+from service.sandbox.schemas.validation import StrictModel, string_or_object
 from service.sandbox.sessions.tokens import text_tokens
 
 _MAX_INSTRUCTION_TOKENS = 16_384
 _MAX_HISTORY_TOKENS = 8_192
 _MAX_HISTORY_MESSAGES = 128
 _MAX_APPENDED_TOKENS = 500
-_FIXED = frozenset(
-    {
-        "audio", "client", "idle_timeout_s", "input", "instructions", "model", "safety_identifier", "store",
-        "wake_policy",
-    }
-)  # fmt: skip
-"""Members of a session that cannot change once it has started."""
 
 
 def _invalid(message: str, **context: object) -> PydanticCustomError:
@@ -251,53 +243,3 @@ LIVE_EVENT: TypeAdapter[Any] = TypeAdapter(
     Annotated[SessionUpdate | Append | Plain | FixturePlay, Field(discriminator="type")]
 )
 """What a Live session may be sent; its backend models' commands are refused before."""
-
-_OPENING: TypeAdapter[Any] = TypeAdapter(LiveOpening)
-
-
-def check_opening(body: Any) -> None:
-    """Check the body of ``POST /live/sessions``.
-
-    Raises:
-        ApiError: 400, for the first thing that is wrong.
-    """
-    if not isinstance(body, dict):
-        message = f"Invalid type for the request body: expected an object, but got {json_type(body)} instead."
-        raise ApiError(message, code="invalid_type")
-    transport = body.get("transport")
-    if isinstance(transport, dict):
-        if transport.get("type", "webrtc") != "webrtc":
-            message = "Only 'webrtc' is supported as transport.type here."
-            raise ApiError(message, code="invalid_value", param="transport.type")
-        if not transport.get("sdp"):
-            message = "'transport.sdp' must be the client's SDP offer."
-            raise ApiError(message, code="invalid_value", param="transport.sdp")
-    if isinstance(body.get("session"), dict):
-        _refuse_backends(body["session"])
-    check(_OPENING, body)
-
-
-def check_update(session: Any) -> None:
-    """Refuse changes of what is fixed, and of what the sandbox has not got.
-
-    Raises:
-        ApiError: where ``session`` asks for one.
-    """
-    if not isinstance(session, dict):
-        return
-    for name in session:
-        if name in _FIXED:
-            param = f"session.{name}"
-            raise ApiError(f"'{param}' cannot change after the start.", code="invalid_value", param=param)
-    _refuse_backends(session)
-
-
-def _refuse_backends(session: dict[str, Any]) -> None:
-    delegation = session.get("delegation")
-    kind = delegation.get("type") if isinstance(delegation, dict) else None
-    if kind in {"responses", "decisions"}:
-        message = f"The sandbox has no backend model, so 'session.delegation' is 'client' here, not '{kind}'."
-        raise ApiError(message, code="invalid_value", param="session.delegation.type")
-    if session.get("triggers"):
-        message = "The sandbox has no backend model, so it takes no 'session.triggers'."
-        raise ApiError(message, code="invalid_value", param="session.triggers")

@@ -1,46 +1,35 @@
-"""GPT-Live sessions: who may say what when, as a state machine without a connection.
-
-Nothing of it listens to words: what the user said is told as its length. A turn of some length is taken for a
-request for work where the session names client delegation, so that an application's side of it can be tried.
-"""
+"""GPT-Live sessions: who may say what when, as a state machine without a connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from service.sandbox.audio.input_buffer import InputBuffer, Turn, speech_ms
 from service.sandbox.audio.pcm import milliseconds
 from service.sandbox.errors import ApiError
 from service.sandbox.ids import NewId
 from service.sandbox.live import config as configs
+from service.sandbox.live.checks import check_update
 from service.sandbox.live.config import Config
-from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, SERVER_EVENTS
+from service.sandbox.live.dialogue import Dialogue
+from service.sandbox.live.events import REFUSED_CLIENT_EVENTS, LiveEvents
 from service.sandbox.live.meter import PREPAID_SECONDS, Meter
-from service.sandbox.live.schemas import LIVE_EVENT, check_update
-from service.sandbox.live.voice import Voice
+from service.sandbox.live.schemas import LIVE_EVENT
+from service.sandbox.live.standby import Standby
+from service.sandbox.live.voice import Timeline, Voice
 from service.sandbox.schemas.validation import check
-from service.sandbox.sessions import replies
 from service.sandbox.sessions.base import decode_audio, parse
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import CloseReason, EndedBy, Output, Source
 from service.sandbox.sessions.scheduler import Clock, Scheduler, TimedEvents
 
-_VAD: Mapping[str, Any] = MappingProxyType(
-    {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
-)
 _CLOSING_SECONDS = 0.3
 """What the vendor takes to finish a session, observed to be about half a second."""
-
-_WORK_MS = 1500
-"""Speech of this length asks for work, where the session names client delegation."""
 
 _CONTEXT_TOKENS_A_SECOND = 20
 _CONTEXT_TOKENS = 128_000
 _MAX_FIXTURE_MS = 30_000
-_ACKNOWLEDGEMENT = "Let me look into that."
-_TRANSCRIPT_SECONDS = 0.02
 
 
 class LiveSession:
@@ -65,26 +54,21 @@ class LiveSession:
         self.permissions = configs.permissions(session)
         self.ended = False
         self.ended_by: EndedBy | None = None
-        self._new_id = new_id
+        self._events = LiveEvents(new_id)
         self._clock = clock
         self._began = clock()
         self._scheduler = Scheduler(clock)
         self._scheduler.start("expiry", self._closing("expired", None), delay=configs.SESSION_SECONDS)
         self._lost_seconds = lost_seconds
-        self._delegates = bool(given.get("delegation"))
-        self._delegations: set[str] = set()
-        self._idle_seconds: int | None = given.get("idle_timeout_s")
-        self._wake_threshold = (given.get("wake_policy") or {}).get("vad_threshold", 0.5)
-        self._meter = Meter(clock, pauses=self._idle_seconds is not None)
-        self._hearing = InputBuffer(dict(_VAD))
-        self._muted = self._paused = self._is_closing = False
-        self._turn_began_ms = 0
+        self._meter = Meter(clock, pauses=given.get("idle_timeout_s") is not None)
+        self._muted = self._is_closing = False
         self._fixture: str | None = None
-        self._has_answered = False
         self._output = output
-        self._voice = Voice(
-            self._scheduler, output, self._events, self._now_ms, session["audio"]["output"]["voice"]
-        )
+        timeline = Timeline(self._scheduler, self._events, self._now_ms)
+        self._voice = Voice(timeline, output, session["audio"]["output"]["voice"])
+        delegates = bool(given.get("delegation"))
+        self._dialogue = Dialogue(session, timeline, self._voice, new_id, delegates=delegates)
+        self._standby = Standby(timeline, self._meter, self._dialogue, given)
 
     def open(self) -> list[Event]:
         """Start: the request that creates a session starts it, whether or not a client connects."""
@@ -94,7 +78,7 @@ class LiveSession:
         """Note that the client's media has arrived."""
         self._meter.start()
         self._scheduler.start("usage", self._usage(), delay=PREPAID_SECONDS)
-        self._note_activity()
+        self._standby.note_activity()
         return []
 
     def channel_opened(self) -> list[Event]:
@@ -122,24 +106,25 @@ class LiveSession:
             event_id = event["event_id"] if isinstance(event.get("event_id"), str) else None
             return self._handle(event, source)
         except ApiError as error:
-            return [self._error(error, event_id)]
+            return [self._events.error(error, event_id)]
 
     def hear(self, pcm: bytes) -> list[Event]:
         """Hear the client's sound: 16 bits, 24 kHz, mono."""
         if self._is_closing or self._fixture is not None:
             return []
         told: list[Event] = []
-        for turn in self._hearing.append(bytes(len(pcm)) if self._muted else pcm):
-            told += self._speech_began() if turn.kind == "started" else self._speech_ended(turn)
+        for change in self._dialogue.hear(bytes(len(pcm)) if self._muted else pcm):
+            told += self._standby.wake() if change == "started" else []
+            self._standby.note_activity()
         return told
 
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
         """Note that the voice began or stopped to be heard."""
-        self._note_activity()
+        self._standby.note_activity()
         if change == "started" or self._fixture is None:
             return []
         event_id, self._fixture = self._fixture, None
-        return [self._acknowledged("session.output_audio.fixture.played", event_id or None)]
+        return [self._events.answer("session.output_audio.fixture.played", event_id or None)]
 
     def on_data_channel(self, kind: str) -> bool:
         """Return whether the client may be sent events of a type."""
@@ -173,26 +158,26 @@ class LiveSession:
     def _update(self, event: Event, _source: Source) -> list[Event]:
         given = event["session"].get("delegation")
         if given:
-            self._delegates = True
+            self._dialogue.delegates = True
             self.session["delegation"] = configs.resolve_delegation(given, self.session["delegation"])
-        return [self._acknowledged("session.updated", event.get("event_id"), session=self.session)]
+        return [self._events.answer("session.updated", event.get("event_id"), session=self.session)]
 
     def _mute(self, event: Event, _source: Source) -> list[Event]:
         self._muted = event["type"] == "session.input_audio.mute"
-        return [self._acknowledged(f"{event['type']}d", event.get("event_id"))]
+        return [self._events.answer(f"{event['type']}d", event.get("event_id"))]
 
     def _append(self, event: Event, _source: Source) -> list[Event]:
         kind, event_id = event["type"], event.get("event_id")
         if self._fixture is not None:
             raise ApiError("Nothing can be appended while an audio fixture is active.", code="invalid_value")
-        if event["delegation_id"] is not None and event["delegation_id"] not in self._delegations:
+        if event["delegation_id"] is not None and not self._dialogue.knows(event["delegation_id"]):
             message = f"There is no delegation '{event['delegation_id']}' in this session."
             raise ApiError(message, code="invalid_value", param="delegation_id")
         at_ms = self._now_ms()
-        told = [self._acknowledged(f"{kind}ed", event_id, start_ms=at_ms, end_ms=at_ms)]
+        told = [self._events.answer(f"{kind}ed", event_id, start_ms=at_ms, end_ms=at_ms)]
         if kind == "session.instructions.append":
             return told
-        self._scheduler.stop("acknowledgement")
+        self._dialogue.skip_acknowledgement()
         self._voice.say(event["content"], appended_by=event_id or "")
         return told
 
@@ -207,7 +192,7 @@ class LiveSession:
         self._fixture = event.get("event_id") or ""
         self._output.play(audio)
         self._output.finish()
-        return [self._acknowledged("session.output_audio.fixture.playing", event.get("event_id"))]
+        return [self._events.answer("session.output_audio.fixture.playing", event.get("event_id"))]
 
     def _close(self, event: Event, source: Source) -> list[Event]:
         return self._begin_closing("close_requested", source, event.get("event_id"))
@@ -225,86 +210,7 @@ class LiveSession:
         }
     )
 
-    # What the user does.
-
-    def _speech_began(self) -> list[Event]:
-        """Stop talking at once, and wake up."""
-        self._turn_began_ms = self._now_ms()
-        self._scheduler.stop("acknowledgement")
-        self._voice.interrupt()
-        woken: list[Event] = []
-        if self._paused:
-            self._paused = False
-            self._meter.resume()
-            self._hearing.configure(dict(_VAD))
-            woken = [self._events("session.resumed")]
-        self._note_activity()
-        return woken
-
-    def _speech_ended(self, turn: Turn) -> list[Event]:
-        spoken_ms = speech_ms(turn.audio)
-        transcript = f"I spoke to you for {spoken_ms / 1000:.1f} seconds."
-        end_ms = self._now_ms()
-        start_ms = min(self._turn_began_ms, end_ms)
-        self._note_activity()
-        self._scheduler.start("turn", self._turn(transcript, start_ms, end_ms, spoken_ms))
-        return []
-
-    def _turn(self, transcript: str, start_ms: int, end_ms: int, spoken_ms: int) -> TimedEvents:
-        """Write down what was heard, word by word, and answer it."""
-        words = transcript.split(" ")
-        step = (end_ms - start_ms) / len(words)
-        for index, word in enumerate(words):
-            begin, end = start_ms + round(index * step), start_ms + round((index + 1) * step)
-            delta = word if index == 0 else f" {word}"
-            kind = "session.input_transcript.delta"
-            yield [self._events(kind, delta=delta, start_ms=begin, end_ms=end)], _TRANSCRIPT_SECONDS
-        if self._delegates and spoken_ms >= _WORK_MS:
-            yield [self._delegated()], 0.0
-        else:
-            self._voice.say(self._answer_to(transcript))
-            yield [], 0.0
-
-    def _delegated(self) -> Event:
-        delegation_id = self._new_id("dlg")
-        self._delegations.add(delegation_id)
-        delay = self.session["delegation"]["acknowledgement_delay_ms"] / 1000
-        self._scheduler.start("acknowledgement", self._acknowledgement(), delay=delay)
-        delegation = {"id": delegation_id, "type": "delegation", "target": "client"}
-        return self._events("session.delegation.created", delegation=delegation, offset_ms=self._now_ms())
-
-    def _acknowledgement(self) -> TimedEvents:
-        self._voice.say(_ACKNOWLEDGEMENT)
-        yield [], 0.0
-
-    def _answer_to(self, transcript: str) -> str:
-        own = self.session["instructions"]
-        history = [{"role": one["role"], "content": one["content"]} for one in self.session["input"]]
-        said = {"role": "user", "content": [{"text": transcript}]}
-        before = [{"role": "assistant", "content": []}] if self._has_answered else []
-        self._has_answered = True
-        question = replies.Question(
-            context=[*history, *before, said],
-            asked="",
-            instructions="" if own == configs.DEFAULT_INSTRUCTIONS else own,
-            tools=[],
-            tool_choice="none",
-        )
-        answer = replies.reply_to(question)
-        return answer.text if isinstance(answer, replies.TextReply) else ""
-
     # Time, usage and the end.
-
-    def _note_activity(self) -> None:
-        """Put off the pause that follows some time without speech."""
-        if self._idle_seconds and not self._paused and not self._is_closing:
-            self._scheduler.start("idle", self._pausing(), delay=self._idle_seconds)
-
-    def _pausing(self) -> TimedEvents:
-        self._paused = True
-        self._meter.pause()
-        self._hearing.configure({**_VAD, "threshold": self._wake_threshold})
-        yield [self._events("session.paused")], 0.0
 
     def _usage(self) -> TimedEvents:
         while True:
@@ -319,7 +225,9 @@ class LiveSession:
             return []
         self.ended_by, self._is_closing = by, True
         lost = [self._incomplete(appended) for appended in self._voice.stop()]
-        for name in ("turn", "acknowledgement", "usage", "idle", "lost"):
+        self._dialogue.stop()
+        self._standby.stop()
+        for name in ("usage", "lost"):
             self._scheduler.stop(name)
         self._scheduler.start("expiry", self._closing(reason, by, event_id), delay=_CLOSING_SECONDS)
         return lost
@@ -329,30 +237,11 @@ class LiveSession:
         self._is_closing = self.ended = True
         self._voice.stop()
         members = {"reason": reason, "session": self.session, "usage": self._meter.usage()}
-        yield [self._acknowledged("session.closed", event_id, **members)], 0.0
+        yield [self._events.answer("session.closed", event_id, **members)], 0.0
 
     def _incomplete(self, event_id: str) -> Event:
         message = "The session closed before this was spoken."
-        return self._error(ApiError(message, code="context_injection_incomplete"), event_id or None)
+        return self._events.error(ApiError(message, code="context_injection_incomplete"), event_id or None)
 
     def _now_ms(self) -> int:
         return round((self._clock() - self._began) * 1000)
-
-    def _events(self, kind: str, **members: Any) -> Event:
-        if kind not in SERVER_EVENTS:
-            raise LookupError(f"{kind} is no event of this session")
-        return {"type": kind, "event_id": self._new_id("event"), **members}
-
-    def _acknowledged(self, kind: str, event_id: str | None, **members: Any) -> Event:
-        named = {} if event_id is None else {"client_event_id": event_id}
-        return self._events(kind, **members, **named)
-
-    def _error(self, error: ApiError, event_id: str | None) -> Event:
-        details = {
-            "type": error.kind,
-            "code": error.code or "invalid_request",
-            "message": error.message,
-            "param": error.param,
-            "client_event_id": event_id,
-        }
-        return self._acknowledged("error", event_id, error=details)

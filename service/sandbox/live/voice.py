@@ -28,25 +28,27 @@ class Utterance:
     appended_by: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The time of one session, and what happens on it.
+
+    ``scheduler`` runs what is told later, ``events`` builds an event of a type, ``now_ms`` tells the session's time.
+    """
+
+    scheduler: Scheduler
+    events: Callable[..., Event]
+    now_ms: Callable[[], int]
+
+
 class Voice:
     """A queue of things to say.
 
-    ``scheduler`` paces it, ``output`` takes the sound, ``events`` makes its transcript, ``now_ms`` tells the session's
-    time and ``voice`` is the vendor's name of one, or an object with an id.
+    ``output`` takes the sound; ``voice`` is the vendor's name of one, or an object with an id.
     """
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        output: Output,
-        events: Callable[..., Event],
-        now_ms: Callable[[], int],
-        voice: str | dict[str, Any],
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, timeline: Timeline, output: Output, voice: str | dict[str, Any]) -> None:
+        self._timeline = timeline
         self._output = output
-        self._events = events
-        self._now_ms = now_ms
         self._voice = voice if isinstance(voice, str) else str(voice["id"])
         self._waiting: deque[Utterance] = deque()
         self._speaking = False
@@ -56,12 +58,12 @@ class Voice:
         self._waiting.append(Utterance(text, appended_by))
         if not self._speaking:
             self._speaking = True
-            self._scheduler.start(_STREAM, self._speech())
+            self._timeline.scheduler.start(_STREAM, self._speech())
 
     def interrupt(self) -> None:
         """Stop what is being said at once; what waits is said after the next turn."""
         self._output.clear()
-        self._scheduler.stop(_STREAM)
+        self._timeline.scheduler.stop(_STREAM)
         self._speaking = False
 
     def stop(self) -> list[str]:
@@ -72,16 +74,16 @@ class Voice:
         return lost
 
     def _speech(self) -> TimedEvents:
-        end_ms = self._now_ms()
+        end_ms = self._timeline.now_ms()
         while self._waiting:
             pieces = re.findall(r"\s*\S+", self._waiting.popleft().text)
-            end_ms = max(end_ms, self._now_ms())
+            end_ms = max(end_ms, self._timeline.now_ms())
             spoken = speech.synthesize([piece.strip() for piece in pieces], self._voice)
             for piece, audio in zip(pieces, spoken, strict=True):
                 start_ms, end_ms = end_ms, end_ms + milliseconds(audio)
                 self._output.play(audio)
                 kind = "session.output_transcript.delta"
-                told = self._events(kind, delta=piece, start_ms=start_ms, end_ms=end_ms)
-                yield [told], max(0, end_ms - _LEAD_MS - self._now_ms()) / 1000
+                told = self._timeline.events(kind, delta=piece, start_ms=start_ms, end_ms=end_ms)
+                yield [told], max(0, end_ms - _LEAD_MS - self._timeline.now_ms()) / 1000
             self._output.finish()
         self._speaking = False

@@ -145,5 +145,6 @@ def _encoder() -> Any:
     encoder: Any = CodecContext.create("libopus", "w")
     encoder.format, encoder.layout = "s16", "mono"
     encoder.sample_rate, encoder.bit_rate = _INPUT_RATE, _BIT_RATE
+    encoder.thread_count = 1  # FFmpeg would start a thread for each processor, for 20 ms of sound
     encoder.options = {"application": "voip", "frame_duration": str(FRAME_MS)}
     return encoder

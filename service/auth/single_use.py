@@ -1,4 +1,4 @@
-"""Tokens that may be used once (``JWT_SINGLE_USE``), remembered where limits are counted."""
+"""Remember tokens that may be used once (``JWT_SINGLE_USE``), where limits are counted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FIRST_USE: Final = Script(
 )
 
 
-class StorageReplayGuard:
-    """Remembers each token until it expires.
+class SingleUse:
+    """Remembers each used token until it expires, for all processes that share the store.
 
-    With ``RATE_LIMIT_ON_STORAGE_FAILURE=local`` each process remembers for itself while the storage is away, so a
-    token may then be used once in each.
+    With ``RATE_LIMIT_ON_STORAGE_FAILURE=local`` each process remembers for itself while the storage is
+    unavailable, so a token may then be used once in each.
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
@@ -28,13 +28,14 @@ class StorageReplayGuard:
         self._clock = clock
 
     def first_use(self, token_id: str, expires_at: int) -> bool:
-        """Tell whether a token is seen for the first time. ``expires_at`` is in seconds since the epoch.
+        """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
 
-        ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step.
+        ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step: of two requests at the
+        same time exactly one is first.
 
         Raises:
-            RateLimitStorageUnavailableError: it cannot be known: the storage is away and the policy is ``deny``, or
-                no connection was free.
+            RateLimitStorageUnavailableError: the storage is unavailable and the policy is ``deny``, or no connection
+                was free.
         """
         key = f"{KEY_PREFIX}/token/{token_id}"
         seconds = max(1, ceil(expires_at - self._clock()))

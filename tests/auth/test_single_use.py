@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from service.auth.single_use import SingleUse
 from service.core.errors import RateLimitStorageUnavailableError
-from service.limits.replay import StorageReplayGuard
 from tests.support.limits import make_store
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, running_service
@@ -20,7 +20,7 @@ IN_AN_HOUR = int(time.time()) + 3600
 
 def test_of_many_uses_at_once_one_is_first(storage: str) -> None:
     """Telling and remembering are one step."""
-    guard = StorageReplayGuard(make_store(storage))
+    guard = SingleUse(make_store(storage))
     with ThreadPoolExecutor(16) as pool:
         first = list(pool.map(lambda _: guard.first_use("a" * 64, IN_AN_HOUR), range(100)))
     assert first.count(True) == 1
@@ -30,14 +30,14 @@ def test_of_many_uses_at_once_one_is_first(storage: str) -> None:
 def test_a_token_is_forgotten_when_it_has_expired(redis: RedisServer) -> None:
     """And no earlier: from then on its ``exp`` refuses it."""
     redis.client.flushall()
-    StorageReplayGuard(make_store(redis.url)).first_use("a" * 64, IN_AN_HOUR)
+    SingleUse(make_store(redis.url)).first_use("a" * 64, IN_AN_HOUR)
     (key,) = redis.client.keys("*")
     assert IN_AN_HOUR - time.time() <= redis.client.ttl(key) + 1 <= 3602
 
 
 def test_without_the_storage_deny_lets_no_token_through() -> None:
     """Whether it was used cannot be known."""
-    guard = StorageReplayGuard(make_store("redis://127.0.0.1:1", on_failure="deny"))
+    guard = SingleUse(make_store("redis://127.0.0.1:1", on_failure="deny"))
     with pytest.raises(RateLimitStorageUnavailableError):
         guard.first_use("a" * 64, IN_AN_HOUR)
 

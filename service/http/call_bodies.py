@@ -1,0 +1,214 @@
+"""The bodies that open a call: JSON, and for the vendor's SDKs raw SDP or a form. An offer is kept byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal, get_args
+
+from flask import Request
+from pydantic import BeforeValidator, Field
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Field as FormField
+
+from service.budgets import MINIMUM_GRANT
+from service.core.errors import (
+    InvalidJSONError,
+    InvalidRequestError,
+    InvalidValueError,
+    RequestTooLargeError,
+    UnsupportedMediaTypeError,
+)
+from service.core.json import parse_object
+from service.core.model import CallType, Offer, TokenRequest
+from service.http.request_body import read_body
+from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate
+
+MAX_SDP_BYTES: Final = 65_536
+"""An offer has some 2 KB; one of many candidates a few more."""
+
+_MAX_PARTS: Final = 8
+_MAX_ECHO: Final = 200
+_MAX_CHANNEL_ID: Final = 65_534
+"""The highest id of a data channel (RFC 8832 §6)."""
+
+
+def _whole(value: Any) -> Any:
+    """Take 60.0 for 60, and the text of a form or query for its number."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+CallSeconds = Annotated[int, Field(ge=MINIMUM_GRANT), BeforeValidator(_whole)]
+ChannelId = Annotated[int, Field(ge=0, le=_MAX_CHANNEL_ID), BeforeValidator(_whole)]
+
+
+class CallBody(RequestBody):
+    """``POST /calls``."""
+
+    sdp: Annotated[str, Field(min_length=1)]
+    model: Optional[Name] = None
+    max_seconds: Optional[CallSeconds] = None
+
+    def to_request(self) -> TokenRequest:
+        """Take both types of call; without one, policy tells it by the model."""
+        session = dict(self.session)
+        return TokenRequest(
+            session_type=pop_type(session, get_args(CallType)),
+            session=session,
+            model=self.model,
+            profile=self.profile,
+            action="call",
+            max_seconds=self.max_seconds,
+            offer=read_offer(self.sdp.encode(), "sdp"),
+        )
+
+
+class Transport(StrictModel):
+    """The offer in the vendor's own form."""
+
+    type: Literal["webrtc"]
+    sdp: Annotated[str, Field(min_length=1)]
+
+
+class LiveBody(RequestBody):
+    """``POST /v1/live/sessions``: the vendor's request, or just an offer; and ``profile`` and ``max_seconds``."""
+
+    transport: Optional[Transport] = None
+    sdp: Annotated[str | None, Field(min_length=1)] = None
+    max_seconds: Optional[CallSeconds] = None
+
+    def to_request(self) -> TokenRequest:
+        """Ask for a live session."""
+        session = dict(self.session)
+        pop_type(session, ("live",))
+        if (self.transport is None) == (self.sdp is None):
+            raise InvalidValueError(
+                "Give the offer in 'transport.sdp', or in 'sdp' alone.", param="transport.sdp"
+            )
+        param = "transport.sdp" if self.transport else "sdp"
+        sdp = self.transport.sdp if self.transport else self.sdp or ""
+        return TokenRequest(
+            session_type="live",
+            session=session,
+            profile=self.profile,
+            action="call",
+            max_seconds=self.max_seconds,
+            offer=read_offer(sdp.encode(), param),
+        )
+
+
+class RealtimeForm(RequestBody):
+    """What ``POST /v1/realtime/calls`` takes beside the offer, from its form and its query."""
+
+    model: Optional[Name] = None
+    dcid: Optional[ChannelId] = None
+    max_seconds: Optional[CallSeconds] = None
+
+    def to_request(self) -> TokenRequest:
+        """Ask for a conversation; the offer is added by who has its bytes."""
+        session = dict(self.session)
+        pop_type(session, ("realtime",))
+        return TokenRequest(
+            session_type="realtime",
+            session=session,
+            model=self.model,
+            profile=self.profile,
+            action="call",
+            max_seconds=self.max_seconds,
+            offer=Offer(b"", self.dcid),
+        )
+
+
+def read_offer(sdp: bytes, param: str, channel_id: int | None = None) -> Offer:
+    """Check an offer's size; what is in it is the vendor's affair.
+
+    Raises:
+        InvalidValueError: it is empty.
+        RequestTooLargeError: it is over 64 KB.
+    """
+    if not sdp:
+        raise InvalidValueError(f"'{param}' is empty: it must be the client's SDP offer.", param=param)
+    if len(sdp) > MAX_SDP_BYTES:
+        raise RequestTooLargeError(
+            f"The SDP offer is too large; at most {MAX_SDP_BYTES} bytes are accepted.", param=param
+        )
+    return Offer(sdp, channel_id)
+
+
+def read_realtime(request: Request, *, max_bytes: int) -> bytes:
+    """Return the body of the vendor's Realtime route, raw SDP or a form; bounded as any body.
+
+    Raises:
+        UnsupportedMediaTypeError: for any other media type.
+    """
+    if request.mimetype == "application/sdp":
+        return read_body(request.environ, max_bytes=min(max_bytes, MAX_SDP_BYTES))
+    if request.mimetype == "multipart/form-data" and request.mimetype_params.get("boundary"):
+        return read_body(request.environ, max_bytes=max_bytes)
+    raise UnsupportedMediaTypeError(
+        "Send the offer as 'Content-Type: application/sdp', or as 'multipart/form-data' with 'sdp' and 'session'."
+    )
+
+
+def parse_realtime(request: Request, raw: bytes) -> TokenRequest:
+    """Read an offer of the vendor's Realtime route: raw with a query, or a form of ``sdp``, ``session`` and the rest.
+
+    Raises:
+        InvalidRequestError: the form cannot be read, or what ``parse_body`` says of its members.
+        RequestTooLargeError: the offer is over 64 KB.
+    """
+    members: dict[str, Any] = request.args.to_dict()
+    sdp = raw
+    if request.mimetype != "application/sdp":
+        fields = _read_form(raw, request.mimetype_params["boundary"])
+        sdp = fields.pop("sdp", b"")
+        if "session" in fields:
+            members["session"] = _read_session(fields.pop("session"))
+        members |= {name: _text(name, value) for name, value in fields.items()}
+    asked = validate(RealtimeForm, members).to_request()
+    channel_id = asked.offer.data_channel_id if asked.offer else None
+    return replace(asked, offer=read_offer(sdp, "sdp", channel_id))
+
+
+def _read_form(body: bytes, boundary: str) -> dict[str, bytes]:
+    """Read multipart/form-data (RFC 7578), the bytes of each part as they are.
+
+    Werkzeug's own reader decodes a part without a file name, and replaces what is not UTF-8.
+    """
+    decoder = MultipartDecoder(boundary.encode(), max_parts=_MAX_PARTS)
+    parts: dict[str, bytes] = {}
+    name = ""
+    try:
+        decoder.receive_data(body)
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), Epilogue | NeedData):
+            if isinstance(event, FormField | File):
+                name = str(event.name)
+                if name in parts:
+                    raise InvalidRequestError("The form has a part twice.", param=name[:_MAX_ECHO])
+                parts[name] = b""
+            elif isinstance(event, Data):
+                parts[name] += event.data
+    except (ValueError, RequestEntityTooLarge) as error:
+        reason = f"the form cannot be read: {type(error).__name__}"
+        raise InvalidRequestError(
+            f"The form is malformed, or has over {_MAX_PARTS} parts.", reason=reason
+        ) from None
+    return parts
+
+
+def _read_session(value: bytes) -> Mapping[str, Any]:
+    try:
+        return parse_object(value, unique_members=False)
+    except ValueError as problem:
+        raise InvalidJSONError(f"The part 'session' {problem}.", param="session") from None
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidValueError(f"Invalid value for '{name}': it is not UTF-8.", param=name) from None

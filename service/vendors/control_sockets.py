@@ -1,0 +1,140 @@
+"""WebSockets by which a server controls a running session: opened to end it, or to see that it is still there.
+
+What comes over them, the audio of both sides included, is dropped as it is read.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from time import monotonic
+from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import websocket
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from service.core.deadline import DeadlineExceededError, total_deadline
+from service.vendors.connections import trusting
+from service.vendors.credentials import Credential
+from service.vendors.outbound import Network
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS: Final = 4.0
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class ControlSocketError(Exception):
+    """A control socket could not be used. ``status`` is the vendor's, where it refused the upgrade; no text of its."""
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class ControlSockets:
+    """Opens them below ``base_url``. Each use is bounded in seconds as a whole, and nothing is kept open."""
+
+    def __init__(self, base_url: str, *, credential: Credential, network: Network) -> None:
+        self._parts = urlsplit(base_url)
+        scheme = "wss" if self._parts.scheme == "https" else "ws"
+        self._base = f"{scheme}:{base_url.partition(':')[2]}"
+        self._credential = credential
+        proxy = network.session(base_url).proxies.get(self._parts.scheme)
+        self._proxy = urlsplit(proxy) if proxy else None
+        self._tls = (
+            trusting(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH) if self._parts.scheme == "https" else None
+        )
+
+    def is_open(self, path: str, *, seconds: float) -> bool:
+        """Tell whether there is a session at the other end: ``False`` where the vendor answers 404.
+
+        The socket is closed right after its upgrade, before audio is read.
+
+        Raises:
+            ControlSocketError: that cannot be known.
+        """
+        try:
+            with self._opened(path, seconds):
+                return True
+        except ControlSocketError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+
+    def send(self, path: str, message: str, read: Callable[[str], T | None], *, seconds: float) -> T:
+        """Send a message, and return what ``read`` makes of the first message that it knows.
+
+        Raises:
+            ControlSocketError: the upgrade was refused, or no such message came in time.
+        """
+        with self._opened(path, seconds) as (opened, end):
+            opened.send(message)
+            while True:
+                opened.settimeout(max(0.001, end - monotonic()))
+                opcode, data = opened.recv_data()
+                if opcode == websocket.ABNF.OPCODE_CLOSE:
+                    raise ControlSocketError("the control socket was closed without confirming the end")
+                if (found := read(data.decode(errors="replace"))) is not None:
+                    return found
+                if monotonic() >= end:  # one that floods would never let a timer fire
+                    raise TimeoutError
+
+    @contextmanager
+    def _opened(self, path: str, seconds: float) -> Iterator[tuple[websocket.WebSocket, float]]:
+        end = monotonic() + seconds
+        try:
+            with total_deadline(seconds):
+                opened = self._open(path, seconds)
+                try:
+                    yield opened, end
+                finally:
+                    with suppress(OSError, websocket.WebSocketException):
+                        opened.send_close()
+                    opened.shutdown()  # type: ignore[no-untyped-call]
+        except websocket.WebSocketBadStatusException as refused:  # its text holds the headers
+            status = int(refused.status_code)
+            raise ControlSocketError(f"the control socket was refused with {status}", status=status) from None
+        except (DeadlineExceededError, TimeoutError, websocket.WebSocketTimeoutException):
+            raise ControlSocketError(f"the control socket did not confirm within {seconds:g} s") from None
+        except (OSError, websocket.WebSocketException, ValueError) as error:
+            raise ControlSocketError(f"the control socket failed: {type(error).__name__}") from None
+
+    def _open(self, path: str, seconds: float) -> websocket.WebSocket:
+        headers = {"User-Agent": "realtime-token-service", **self._credential.headers()}
+        return websocket.create_connection(
+            self._base + path,
+            timeout=seconds,
+            header=headers,
+            suppress_origin=True,
+            redirect_limit=0,  # whoever it led to would be shown the key
+            skip_utf8_validation=True,
+            **(_proxy_options(self._proxy, self._tls) if self._proxy else {"socket": self._connect()}),
+        )
+
+    def _connect(self) -> socket.socket:
+        """Connect without a proxy: the library would take one from the environment."""
+        host = (self._parts.hostname or "").rstrip(".")
+        port = self._parts.port or _PORTS[self._parts.scheme]
+        connected = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                connected = self._tls.wrap_socket(connected, server_hostname=host)
+        except BaseException:
+            connected.close()
+            raise
+        return connected
+
+
+def _proxy_options(proxy: SplitResult, tls: Any) -> dict[str, Any]:
+    auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
+    return {
+        "http_proxy_host": proxy.hostname,
+        "http_proxy_port": proxy.port or _PORTS["http"],
+        "http_proxy_auth": auth,
+        "sslopt": {"context": tls},
+    }

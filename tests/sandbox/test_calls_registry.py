@@ -1,0 +1,86 @@
+"""The registry of calls: what it takes on at most, and what it remembers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from service.sandbox.calls.call import Call, Opened
+from service.sandbox.calls.registry import Bounds, Calls, Offer
+from service.sandbox.errors import ApiError
+from service.sandbox.sessions import configuration
+from tests.support.offers import OFFER, offer_without
+from tests.support.processes import wait_until
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def calls() -> Iterator[Calls]:
+    """A registry that takes on little."""
+    calls = Calls(lost_seconds=1, bounds=Bounds(open=4, waiting=2, remembered=5))
+    yield calls
+    calls.reset()
+    calls.close()
+
+
+def _open(calls: Calls, offer: str = OFFER) -> Call:
+    number = next(_NUMBERS)
+    config = configuration.complete({"type": "realtime"}, session_id=f"sess_{number}")
+    opened = Opened(f"rtc_{number}", "realtime", "gpt-realtime-2.1", config)
+    assert calls.open_realtime(opened, config, Offer(offer, "sdp")).startswith("v=0")
+    call = calls.find(opened.id)
+    assert call
+    return call
+
+
+def test_only_so_many_sessions_are_open(calls: Calls) -> None:
+    """One more is refused as the vendor refuses it, until another has ended."""
+    first, *_ = [_open(calls) for _ in range(4)]
+    with pytest.raises(ApiError) as refused:
+        _open(calls)
+    assert (refused.value.status, refused.value.code) == (429, "rate_limit_exceeded")
+    first.end("hangup")
+    assert _open(calls)
+
+
+def test_only_so_many_peers_wait(calls: Calls) -> None:
+    """The oldest gives its sockets up, and its session stays open."""
+    first, second, third = [_open(calls) for _ in range(3)]
+    assert (first.waits, second.waits, third.waits) == (False, True, True)
+    assert not first.ended
+
+
+def test_what_has_ended_is_remembered_up_to_a_number(calls: Calls) -> None:
+    """In the order of creation; open ones are never forgotten."""
+    kept = _open(calls)
+    for _ in range(8):
+        _open(calls).end("hangup")
+    reported = calls.report()["calls"]
+    assert len(reported) == 5
+    assert reported[0]["id"] == kept.opened.id
+    assert [call["state"] for call in reported] == ["open", *["ended"] * 4]
+
+
+def test_an_offer_that_fails_leaves_nothing(calls: Calls) -> None:
+    """Also one that is found wanting only by aiortc."""
+    bad = offer_without("a=setup:", "a=mid:", "a=group:")
+    before = calls.report()
+    for offer in (bad.replace("a=sctp-port:5000", "a=sctp-port:x"), "v=0\r\n"):
+        with pytest.raises(ApiError, match="Invalid SDP offer"):
+            _open(calls, offer)
+    assert calls.report() == before
+
+
+def test_only_so_many_sidebands_attach(calls: Calls) -> None:
+    """They are told nothing of a call that has ended."""
+    call = _open(calls)
+    heard: list[str | None] = []
+    while not call.sidebands.crowded:
+        assert call.sidebands.add(heard.append)
+    assert not call.sidebands.add(heard.append)
+    call.end("hangup")
+    wait_until(lambda: heard.count(None) > 0, seconds=5, what="the end")
+    assert not call.sidebands.add(heard.append)

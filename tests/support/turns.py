@@ -1,0 +1,47 @@
+"""Let a test that measures time run alone, while pytest-xdist's other workers wait."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+"""Names one run of pytest in all of its workers; unset where there is one process only."""
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Hold a place among the tests that run now, or, ``alone``, the only one.
+
+    The queue is entered by one worker at a time, so that a test that waits to be alone is not overtaken by others.
+    """
+    if RUN is None:
+        yield
+        return
+    with lock(f"{RUN}-queue") as queue, lock(f"{RUN}-tests") as tests:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(tests, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+
+
+@contextmanager
+def lock(name: str) -> Iterator[int]:
+    """Open a file to lock, the same one in every worker; closing it releases what was locked."""
+    descriptor = os.open(Path(tempfile.gettempdir()) / f"token-service-{name}.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Keep two workers, or two runs of pytest, from doing the same thing at once."""
+    with lock(name) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,138 @@
+"""The tree keeps its own rules: lint, format, types, layers, sizes, and what is at the top level."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import PYTHON, ROOT
+
+BIN = Path(PYTHON).parent
+
+
+def tracked() -> list[str]:
+    """List what git holds."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports",),
+    ],
+    ids=" ".join,
+)
+def test_the_tools_find_nothing(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_top_level_holds_what_it_should_and_nothing_else() -> None:
+    top = {path.partition("/")[0] for path in tracked()}
+
+    assert {name for name in top if not name.startswith(".")} == {
+        "requirements.txt",
+        "service",
+        "tests",
+        "wsgi.py",
+        "Procfile",
+        "README.md",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["requirements.txt", "service/sandbox/requirements.txt", "tests/requirements.txt"]
+)
+def test_every_requirement_is_pinned(path: str) -> None:
+    for line in (ROOT / path).read_text().splitlines():
+        if line and not line.startswith(("#", "-r ")):
+            assert re.fullmatch(r"[A-Za-z0-9._\-\[\]]+==[0-9.]+(\s+# .+)?", line), line
+
+
+def test_no_lock_file_names_a_registry() -> None:
+    for path in tracked():
+        if path.endswith("package-lock.json"):
+            assert '"resolved"' not in (ROOT / path).read_text(), path
+
+
+SIZES = {
+    "service/__main__.py": "Python's own name for what `python -m` runs",
+    "service/client.py": "the contract's name for the companion",
+    "service/gunicorn_conf.py": "the contract's name for gunicorn's settings",
+    "service/cli.py": "the list of commands alone, so that none is imported before it is called",
+    "service/auth/development.py": "used by a command and by the demo, which must not import each other",
+    "service/auth/providers/apple.py": "a file for each provider",
+    "service/auth/providers/auth0.py": "a file for each provider",
+    "service/http/settings.py": "each package has its own settings",
+    "service/observe/settings.py": "each package has its own settings",
+    "service/policy/formatting.py": "imported by all of the rules",
+    "service/serving/summary.py": "read by people who look for what the start logs",
+    "service/vendors/dialect.py": "the table of vendors: a new one is a row here",
+    "service/vendors/openai_beta.py": "a file for each vendor",
+    "service/demo/wsgi.py": "gunicorn imports it by name",
+    "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",
+    "service/sandbox/ids.py": "imported by all of the sandbox",
+    "service/sandbox/worker.py": "gunicorn imports it by name",
+    "service/sandbox/sessions/sample_sentences.py": "texts, in scripts that the linter warns about",
+    "service/core/errors.py": "one tree, drawn in its docstring",
+    "service/companion/client.py": "one file that an app can copy",
+    "service/vendors/connections.py": "one state machine from the socket to the whole answer",
+}
+"""Modules of fewer than 40 lines, or more than 250, and why each is so."""
+
+LONG_FUNCTIONS = {
+    "service/app.py create_app": "the one place that names every part",
+    "service/auth/command.py issue_jwt": "a command: its options and what it prints",
+    "service/demo/command.py _instructions": "a text, line by line",
+    "service/http/probes.py probe_routes": "a blueprint: its views are read one by one",
+    "service/http/responses.py install": "an app's hooks: each is read by itself",
+    "service/http/routes.py token_routes": "a blueprint: its views are read one by one",
+    "service/observe/metrics.py __init__": "a table of instruments",
+    "service/policy/explain.py _lines": "the explanation, line by line in its order",
+    "service/policy/resolve.py resolve": "the order in which defaults are filled in",
+    "service/sandbox/server.py _settings": "a table of settings",
+}
+"""Functions of more than 25 lines of code, and why each is so."""
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Read each module of the service."""
+    for path in tracked():
+        if path.startswith("service/") and path.endswith(".py"):
+            yield path, (ROOT / path).read_text()
+
+
+def test_a_module_has_40_to_250_lines_or_a_reason() -> None:
+    """What is read together is in one file, and a file can be read at once; so says the plan of the code."""
+    sizes = {path: len(text.splitlines()) for path, text in modules() if not path.endswith("__init__.py")}
+    assert {path for path, size in sizes.items() if not 40 <= size <= 250} == SIZES.keys()
+
+
+def test_a_function_has_25_lines_of_code_at_most_or_a_reason() -> None:
+    """Its docstring does not count; what is nested in it does."""
+    found = {
+        f"{path} {node.name}"
+        for path, text in modules()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of_code(node) > 25
+    }
+    assert found == LONG_FUNCTIONS.keys()
+
+
+def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count from the first statement to the last."""
+    statements = function.body[1:] if ast.get_docstring(function, clean=False) else function.body
+    first = min((statement.lineno for statement in statements), default=function.end_lineno or 0)
+    return (function.end_lineno or 0) - first + 1
