@@ -33,6 +33,8 @@ def demo_environment(
         "OPENAI_API_KEY": f"sk-sandbox-{secrets.token_hex(16)}",
         "OPENAI_BASE_URL": base_url,
         "JWT_SECRET": secrets.token_hex(32),
+        "ADMIN_TOKEN": secrets.token_hex(32),
+        "SAFETY_IDENTIFIER_SECRET": secrets.token_hex(32),
         "JWT_ISSUER": "https://demo.invalid",
         "JWT_AUDIENCE": "realtime-token-service",
         "ALLOWED_MODELS": ",".join(model for models in MODELS.values() for model in models),

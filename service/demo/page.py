@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from http import HTTPStatus
@@ -10,8 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, make_response, render_template, request
-
-from pydantic import SecretStr
 
 from service.auth.development import sign
 from service.core.environment_types import is_loopback
@@ -95,8 +92,7 @@ def _sign_in(settings: Settings) -> str:
 def _page(settings: Settings) -> dict[str, Any]:
     """Collect what the page is told of the service it belongs to."""
     call_types, policy = settings.policy.call_types, settings.policy.session_policy
-    calls_settings = getattr(settings, "calls", None)
-    admin_token = calls_settings.admin_token if calls_settings else SecretStr(os.environ.get("ADMIN_TOKEN", ""))
+    admin_token = settings.calls.admin_token
     calls = tuple(door for kind, *door in _CALL_DOORS if kind in call_types)
     return {
         "doors": [*_SECRET_DOORS, *calls],

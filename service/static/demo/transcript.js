@@ -123,9 +123,9 @@ export class Transcript {
   #ended({ status, output }) {
     for (const { id } of output ?? []) {
       this.#settle(id, true);
-      const entry = this.#entries.get(id)?.parentElement;
-      if (entry && status === "cancelled") entry.dataset.note = "stopped";
-      if (entry && status === "incomplete") entry.dataset.note = "cut short";
+      const name = /** @type {HTMLElement | null | undefined} */ (this.#entries.get(id)?.previousElementSibling);
+      if (name && status === "cancelled") name.dataset.note = "stopped";
+      if (name && status === "incomplete") name.dataset.note = "cut short";
     }
   }
 
