@@ -99,7 +99,8 @@ export class TrackConversation {
 
   #opened() {
     this.state = "open";
-    this.#meters.input.source = analyserLevel(this.#sound.analyser);
+    const level = analyserLevel(this.#sound.analyser);
+    this.#meters.input.source = () => (this.#sound.resting ? 0 : level());
     const receiver = this.#line.peer?.getReceivers()[0];
     this.#meters.output.source = receiver ? receiverLevel(receiver) : null;
     this.#listener.changed();
