@@ -84,6 +84,7 @@ def create_app(settings: Settings) -> Flask:
                 profiles=bool(settings.policy.session_policy and settings.policy.session_policy.profiles),
                 drop_in=services.vendor.drop_in,
                 expiry=layout.has_expiry,
+                calls=calls is not None and bool(settings.policy.call_types),
             ),
         )
     )

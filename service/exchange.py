@@ -8,41 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from service.auth.authenticator import Authenticator
 from service.budgets import MinuteStatus
-from service.calls.errors import CallEndedError, CallLimitError
-from service.calls.factory import Calls
-from service.calls.model import Reservation
-from service.calls.opening import OpenedCall, OpeningFailedError, open_call
+from service.calls.errors import CallLimitError, CallRegistryUnavailableError
+from service.calls.opening import OpenedCall
 from service.core.errors import (
     InternalError,
     InvalidTokenError,
     RateLimitedError,
-    RejectedSessionError,
+    RateLimitStorageUnavailableError,
     ServiceError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
 )
-from service.core.model import Caller, ClientSecret, Grant, Offer, Record, TokenRequest
+from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import CallApi, OpenedSession, Request, Vendor
-from service.vendors.openai import bad_response
+from service.vendors.base import Vendor
 from service.vendors.transport import Transport
-
-_SHORTEST_LINE: Final = 8
-"""Characters: a shorter line of an offer, such as ``v=0``, says nothing of anybody."""
 
 Known = TypeVar("Known")
 Result = TypeVar("Result")
 Done_co = TypeVar("Done_co", covariant=True)
-
-OpenedAtVendor = OpenedCall[OpenedSession]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +94,9 @@ class Exchange:
             )
             request = action.read(incoming.read_body())
             facts["grant"] = grant = self.policy.decide(caller, request)
-            quota = check_credential(self.limits, incoming, lambda _: self.limits.acquire(caller))
+            quota = check_credential(
+                self.limits, incoming, lambda _: self._count(action.event, caller, self.limits.acquire)
+            )
             facts["quota_headers"] = quota.headers
             started = perf_counter()
             try:
@@ -133,13 +124,24 @@ class Exchange:
         try:
             authenticate = partial(self.authenticator.authenticate, use_up=False)
             facts["caller"] = caller = check_credential(self.limits, incoming, authenticate)
-            limited = check_credential(self.limits, incoming, lambda _: self._count_control(caller))
+            limited = check_credential(
+                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
+            )
             result = work(caller, limited)
         except ServiceError as error:
             facts |= {"error": error, "event": "call"}
         except Exception as fault:  # noqa: BLE001 - as above
             facts |= {"error": InternalError(), "fault": fault, "event": "call"}
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _count(self, event: str, caller: Caller, count: Callable[[Caller], Known]) -> Known:
+        """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
+        try:
+            return count(caller)
+        except RateLimitStorageUnavailableError as error:
+            if event == "call":
+                raise CallRegistryUnavailableError.because(error) from error
+            raise
 
     def _count_control(self, caller: Caller) -> RateLimitedError | None:
         try:
@@ -185,77 +187,6 @@ class Mint:
         del request  # the grant has all of it
         response = self.transport.send(self.vendor.mint(grant, caller.pseudonym))
         return self.vendor.read_mint(response)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCall:
-    """Open a call: reserve a slot and minutes, ask the vendor once, record its id, and only then answer.
-
-    ``parse`` reads the body of the route that asks; what it returns has an ``offer``. ``has_left`` tells whether the
-    client has closed its connection, where that can be known.
-    """
-
-    parse: Callable[[bytes], TokenRequest]
-    calls: Calls
-    vendor: Vendor
-    transport: Transport
-    has_left: Callable[[], bool] = bool
-    event: str = "call"
-
-    @property
-    def api(self) -> CallApi:
-        """How the vendor opens calls."""
-        assert self.vendor.calls is not None  # noqa: S101 - who has none has no routes either; tells mypy
-        return self.vendor.calls
-
-    def read(self, body: bytes) -> TokenRequest:
-        """Read what is asked for."""
-        return self.parse(body)
-
-    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> OpenedAtVendor:
-        """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
-        assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
-        asked, offer = self.calls.rules.request(caller, grant), request.offer
-        upstream = self.api.open_call(grant, offer, caller.pseudonym)
-        ask = partial(self._ask, caller, upstream, offer)
-        opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
-        if not opened.answer.sdp:
-            self.calls.end(opened.call.id, "unknown")
-            raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
-        if self.has_left():
-            self.calls.end(opened.call.id, "client")
-            raise CallEndedError("The client left while its call was being opened.")
-        return opened
-
-    def _ask(
-        self, caller: Caller, upstream: Request, offer: Offer, reservation: Reservation
-    ) -> OpenedSession:
-        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
-        try:
-            self.calls.rules.check(caller, reservation)
-        except ServiceError as error:
-            raise OpeningFailedError(error, definite=True) from error
-        try:
-            response = self.transport.send(upstream)
-        except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
-            raise OpeningFailedError(error, definite=not error.sent) from error
-        except ServiceError as error:
-            raise OpeningFailedError(error, definite=False) from error
-        if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            refusal = without_offer(self.vendor.error(response), offer)
-            raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
-        try:
-            return self.api.read_call(reservation.call.type, response)
-        except ServiceError as error:
-            raise OpeningFailedError(error, definite=False) from error
-
-
-def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
-    """Return the vendor's refusal, without its words where they repeat a line of the offer, which holds addresses."""
-    lines = (line.strip() for line in offer.sdp.decode(errors="replace").splitlines())
-    if any(len(line) >= _SHORTEST_LINE and line in error.message for line in lines):
-        return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
-    return error
 
 
 def _minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:

@@ -12,8 +12,10 @@ ServiceError
 
 from __future__ import annotations
 
+from typing import Self
+
 from service.budgets import MinuteStatus
-from service.core.errors import ServiceError, UnavailableError
+from service.core.errors import RateLimitStorageUnavailableError, ServiceError, UnavailableError
 
 
 class CallNotFoundError(ServiceError):
@@ -85,3 +87,12 @@ class CallRegistryUnavailableError(UnavailableError):
     """Calls cannot be counted, so none is opened."""
 
     code = "call_registry_unavailable"
+
+    @classmethod
+    def because(cls, error: RateLimitStorageUnavailableError) -> Self:
+        """Make one of the storage's own error."""
+        return cls(
+            "Calls cannot be counted at the moment. Try again shortly.",
+            reason=error.reason,
+            retry_after=error.retry_after,
+        )

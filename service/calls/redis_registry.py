@@ -215,11 +215,7 @@ class RedisCalls:
         try:
             answer = self._store.run(SCRIPT, [PREFIX], [operation, now, given])
         except RateLimitStorageUnavailableError as error:
-            raise CallRegistryUnavailableError(
-                "Calls cannot be counted at the moment. Try again shortly.",
-                reason=error.reason,
-                retry_after=error.retry_after,
-            ) from error
+            raise CallRegistryUnavailableError.because(error) from error
         read: dict[str, Any] = json.loads(answer)
         return read
 

@@ -1,23 +1,112 @@
-"""Calls at the vendor: ending them, and asking whether they still run, as the keeper needs it."""
+"""Calls at the vendor: opening them, ending them, and asking whether they still run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Final
 
 from service.calls.endings import Outcome, VendorCalls
-from service.calls.model import Call
-from service.core.errors import ServiceError
-from service.vendors.base import CallApi, Ending
+from service.calls.errors import CallEndedError
+from service.calls.factory import Calls
+from service.calls.model import Call, Reservation
+from service.calls.opening import OpenedCall, OpeningFailedError, open_call
+from service.core.errors import (
+    RejectedSessionError,
+    ServiceError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
+from service.core.model import Caller, Grant, Offer, TokenRequest
+from service.vendors.base import CallApi, Ending, OpenedSession, Request, Vendor
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
+from service.vendors.openai import bad_response
 from service.vendors.transport import Transport
+
+OpenedAtVendor = OpenedCall[OpenedSession]
+
+_SHORTEST_LINE: Final = 8
+"""Characters: a shorter line of an offer, such as ``v=0``, says nothing of anybody."""
 
 SOCKET_SECONDS: Final = 11.0
 """How long the vendor may take to close a session: usually half a second, with an answer under way over eight."""
 
 _TOTAL_SECONDS: Final = 14.5
 """For all of one try, within the keeper's 15 s for an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """Open a call, an action of ``exchange``: reserve, ask the vendor once, record its id, and only then answer.
+
+    ``parse`` reads the body of the route that asks; what it returns has an ``offer``. ``has_left`` tells whether the
+    client has closed its connection, where that can be known.
+    """
+
+    parse: Callable[[bytes], TokenRequest]
+    calls: Calls
+    vendor: Vendor
+    transport: Transport
+    has_left: Callable[[], bool] = bool
+    event: str = "call"
+
+    @property
+    def api(self) -> CallApi:
+        """How the vendor opens calls."""
+        assert self.vendor.calls is not None  # noqa: S101 - who has none has no routes either; tells mypy
+        return self.vendor.calls
+
+    def read(self, body: bytes) -> TokenRequest:
+        """Read what is asked for."""
+        return self.parse(body)
+
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> OpenedAtVendor:
+        """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
+        assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
+        asked, offer = self.calls.rules.request(caller, grant), request.offer
+        upstream = self.api.open_call(grant, offer, caller.pseudonym)
+        ask = partial(self._ask, caller, upstream, offer)
+        opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
+        if not opened.answer.sdp:
+            self.calls.end(opened.call.id, "unknown")
+            raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
+        if self.has_left():
+            self.calls.end(opened.call.id, "client")
+            raise CallEndedError("The client left while its call was being opened.")
+        return opened
+
+    def _ask(
+        self, caller: Caller, upstream: Request, offer: Offer, reservation: Reservation
+    ) -> OpenedSession:
+        """Ask the vendor once, and tell apart what surely opened no session and what may have."""
+        try:
+            self.calls.rules.check(caller, reservation)
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=True) from error
+        try:
+            response = self.transport.send(upstream)
+        except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
+            raise OpeningFailedError(error, definite=not error.sent) from error
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=False) from error
+        if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            refusal = without_offer(self.vendor.error(response), offer)
+            raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
+        try:
+            return self.api.read_call(reservation.call.type, response)
+        except ServiceError as error:
+            raise OpeningFailedError(error, definite=False) from error
+
+
+def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
+    """Return the vendor's refusal, without its words where they repeat a line of the offer, which holds addresses."""
+    lines = (line.strip() for line in offer.sdp.decode(errors="replace").splitlines())
+    if any(len(line) >= _SHORTEST_LINE and line in error.message for line in lines):
+        return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
+    return error
 
 
 class CallsAtVendor:

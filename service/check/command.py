@@ -16,6 +16,7 @@ from service.auth.factory import build as build_authenticator
 from service.auth.factory import build_key_sets
 from service.auth.settings import AuthSettings
 from service.auth.token_check import check_token
+from service.check.calls import check_calls
 from service.check.finding import Finding, problem, run
 from service.check.host import check_proxies, check_workers, find_host
 from service.check.parts import check_key_sets, check_storage, check_variables
@@ -78,6 +79,8 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
         planned["JWKS"] = lambda: check_key_sets(build_key_sets(auth, network))
     if store:
         planned["limit storage"] = lambda: [check_storage(store)]
+    if vendor and policy and store:
+        planned["calls"] = lambda: check_calls(vendor, policy, store)
     if http:
         planned["proxies"] = lambda: [check_proxies(find_host(environ), http.trusted_proxy_hops)]
     if store and server:

@@ -23,7 +23,7 @@ from service.core.errors import (
 from service.core.json import parse_object
 from service.core.model import CallType, Offer, TokenRequest
 from service.http.request_body import read_body
-from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate
+from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate, whole
 
 MAX_SDP_BYTES: Final = 65_536
 """An offer has some 2 KB; one of many candidates a few more."""
@@ -34,15 +34,14 @@ _MAX_CHANNEL_ID: Final = 65_534
 """The highest id of a data channel (RFC 8832 §6)."""
 
 
-def _whole(value: Any) -> Any:
-    """Take 60.0 for 60, and the text of a form or query for its number."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _number(value: Any) -> Any:
+    """Take the text of a form or a query for its number."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
-CallSeconds = Annotated[int, Field(ge=MINIMUM_GRANT), BeforeValidator(_whole)]
-ChannelId = Annotated[int, Field(ge=0, le=_MAX_CHANNEL_ID), BeforeValidator(_whole)]
+CallSeconds = Annotated[int, Field(ge=MINIMUM_GRANT), BeforeValidator(whole)]
+FormSeconds = Annotated[int, Field(ge=MINIMUM_GRANT), BeforeValidator(_number)]
+ChannelId = Annotated[int, Field(ge=0, le=_MAX_CHANNEL_ID), BeforeValidator(_number)]
 
 
 class CallBody(RequestBody):
@@ -105,7 +104,7 @@ class RealtimeForm(RequestBody):
 
     model: Optional[Name] = None
     dcid: Optional[ChannelId] = None
-    max_seconds: Optional[CallSeconds] = None
+    max_seconds: Optional[FormSeconds] = None
 
     def to_request(self) -> TokenRequest:
         """Ask for a conversation; the offer is added by who has its bytes."""

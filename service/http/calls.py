@@ -11,9 +11,9 @@ from flask import Blueprint, Response
 
 from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
+from service.calls.vendor_calls import OpenCall, OpenedAtVendor
 from service.core.errors import InternalError, InvalidRequestError, RateLimitedError
 from service.core.model import Caller, TokenRequest
-from service.exchange import OpenCall, OpenedAtVendor
 from service.http.call_bodies import CallBody, LiveBody, parse_realtime, read_realtime
 from service.http.request_body import read_json
 from service.http.responses import RecordedRequest, current_request, json_response

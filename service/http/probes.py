@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -26,6 +27,8 @@ from service.exchange import check_credential
 from service.http.responses import current_request, json_response
 from service.limits.limiter import RateLimits
 from service.observe.metrics import Metrics
+
+_CALL_PATH: Final = re.compile(r"/calls|/v1/(realtime/calls|live)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +104,29 @@ def has_keys(key_set: JwksKeys) -> bool:
     return key_set.describe().loaded or key_set.load().loaded
 
 
-def describe(*, longest_life: int, profiles: bool, drop_in: bool, expiry: bool) -> dict[str, Any]:
+def describe(
+    *, longest_life: int, profiles: bool, drop_in: bool, expiry: bool, calls: bool
+) -> dict[str, Any]:
     """Return ``openapi.json`` without what this service, as it is configured, does not accept.
 
     ``longest_life`` is ``TOKEN_MAX_TTL`` in seconds; ``profiles`` says that the admin defined some; ``drop_in`` that
-    the vendor's own SDKs can mint, and ``expiry`` that a request may choose its secret's life.
+    the vendor's own SDKs can mint, ``expiry`` that a request may choose its secret's life, and ``calls`` that calls
+    can be opened.
     """
     description: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
     schemas = description["components"]["schemas"]
     for life in ("ExpiresAfter", "OptionalExpiresAfter"):
         schemas[life]["properties"]["seconds"]["maximum"] = longest_life
-    for body in ("TokenBody", "ClientSecretBody", "TranslationSecretBody"):
-        if not profiles:
-            del schemas[body]["properties"]["profile"]
-        if not expiry:
+    if not profiles:
+        for schema in schemas.values():
+            schema.get("properties", {}).pop("profile", None)
+    if not expiry:
+        for body in ("TokenBody", "ClientSecretBody", "TranslationSecretBody"):
             del schemas[body]["properties"]["expires_after"]
+    if not calls:
+        description["paths"] = {
+            path: item for path, item in description["paths"].items() if not _CALL_PATH.match(path)
+        }
     if not drop_in:
         description["paths"] = {
             path: item for path, item in description["paths"].items() if not path.startswith("/v1/")

@@ -35,7 +35,7 @@ def _refuse_null(value: T) -> T:
     return value
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Take 60.0 for 60: JSON has one kind of number, and JSON Schema calls both an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -44,7 +44,7 @@ Optional = Annotated[T | None, AfterValidator(_refuse_null)]
 """A member that may be left out but may not be null."""
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
-Seconds = Annotated[int, Field(ge=MIN_SECRET_TTL), BeforeValidator(_whole)]
+Seconds = Annotated[int, Field(ge=MIN_SECRET_TTL), BeforeValidator(whole)]
 
 
 class StrictModel(BaseModel):

@@ -85,6 +85,7 @@ def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:
     rows += [(f"tier {tier}", _words(windows)) for tier, windows in rules.tiers.items()]
     rows += [
         ("all together", _words(rules.everybody)),
+        ("about open calls", f"{_words(rules.call_control)}, for each user"),
         ("refused credentials", f"{_words(rules.failed_auth)}, for each address"),
         ("storage", mask_url(storage.storage_url.get_secret_value())),
         ("strategy", settings.rate_limit_strategy),

@@ -149,8 +149,7 @@ def test_hangup_takes_the_id_of_any_call(voice: Voice, route: str) -> None:
         answer = voice.request("POST", f"{route}/{call_id}/hangup")
         assert (answer.status_code, answer.content) == (200, b"")
         voice.wait_until_ended()
-        wait_until(lambda: voice.read(call_id)["state"] == "ended", seconds=2, what="the end")
-        assert voice.read(call_id)["ended_by"] == "client"
+        voice.wait_until_told(call_id, "client")
 
 
 def test_a_call_is_ended_once_and_told_as_often_as_asked(voice: Voice) -> None:
@@ -299,8 +298,7 @@ def test_an_admin_sees_and_ends_everybodys_calls(voice: Voice) -> None:
     after = voice.admin("GET", f"/calls?after={first}").json()["calls"]
     assert [call["id"] for call in after] == [second]
     assert voice.admin("DELETE", f"/calls/{first}").status_code == 204
-    wait_until(lambda: voice.read(first)["state"] == "ended", seconds=2, what="the end")
-    assert voice.read(first)["ended_by"] == "admin"
+    voice.wait_until_told(first, "admin")
     error_of(voice.admin("DELETE", "/calls/call_" + "1" * 32), 404, "not_found")
     error_of(voice.admin("GET", "/calls", token="x" * 32), 401, "invalid_token")
 

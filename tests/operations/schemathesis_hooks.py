@@ -1,7 +1,8 @@
 """Keeps schemathesis to what our description speaks of.
 
 A session's further members are the vendor's affair: our description says that they are passed on, and the
-vendor refuses what it does not know with a 400 that no schema of ours can foretell.
+vendor refuses what it does not know with a 400 that no schema of ours can foretell. So does it with an offer, of
+which our description says no more than that it is text.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from typing import Any
 
 import schemathesis
 
+from service.http.call_bodies import MAX_SDP_BYTES
+from tests.support.offers import OFFER
+
 OURS = ("type", "model", "audio")
 
 
 @schemathesis.hook
 def map_body(_context: Any, body: Any) -> Any:
-    """Leave out of a session what only the vendor can judge."""
+    """Leave out of a session what only the vendor can judge, and offer what a browser would."""
+    body = _with_offer(body)
     session = body.get("session") if isinstance(body, dict) else None
     if not isinstance(session, dict):
         return body
@@ -23,6 +28,33 @@ def map_body(_context: Any, body: Any) -> Any:
     if isinstance(kept.get("audio"), dict):
         kept["audio"] = _only_the_model(kept["audio"])
     return {**body, "session": kept}
+
+
+@schemathesis.hook
+def filter_body(_context: Any, body: Any) -> bool:
+    """Leave out models of the other kind, whose names are learned from answers: that is no matter of a schema."""
+    session = body.get("session") if isinstance(body, dict) else None
+    session = session if isinstance(session, dict) else {}
+    models = [session.get("model"), body.get("model") if isinstance(body, dict) else None]
+    live = any(isinstance(model, str) and model.startswith("gpt-live-") for model in models)
+    known = any(isinstance(model, str) and model.startswith("gpt-") for model in models)
+    return not live if session.get("type", "realtime") != "live" else live or not known
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _options: Any) -> None:
+    """Do the same where the body is not a generated one."""
+    case.body = _with_offer(case.body)
+
+
+def _with_offer(body: Any) -> Any:
+    if not isinstance(body, dict):
+        return body
+    if isinstance(body.get("sdp"), str) and 0 < len(body["sdp"]) <= MAX_SDP_BYTES:
+        body = {**body, "sdp": OFFER}
+    if isinstance(body.get("transport"), dict):
+        body = {**body, "transport": _with_offer(body["transport"])}
+    return body
 
 
 def _only_the_model(audio: dict[str, Any]) -> dict[str, Any]:

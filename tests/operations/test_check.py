@@ -15,6 +15,7 @@ from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.vendor import VendorAnswer, judge
 from tests.support.identity_provider import identity_provider
 from tests.support.processes import free_port, run_command
+from tests.support.redis import running_redis
 from tests.support.service import API_KEY, Sandbox, service_environ
 
 NOW = 1_790_000_000.0  # 2026-09-21
@@ -53,6 +54,8 @@ def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
         "clock",
         "JWKS",
         "limit storage",
+        "calls",
+        "calls of type live",
         "proxies",
         "workers",
     ]
@@ -220,3 +223,32 @@ def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
     forever.set()
     assert [(finding.part, finding.ok) for finding in findings] == [("a", False), ("b", False), ("c", True)]
     assert "marked" not in str(findings)
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"CALL_TYPES": "none"}, "✓ calls: off (CALL_TYPES=none)"),
+        ({}, "✓ calls: kept in memory: they end when the process stops, and after a crash nobody ends them"),
+        (
+            {"CALL_TYPES": "live"},
+            "✓ calls of type live: none can be opened: ALLOWED_MODELS has no model for them",
+        ),
+    ],
+)
+def test_it_says_whether_calls_can_be_opened(sandbox: Sandbox, variables: dict[str, str], line: str) -> None:
+    assert line in check(service_environ(sandbox.base_url, **variables)).stdout.splitlines()
+
+
+def test_a_redis_that_may_drop_calls_is_a_problem(sandbox: Sandbox) -> None:
+    with running_redis("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru") as server:
+        environ = service_environ(sandbox.base_url, RATE_LIMIT_STORAGE_URL=server.url)
+        result = check(environ)
+        assert (
+            "✗ calls: the storage may drop calls that are open (maxmemory-policy allkeys-lru)"
+            in result.stdout
+        )
+        server.client.config_set("maxmemory-policy", "noeviction")
+        assert "✓ calls: can be opened and ended; 0 open now" in check(environ).stdout
+        server.kill()
+        assert "✗ calls: none can be opened" in check(environ).stdout

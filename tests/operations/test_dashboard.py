@@ -7,8 +7,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from service.calls.errors import CallEndedError
+from service.calls.model import Call, Counts
 from service.core.errors import RateLimitedError, RejectedCredentialsError
 from service.core.model import Grant, Record
+from service.observe.call_events import CallEvents, OpenCalls
 from service.observe.metrics import Metrics
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "observe" / "dashboard.json"
@@ -26,6 +29,15 @@ def test_every_expression_names_samples_that_exist() -> None:
     metrics.write(minted)
     metrics.write(replace(minted, error=RejectedCredentialsError("no")))
     metrics.write(replace(minted, error=RateLimitedError("no", limit="global", retry_after=1)))
+    opened = replace(minted, event="call", route="/calls")
+    metrics.write(opened)
+    metrics.write(replace(opened, error=CallEndedError("no")))
+    assert metrics.calls is not None
+    ended = Call("call_1", "user", "live", "gpt-live-1.1", "ended", 1, 0, 0, ended_by="client")
+    events = CallEvents(metrics.calls)
+    events.ended(ended)
+    events.late(0.1)
+    metrics.ask_at_scrape(OpenCalls(lambda: Counts(active=1, due=0)))
     exposition = metrics.exposition().decode()
     panels = json.loads(DASHBOARD.read_text())["panels"]
     expressions = [target["expr"] for panel in panels for target in panel["targets"]]
@@ -41,5 +53,5 @@ def test_grouping_is_by_labels_that_exist() -> None:
     """Each ``by`` names labels of the metric it groups."""
     for expression in re.findall(r'"expr": "(.*)"', DASHBOARD.read_text()):
         for group in re.findall(r"by \(([^)]*)\)", expression):
-            known = {"le", "code", "limit", "state", "status", "model", "session_type"}
+            known = {"le", "code", "limit", "state", "status", "model", "session_type", "ended_by"}
             assert {label.strip() for label in group.split(",")} <= known

@@ -10,43 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.browser import CHROMIUM, FLAGS, PATIENCE_MS
 from tests.support.examples import install_node_packages, running_origin
 from tests.support.realtime import mint
 from tests.support.service import Sandbox, TokenService
 from tests.support.tokens import sign
 from tests.support.webrtc import listed, open_call, open_live, write_sentence
+from tests.support.webrtc_page import PRELUDE, page_with_microphone
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SENTENCE = "Good morning. Could you please tell me what the weather will be like in Paris this afternoon?"
-
-# What the pages of these tests share: a connection, the events it got, and how loud the answer's track is.
-PRELUDE = """() => {
-globalThis.events = [];
-globalThis.until = async (kind, seconds = 15) => {
-  const end = Date.now() + seconds * 1000;
-  for (;;) {
-    const found = events.find((event) => event.type === kind && !event.taken);
-    if (found) { found.taken = true; return found; }
-    if (Date.now() > end) throw new Error(`no ${kind}; there were ${events.map((event) => event.type)}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
-globalThis.microphone = () => navigator.mediaDevices.getUserMedia({ audio: {
-  echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-globalThis.listenTo = (peer) => peer.addEventListener("track", ({ streams: [stream] }) => {
-  const player = new Audio();
-  player.srcObject = stream;
-  player.play();
-});
-globalThis.energyOf = async (peer) => {
-  for (const report of (await peer.getStats()).values())
-    if (report.type === "inbound-rtp" && report.kind === "audio") return report.totalAudioEnergy ?? 0;
-  return 0;
-};
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +45,8 @@ def origin() -> Iterator[str]:
 @pytest.fixture
 def page(chromium: Browser, sentence: tuple[Path, float], origin: str) -> Iterator[Page]:
     """A page of a browser whose microphone hears the sentence once."""
-    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={sentence[0]}%noloop"]
-    browser = chromium.browser_type.launch(executable_path=CHROMIUM, headless=True, args=flags)
-    tab = browser.new_context(bypass_csp=True).new_page()  # the service's own policy is tested elsewhere
-    tab.set_default_timeout(PATIENCE_MS)
-    tab.goto(f"{origin}/package.json")
-    tab.evaluate(PRELUDE)
-    yield tab
-    browser.close()
+    with page_with_microphone(chromium, origin, sentence[0]) as tab:
+        yield tab
 
 
 def _connect_plainly(page: Page, exchange: Callable[[str], str]) -> None:

@@ -75,6 +75,11 @@ class TokenService:
         """Ask for a client secret, as an app does."""
         return self.post("/token", body, **options)
 
+    def request(self, method: str, path: str) -> requests.Response:
+        """Send a request without a body, with a user's JWT."""
+        headers = {"Authorization": f"Bearer {sign()}"}
+        return requests.request(method, self.url + path, headers=headers, timeout=30)
+
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=30, **options)
 

@@ -80,3 +80,8 @@ class Voice:
             return len(at_sandbox(self.sandbox, state="open")) == number
 
         wait_until(done, seconds=seconds, what="the end at the sandbox")
+
+    def wait_until_told(self, call_id: str, cause: str) -> None:
+        """Wait until the user is told that a call has ended, and why."""
+        wait_until(lambda: self.read(call_id)["state"] == "ended", seconds=2, what=f"the end of {call_id}")
+        assert self.read(call_id)["ended_by"] == cause

@@ -1,0 +1,170 @@
+"""Many openings at once, processes that are killed, and a Redis that is killed, hung or emptied."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import run_command, wait_until
+from tests.support.redis import RedisServer
+from tests.support.service import Sandbox, running_sandbox, running_service, service_environ
+from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, Voice, at_sandbox
+
+OPENINGS = 50
+CALLS = 3
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox of this module's own: it holds many sessions."""
+    with running_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def _empty(sandbox: Sandbox) -> None:
+    sandbox.reset()
+
+
+def variables(redis: RedisServer, **others: str) -> dict[str, str]:
+    return {
+        "ALLOWED_MODELS": MODELS,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+        "RATE_LIMIT_STORAGE_URL": redis.url,
+        "CALLS_PER_USER": str(CALLS),
+        "CALL_MINUTES_PER_USER": "10000/day",
+        **others,
+    }
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("at_limit", ["replace", "refuse"])
+def test_a_burst_of_openings_leaves_as_many_calls_as_a_user_may_have(
+    own_redis: RedisServer, sandbox: Sandbox, at_limit: str
+) -> None:
+    environ = variables(own_redis, WEB_CONCURRENCY="4", CALLS_AT_LIMIT=at_limit, UPSTREAM_TIMEOUT="20")
+    with running_service(sandbox.base_url, **environ) as service:
+        voice = Voice(service, sandbox)
+        with ThreadPoolExecutor(OPENINGS) as pool:
+            answers = list(pool.map(lambda _: voice.open(model=LIVE), range(OPENINGS)))
+        statuses = sorted(answer.status_code for answer in answers)
+        voice.wait_until_ended(CALLS, seconds=20)
+        time.sleep(1)  # nothing more ends, and nothing opens
+        still = at_sandbox(sandbox, state="open")
+        assert len(still) == CALLS
+        assert len(voice.listed()) == CALLS
+        if at_limit == "refuse":
+            assert statuses == [201] * CALLS + [429] * (OPENINGS - CALLS)
+            refused = next(answer for answer in answers if answer.status_code == 429)
+            assert refused.json()["error"]["code"] == "too_many_calls"
+            assert refused.headers["x-should-retry"] == "false"
+            assert int(refused.headers["Retry-After"]) > 500
+        else:
+            assert set(statuses) <= {201, 409}
+            assert statuses.count(201) >= CALLS
+            assert len(at_sandbox(sandbox)) == OPENINGS
+
+
+def test_what_is_due_is_ended_within_two_seconds_of_the_next_start(
+    own_redis: RedisServer, sandbox: Sandbox
+) -> None:
+    """Every process is killed, with one call to be ended and one whose deadline passes meanwhile."""
+    environ = variables(own_redis, WEB_CONCURRENCY="2")
+    with running_service(sandbox.base_url, **environ) as service:
+        voice = Voice(service, sandbox)
+        ended, short, kept = voice.opened(model=LIVE), voice.opened(max_seconds=30), voice.opened(model=LIVE)
+        opened = time.time()
+        for pid in (service.run.pid, *children(service.run.pid)):
+            os.kill(pid, signal.SIGKILL)
+    done = run_command("calls", "--end", ended, environ=service_environ(sandbox.base_url, **environ))
+    assert done.returncode == 0, done.stderr
+    assert len(at_sandbox(sandbox, state="open")) == CALLS
+    time.sleep(max(0, opened + 31 - time.time()))
+    with running_service(sandbox.base_url, **environ) as service:
+        started = time.time()
+        voice = Voice(service, sandbox)
+        voice.wait_until_ended(1, seconds=5)
+        assert max(call["ended_at"] or 0 for call in at_sandbox(sandbox)) - started < 2
+        assert [call["id"] for call in voice.listed()] == [kept]
+        wait_until(lambda: voice.read(short)["state"] == "ended", seconds=2, what="the end")
+        assert voice.read(short)["ended_by"] == "deadline"
+        assert voice.read(ended)["ended_by"] == "admin"
+
+
+def test_a_redis_that_was_emptied_ends_the_calls_that_nobody_knows_any_more(
+    own_redis: RedisServer, sandbox: Sandbox
+) -> None:
+    with running_service(sandbox.base_url, **variables(own_redis)) as service:
+        voice = Voice(service, sandbox)
+        ids = [voice.opened(model=LIVE), voice.opened()]
+        upstream = [call["id"] for call in at_sandbox(sandbox)]
+        own_redis.client.flushall()
+        voice.wait_until_ended(seconds=5)
+        (line,) = [line for line in service.run.output.splitlines() if "the storage has lost calls" in line]
+        assert '"level":"error"' in line
+        assert all(name in line for name in (*ids, *upstream))
+
+
+@pytest.mark.parametrize("policy", ["local", "deny"])
+def test_without_redis_nothing_is_opened_and_what_is_open_ends_at_its_deadline(
+    own_redis: RedisServer, sandbox: Sandbox, policy: str
+) -> None:
+    environ = variables(own_redis, RATE_LIMIT_ON_STORAGE_FAILURE=policy)
+    with running_service(sandbox.base_url, **environ) as service:
+        voice = Voice(service, sandbox)
+        voice.opened(model=LIVE, max_seconds=30)
+        opened = time.time()
+        own_redis.kill()
+        refused = voice.open(model=LIVE)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "call_registry_unavailable")
+        assert refused.headers["x-should-retry"] == "false"
+        ready = service.get("/readyz")
+        assert ready.json()["calls"] == "unavailable"
+        assert ready.status_code == (200 if policy == "local" else 503)
+        assert len(at_sandbox(sandbox)) == 1
+        voice.wait_until_ended(seconds=40)
+        assert 29 < at_sandbox(sandbox)[0]["ended_at"] - opened < 33
+        own_redis.start()
+
+        def opens() -> bool:
+            return voice.open(model=LIVE).status_code == 201
+
+        wait_until(opens, seconds=20, what="the storage's return")
+        assert service.get("/readyz").json()["calls"] == "ok"
+
+
+def test_a_hung_redis_is_a_503_and_the_calls_go_on(own_redis: RedisServer, sandbox: Sandbox) -> None:
+    with running_service(sandbox.base_url, **variables(own_redis)) as service:
+        voice = Voice(service, sandbox)
+        call_id = voice.opened(model=LIVE)
+        with own_redis.hung():
+            began = time.monotonic()
+            refused = voice.open(model=LIVE)
+            assert refused.json()["error"]["code"] == "call_registry_unavailable"
+            assert time.monotonic() - began < 8
+        wait_until(lambda: voice.request("GET", "/calls").ok, seconds=20, what="the storage's return")
+        assert voice.listed()[0]["id"] == call_id
+        assert len(at_sandbox(sandbox, state="open")) == 1
+
+
+def test_calls_in_memory_end_with_their_process(sandbox: Sandbox) -> None:
+    with running_service(sandbox.base_url, ALLOWED_MODELS=MODELS, CALLS_PER_USER="3") as service:
+        voice = Voice(service, sandbox)
+        for model in (LIVE, "gpt-realtime-2.1", LIVE):
+            voice.opened(model=model)
+        service.run.process.terminate()
+        assert service.run.wait() == 0
+        assert '"ended_by":"shutdown"' in service.run.output
+    assert at_sandbox(sandbox, state="open") == []
+    assert len(at_sandbox(sandbox)) == 3
