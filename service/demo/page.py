@@ -23,7 +23,7 @@ _SECRET_DOORS = (
         "websocket",
         "Secret",
         "by WebSocket",
-        "Checked at the mint: who, how often, with what. Then the session is the client’s.",
+        "Checked at the mint: who, how often, with what. Then the session is the client's.",
     ),
     (
         "webrtc",

@@ -50,12 +50,24 @@ def test_a_secret_is_used_by_webrtc(demo: DemoPage) -> None:
     expect(demo.station("session")).to_contain_text("Ended after")
 
 
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_a_running_call_fits_every_width(demo: DemoPage, width: int) -> None:
+    """With the time left in the bar and the steps filled in, nothing is wider than the screen."""
+    demo.page.set_viewport_size({"width": width, "height": 900})
+    demo.connect("live")
+    expect(demo.time_left).to_be_in_viewport()
+    expect(demo.page.get_by_role("button", name="Disconnect")).to_be_in_viewport()
+    assert demo.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_visitor_ends_the_call(demo: DemoPage) -> None:
     """One request, and the end is told once."""
     demo.connect("live")
     demo.press("Disconnect")
     expect(demo.status).to_have_text("Not connected")
-    expect(demo.page.locator("[data-speaker=note]")).to_have_text(re.compile("The call has ended.*You ended it"))
+    expect(demo.page.locator("[data-speaker=note]")).to_have_text(
+        re.compile("The call has ended.*You ended it")
+    )
     expect(demo.expect_event("POST /calls")).to_contain_text("201")
     expect(demo.page.locator('#events li[data-name^="DELETE /calls/call_"]')).to_contain_text("204")
     expect(demo.notice).to_be_hidden()
