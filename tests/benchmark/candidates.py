@@ -1,5 +1,6 @@
 """Who is measured: each with the same upstream, callers and limits, as far as it knows such."""
 
+import json
 import secrets
 import sys
 import time
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import jwt
 
+from tests.support.offers import OFFER
+
 from . import peers
 from .plan import BUSY, HELD, STANDARD, Candidate
 
 SERVICE = "service"
 SERVICE_REDIS = "service, Redis"
+CALLS = "service, Redis, opening calls"
 SERVICE_TWO = "service, 2 processes"
 FLOOR = "floor"
 OWN_FLOOR = "floor, own connections"
@@ -28,6 +32,7 @@ NAMES = (
     FLOOR,
     OWN_FLOOR,
     SERVICE_REDIS,
+    CALLS,
     SERVICE_TWO,
     FASTAPI,
     LITELLM,
@@ -88,6 +93,21 @@ def _service_redis(port: int, around: Surroundings) -> Candidate:
     alone = _service(port, around)
     storage = {"RATE_LIMIT_STORAGE_URL": f"redis://127.0.0.1:{around.redis_port}/0"}
     return replace(alone, name=SERVICE_REDIS, environment={**alone.environment, **storage}, loads=(BUSY,))
+
+
+def _calls(port: int, around: Surroundings) -> Candidate:
+    """Open calls that nothing ends while they are measured: an ending is work of its own."""
+    minting = _service_redis(port, around)
+    unreached = {
+        "ALLOWED_MODELS": "gpt-live-1.1",
+        "CALLS_PER_USER": "1000000",
+        "CALLS_GLOBAL": "1000000",
+        "CALL_MINUTES_PER_USER": "100000000/day",
+        "CALL_CHECK_SECONDS": "0",
+    }
+    body = json.dumps({"model": "gpt-live-1.1", "sdp": OFFER})
+    environment = {**minting.environment, **unreached}
+    return replace(minting, name=CALLS, environment=environment, path="/calls", body=body)
 
 
 def _service_two(port: int, around: Surroundings) -> Candidate:
@@ -181,6 +201,7 @@ def _litellm(port: int, around: Surroundings) -> Candidate:
 _MAKERS = {
     SERVICE: _service,
     SERVICE_REDIS: _service_redis,
+    CALLS: _calls,
     SERVICE_TWO: _service_two,
     FLOOR: _floor,
     OWN_FLOOR: _own_floor,

@@ -72,6 +72,7 @@ class Target:
     tokens: Path
     upstream: Upstream
     redis_port: int
+    body: str = BODY
 
 
 def take(target: Target, load: Load, seconds: float) -> Sample:
@@ -101,7 +102,7 @@ def run_wrk(target: Target, load: Load, seconds: float) -> dict[str, int]:
     command = (
         f"wrk --threads 1 --connections {load.connections} --duration {seconds:.0f}s --timeout 10s".split()
     )
-    command += ["--script", str(_SCRIPT), target.url, "--", str(target.tokens), BODY]
+    command += ["--script", str(_SCRIPT), target.url, "--", str(target.tokens), target.body]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     lines = finished.stdout.splitlines()
     if finished.returncode or not lines:

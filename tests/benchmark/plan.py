@@ -33,7 +33,7 @@ STANDARD = tuple(Load(latency, connections) for latency in (0.0, 0.3) for connec
 
 @dataclass(frozen=True)
 class Candidate:
-    """A server under test: how it is started and where it mints."""
+    """A server under test: how it is started, and where it mints or opens calls; `body` is what opens one."""
 
     name: str
     port: int
@@ -42,6 +42,7 @@ class Candidate:
     environment: Mapping[str, str] = field(repr=False)
     tokens: Sequence[str] = field(repr=False)
     path: str = "/token"
+    body: str | None = None
     processes: int = 1
     loads: Sequence[Load] = STANDARD
     authenticates: bool = True

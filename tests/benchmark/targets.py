@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import nan
 
 from .candidates import (
+    CALLS,
     EXPRESS,
     EXPRESS_UNPINNED,
     FASTAPI,
@@ -74,13 +75,20 @@ def _with_redis(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
     ours = by_name[SERVICE_REDIS].under(BUSY)
     trips = ours.redis_round_trips_per_mint / REDIS_WINDOWS
     yield _at_most("Redis round trips a window", round(trips, 2), 1)
+    opening = by_name[CALLS].under(BUSY)
+    yield _at_most(
+        "CPU of opening a call to a mint's, both with Redis",
+        _ratio(opening.cpu_per_mint, ours.cpu_per_mint),
+        1.5,
+    )
+    yield _at_most("Redis round trips an opening", round(opening.redis_round_trips_per_mint, 1), 3)
     alone = by_name[SERVICE].under(BUSY)
     yield _at_least(
         "throughput with Redis to without", _ratio(ours.mints_per_second, alone.mints_per_second), 0.6
     )
 
 
-_OURS = (SERVICE, SERVICE_REDIS, SERVICE_TWO, SERVICE_UNPINNED)
+_OURS = (SERVICE, SERVICE_REDIS, CALLS, SERVICE_TWO, SERVICE_UNPINNED)
 
 
 def _ratio(ours: float, theirs: float) -> float:

@@ -1,6 +1,7 @@
 """A stand-in for the vendor that outruns every candidate: bare HTTP over asyncio, hardly parsed.
 
-It answers any `…/client_secrets` with a secret of realistic size after a chosen latency, refuses a
+It answers any `…/client_secrets` with a secret of realistic size after a chosen latency, and `…/live/sessions` with a
+session as realistic, refuses a
 request without a standard key (a candidate that forgot it would look fast), and counts what is in
 flight. `GET /control` reads the counters; `POST /control` with `{"latency": seconds}` sets the latency
 and starts the counters anew. It speaks just the HTTP that the candidates' clients send.
@@ -57,6 +58,10 @@ SESSION = {
     "include": None,
 }
 _BODY_END = b',"session":' + json.dumps(SESSION).encode() + b"}"
+_SDP = "v=0\r\n" + "a=candidate:1 1 udp 2130706431 192.0.2.1 3478 typ host\r\n" * 30
+_SESSION_BODY = (
+    b'{"session":{"id":"live_%032x"},"transport":{"type":"webrtc","sdp":' + json.dumps(_SDP).encode() + b"}}"
+)
 _REFUSAL = b'{"error":{"message":"Incorrect API key provided.","code":"invalid_api_key"}}'
 
 
@@ -104,25 +109,28 @@ class Connection(asyncio.Protocol):
         target = head[: head.index(b"\r\n")].split(b" ")[1]
         if target == b"/control":
             self._write(b"200 OK", self._control(body))
-        elif not target.endswith(b"/client_secrets"):
+        elif not target.endswith((b"/client_secrets", b"/live/sessions")):
             self._write(b"404 Not Found", b'{"error":{"message":"Unknown route"}}')
         elif b"\r\nauthorization: bearer sk-" not in head:
             self._write(b"401 Unauthorized", _REFUSAL)
         else:
-            self._mint()
+            self._mint(_SESSION_BODY if target.endswith(b"/live/sessions") else None)
 
-    def _mint(self) -> None:
+    def _mint(self, opens: bytes | None) -> None:
         counters = self._counters
         counters.in_flight += 1
         counters.peak_in_flight = max(counters.peak_in_flight, counters.in_flight)
         if counters.latency:
-            asyncio.get_running_loop().call_later(counters.latency, self._finish)
+            asyncio.get_running_loop().call_later(counters.latency, self._finish, opens)
         else:
-            self._finish()
+            self._finish(opens)
 
-    def _finish(self) -> None:
+    def _finish(self, opens: bytes | None) -> None:
         self._counters.in_flight -= 1
         self._counters.served += 1
+        if opens is not None:
+            self._write(b"201 Created", opens % next(self._serials))
+            return
         start = b'{"value":"ek_%032x","expires_at":%d' % (next(self._serials), time.time() + 60)
         self._write(b"200 OK", start + _BODY_END)
 
