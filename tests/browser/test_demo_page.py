@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.support.browser import DemoPage
 
@@ -321,6 +321,41 @@ def test_a_service_that_is_gone_is_told_in_words(demo: DemoPage) -> None:
     demo.page.get_by_role("button", name="Connect", exact=True).click()
 
     expect(demo.notice).to_contain_text("The service cannot be reached")
+
+
+@pytest.mark.parametrize("complains", [True, False], ids=["after its own error", "without a word"])
+def test_the_end_of_a_server_is_told_once(demo: DemoPage, *, complains: bool) -> None:
+    """One alert, whether the vendor says why it closes or not; and the page can connect again."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        socket.send(json.dumps({"type": "session.created", "session": {"id": "sess_1"}}))
+        if complains:
+            error = {"type": "server_error", "code": "going_away", "message": "The server goes away."}
+            socket.send(json.dumps({"type": "error", "error": error}))
+        socket.close(code=4999, reason="server_error.going_away")
+
+    demo.page.evaluate("""() => {
+      globalThis.alerts = [];
+      const box = document.querySelector("[role=alert]");
+      new MutationObserver(() => box.hidden || alerts.push(box.innerText)).observe(box, { attributes: true });
+    }""")
+    demo.page.route_web_socket(re.compile(r"/v1/realtime"), serve)
+    demo.page.get_by_role("button", name="Connect", exact=True).click()
+    expect(demo.notice).to_contain_text("The server goes away." if complains else "going_away")
+    expect(demo.status).to_have_text("Not connected")
+    demo.page.wait_for_timeout(200)
+    assert len(demo.page.evaluate("alerts")) == 1
+
+
+def test_reduced_motion_keeps_everything_still(demo: DemoPage) -> None:
+    """No animation runs, and the meters say how loud it is without moving along."""
+    demo.page.emulate_media(reduced_motion="reduce")
+    demo.connect()
+    demo.press("Talk")
+    demo.expect_event("input_audio_buffer.append", times=12)
+    assert demo.page.evaluate("document.getAnimations().length") == 0
+    level = demo.page.get_by_role("meter", name="You")
+    expect(level).not_to_have_attribute("aria-valuenow", "0")
 
 
 def test_a_double_click_connects_once(demo: DemoPage) -> None:

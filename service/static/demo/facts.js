@@ -62,12 +62,13 @@ export function sessionFacts(asked, answered) {
   const wanted = leaves(asked);
   const got = new Map(leaves(answered));
   const kept = wanted.filter(([path, value]) => got.get(path) === value).map(([path]) => path);
-  const changed = wanted.filter(([path, value]) => got.has(path) && got.get(path) !== value).map(([path]) => path);
+  const changed = wanted.filter(([path, value]) => got.has(path) && got.get(path) !== value);
   const named = new Set(wanted.map(([path]) => path));
   const filled = [...got.keys()].filter((path) => !named.has(path) && !["id", "object"].includes(path));
   /** @type {Facts} */
   const facts = [["As asked", list(kept)], ["Filled in", filled.length ? `${filled.length} settings` : "nothing"]];
-  return changed.length ? [...facts, ["Changed", list(changed)]] : facts;
+  const locked = changed.map(([path]) => `${path} ${JSON.stringify(got.get(path))}`);
+  return locked.length ? [["Changed", list(locked)], ...facts] : facts;
 }
 
 /** @param {string[]} paths */

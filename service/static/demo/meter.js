@@ -40,25 +40,28 @@ export class Meter {
     this.#source = level;
     clearInterval(this.#timer);
     if (level) this.#timer = setInterval(() => this.#step(level), stillness.matches ? STILL_MS : STEP_MS);
-    else this.#show(Array(BARS).fill(0));
+    else this.#show(Array(BARS).fill(0), 0);
   }
 
   /** @param {() => number} level */
   #step(level) {
     if (document.hidden) return;
     const now = level();
-    this.#show(stillness.matches ? filled(now) : [...this.#levels.slice(1), now]);
+    this.#show(stillness.matches ? filled(now) : [...this.#levels.slice(1), now], now);
   }
 
-  /** @param {number[]} levels */
-  #show(levels) {
+  /**
+   * @param {number[]} levels
+   * @param {number} last
+   */
+  #show(levels, last) {
     // Silence that goes on looks the same: nothing is drawn, and nothing is said.
     if (levels.every((level, index) => level === this.#levels[index])) return;
     this.#levels = levels;
     this.#draw();
     const now = performance.now();
     if (this.#source && now - this.#spokenAt < SPOKEN_EVERY_MS) return;
-    this.#element.setAttribute("aria-valuenow", String(Math.round((levels.at(-1) ?? 0) * 100)));
+    this.#element.setAttribute("aria-valuenow", String(Math.round(last * 100)));
     this.#spokenAt = now;
   }
 
