@@ -36,10 +36,13 @@ Done_co = TypeVar("Done_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What an exchange needs of a request. ``read_body`` is called for known callers only."""
+    """What an exchange needs of a request.
+
+    ``read_address`` is called for refused credentials only, ``read_body`` for known callers only.
+    """
 
     authorization: str | None
-    address: str
+    read_address: Callable[[], str]
     read_body: Callable[[], bytes]
 
 
@@ -165,7 +168,7 @@ def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[st
     try:
         return check(incoming.authorization)
     except InvalidTokenError:
-        limits.count_failed_auth(incoming.address)
+        limits.count_failed_auth(incoming.read_address())
         raise
 
 

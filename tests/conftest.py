@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.browser import running_chromium, write_speech
 from tests.support.redis import RedisServer, running_redis
-from tests.support.service import Sandbox, TokenService, running_sandbox, running_service
+from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
 from tests.support.turns import turn
 
 if TYPE_CHECKING:
@@ -72,6 +72,12 @@ def storage(request: pytest.FixtureRequest) -> str:
     server: RedisServer = request.getfixturevalue("redis")
     server.client.flushall()
     return server.url
+
+
+@pytest.fixture(scope="session")
+def app(sandbox: Sandbox) -> TokenService:
+    """The app alone, in this process, against the sandbox: for what is only HTTP's shape."""
+    return app_in_process(sandbox.base_url)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import requests
 
-from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.service import Sandbox, TokenService, app_in_process
 from tests.support.tokens import sign
 
 ORIGIN = "https://app.example.com"
@@ -15,14 +13,13 @@ IPV6_ORIGIN = "http://[::1]:3000"
 
 
 @pytest.fixture(scope="module")
-def service(sandbox: Sandbox) -> Iterator[TokenService]:
+def service(sandbox: Sandbox) -> TokenService:
     """A service that one browser app may call, three times an hour."""
-    with running_service(
+    return app_in_process(
         sandbox.base_url,
         ALLOWED_ORIGINS=f"{ORIGIN},http://localhost:3000,{IPV6_ORIGIN}",
         RATE_LIMIT_PER_USER="3/hour",
-    ) as service:
-        yield service
+    )
 
 
 def preflight(service: TokenService, origin: str, headers: str) -> requests.Response:
@@ -32,7 +29,7 @@ def preflight(service: TokenService, origin: str, headers: str) -> requests.Resp
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": headers,
     }
-    return requests.options(f"{service.url}/token", headers=asked, timeout=10)
+    return service.request("OPTIONS", f"{service.url}/token", headers=asked)
 
 
 def test_an_answer_is_not_to_be_stored_and_names_its_request(service: TokenService) -> None:
@@ -132,9 +129,8 @@ def test_a_preflight_needs_no_token_costs_no_quota_and_allows_what_the_sdks_send
 
 
 def test_without_allowed_origins_there_is_no_cors_at_all(sandbox: Sandbox) -> None:
-    with running_service(sandbox.base_url) as service:
-        answer = service.token(headers={"Origin": ORIGIN})
-        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    answer = app_in_process(sandbox.base_url).token(headers={"Origin": ORIGIN})
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
 def test_the_browser_companion_is_served_as_a_module(service: TokenService) -> None:

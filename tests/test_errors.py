@@ -1,4 +1,4 @@
-"""Every row of the contract's error table, over real sockets: status, code, headers, shape."""
+"""Every row of the contract's error table: status, code, headers, shape; over real sockets where they matter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.processes import free_port
-from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.service import Sandbox, TokenService, app_in_process, running_service
 from tests.support.tokens import sign
 
 FAULTS = (
@@ -40,15 +40,14 @@ def faulty(sandbox: Sandbox) -> Iterator[TokenService]:
 
 
 @pytest.fixture(scope="module")
-def strict(sandbox: Sandbox) -> Iterator[TokenService]:
+def strict(sandbox: Sandbox) -> TokenService:
     """A service with limits that are soon used up, and a scope to have."""
     limits = {
         "RATE_LIMIT_PER_USER": "2/hour",
         "RATE_LIMIT_GLOBAL": "5/hour",
         "RATE_LIMIT_FAILED_AUTH": "3/hour",
     }
-    with running_service(sandbox.base_url, JWT_REQUIRED_SCOPE="realtime", **limits) as service:
-        yield service
+    return app_in_process(sandbox.base_url, JWT_REQUIRED_SCOPE="realtime", **limits)
 
 
 def error_of(answer: requests.Response, status: int, code: str) -> dict[str, Any]:
@@ -86,22 +85,22 @@ def error_of(answer: requests.Response, status: int, code: str) -> dict[str, Any
     ],
 )
 def test_a_wrong_member_is_a_400_that_names_it(
-    service: TokenService, body: dict[str, Any], code: str, param: str
+    app: TokenService, body: dict[str, Any], code: str, param: str
 ) -> None:
-    assert error_of(service.token(body), 400, code)["param"] == param
+    assert error_of(app.token(body), 400, code)["param"] == param
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}']
 )
-def test_a_body_that_is_not_a_json_object_is_a_400(service: TokenService, data: bytes) -> None:
-    answer = service.token(data=data, headers={"Content-Type": "application/json"})
+def test_a_body_that_is_not_a_json_object_is_a_400(app: TokenService, data: bytes) -> None:
+    answer = app.token(data=data, headers={"Content-Type": "application/json"})
 
     error_of(answer, 400, "invalid_json")
 
 
-def test_the_vendors_words_about_the_callers_session_reach_the_caller(service: TokenService) -> None:
-    answer = service.token({"session": {"max_output_tokens": 5000}})
+def test_the_vendors_words_about_the_callers_session_reach_the_caller(app: TokenService) -> None:
+    answer = app.token({"session": {"max_output_tokens": 5000}})
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "session.max_output_tokens"
@@ -109,11 +108,11 @@ def test_the_vendors_words_about_the_callers_session_reach_the_caller(service: T
 
 @pytest.mark.parametrize("authorization", [None, "", "Basic dTpw", "Bearer", "Bearer "])
 def test_a_missing_token_is_a_401_whose_challenge_names_no_error(
-    service: TokenService, authorization: str | None
+    app: TokenService, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
 
-    answer = service.token(jwt="", headers=headers)
+    answer = app.token(jwt="", headers=headers)
 
     error_of(answer, 401, "missing_token")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
@@ -147,11 +146,11 @@ def test_a_missing_token_is_a_401_whose_challenge_names_no_error(
         "alg none",
     ],
 )
-def test_a_bad_token_is_a_401_and_its_sender_never_learns_why(service: TokenService, jwt: str) -> None:
-    answer = service.token(jwt=jwt)
+def test_a_bad_token_is_a_401_and_its_sender_never_learns_why(app: TokenService, jwt: str) -> None:
+    answer = app.token(jwt=jwt)
 
     error = error_of(answer, 401, "invalid_token")
-    assert error["message"] == error_of(service.token(jwt="junk"), 401, "invalid_token")["message"]
+    assert error["message"] == error_of(app.token(jwt="junk"), 401, "invalid_token")["message"]
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
@@ -178,22 +177,19 @@ def test_a_token_without_the_scope_is_a_403_with_a_challenge(strict: TokenServic
         ),
     ],
 )
-def test_a_model_that_is_not_allowed_is_a_403(
-    service: TokenService, body: dict[str, Any], param: str
-) -> None:
-    assert error_of(service.token(body), 403, "model_not_allowed")["param"] == param
+def test_a_model_that_is_not_allowed_is_a_403(app: TokenService, body: dict[str, Any], param: str) -> None:
+    assert error_of(app.token(body), 403, "model_not_allowed")["param"] == param
 
 
 def test_a_session_member_the_policy_keeps_back_is_a_403(sandbox: Sandbox) -> None:
     policy = '{"fields": {"deny": ["instructions"]}}'
 
-    with running_service(sandbox.base_url, SESSION_POLICY=policy) as service:
-        answer = service.token({"session": {"instructions": "x"}})
-        assert error_of(answer, 403, "session_field_not_allowed")["param"] == "session.instructions"
+    answer = app_in_process(sandbox.base_url, SESSION_POLICY=policy).token({"session": {"instructions": "x"}})
+    assert error_of(answer, 403, "session_field_not_allowed")["param"] == "session.instructions"
 
 
-def test_a_doubled_slash_is_a_404_and_no_redirect(service: TokenService) -> None:
-    answer = service.post("/v1//realtime/client_secrets", allow_redirects=False)
+def test_a_doubled_slash_is_a_404_and_no_redirect(app: TokenService) -> None:
+    answer = app.post("/v1//realtime/client_secrets", allow_redirects=False)
 
     error_of(answer, 404, "not_found")
 
@@ -220,9 +216,9 @@ def test_a_body_that_stops_arriving_is_answered_and_its_connection_closed(
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_an_unknown_route_is_a_404_and_a_wrong_method_a_405(service: TokenService) -> None:
-    error_of(service.get("/nowhere"), 404, "not_found")
-    answer = service.get("/token")
+def test_an_unknown_route_is_a_404_and_a_wrong_method_a_405(app: TokenService) -> None:
+    error_of(app.get("/nowhere"), 404, "not_found")
+    answer = app.get("/token")
     error_of(answer, 405, "method_not_allowed")
     assert "POST" in answer.headers["Allow"]
 
@@ -257,10 +253,10 @@ def test_a_body_in_malformed_chunks_is_the_callers_fault(service: TokenService, 
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", None])
-def test_a_body_not_declared_as_json_is_a_415(service: TokenService, media_type: str | None) -> None:
+def test_a_body_not_declared_as_json_is_a_415(app: TokenService, media_type: str | None) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
 
-    error_of(service.token(data=b"{}", headers=headers), 415, "unsupported_media_type")
+    error_of(app.token(data=b"{}", headers=headers), 415, "unsupported_media_type")
 
 
 def test_headers_that_are_too_large_are_refused_in_json(service: TokenService) -> None:
@@ -315,23 +311,20 @@ def test_each_failure_of_the_vendor_is_told_as_one_of_ours(
 
 
 def test_a_vendor_that_cannot_be_reached_is_a_503() -> None:
-    with running_service(f"http://127.0.0.1:{free_port()}/v1") as service:
-        error_of(service.token(), 503, "upstream_unavailable")
+    error_of(app_in_process(f"http://127.0.0.1:{free_port()}/v1").token(), 503, "upstream_unavailable")
 
 
 def test_a_limit_storage_that_is_gone_is_a_503_where_the_admin_chose_deny(sandbox: Sandbox) -> None:
     storage = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}", "RATE_LIMIT_ON_STORAGE_FAILURE": "deny"}
 
-    with running_service(sandbox.base_url, **storage) as service:
-        answer = service.token()
-        error_of(answer, 503, "rate_limit_storage_unavailable")
-        assert int(answer.headers["Retry-After"]) >= 1
+    answer = app_in_process(sandbox.base_url, **storage).token()
+    error_of(answer, 503, "rate_limit_storage_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_a_key_set_that_could_not_be_had_yet_is_a_503_and_signs_nobody_out(sandbox: Sandbox) -> None:
+def test_a_key_set_that_was_never_fetched_is_a_503_and_no_401(sandbox: Sandbox) -> None:
     jwks = {"JWT_SECRET": "", "JWT_JWKS_URL": f"http://127.0.0.1:{free_port()}/jwks.json"}
 
-    with running_service(sandbox.base_url, **jwks) as service:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        answer = service.token(jwt=sign(key, "RS256", headers={"kid": "one"}))
-        error_of(answer, 503, "identity_provider_unavailable")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    answer = app_in_process(sandbox.base_url, **jwks).token(jwt=sign(key, "RS256", headers={"kid": "one"}))
+    error_of(answer, 503, "identity_provider_unavailable")

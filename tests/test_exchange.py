@@ -45,7 +45,9 @@ def good_token() -> str:
 
 
 def incoming(token: str | None = None, body: bytes = b"{}") -> Incoming:
-    return Incoming(f"Bearer {good_token() if token is None else token}", "198.51.100.1", lambda: body)
+    return Incoming(
+        f"Bearer {good_token() if token is None else token}", lambda: "198.51.100.1", lambda: body
+    )
 
 
 @pytest.fixture
@@ -87,9 +89,9 @@ def test_what_is_refused_goes_no_further(
 
 def test_the_body_is_read_for_known_callers_only(exchange: Exchange) -> None:
     def read() -> bytes:
-        pytest.fail("a stranger's body was read")
+        pytest.fail("the body of an unknown caller was read")
 
-    exchange.run(Given(), Incoming("Bearer junk", "198.51.100.1", read), KNOWN)
+    exchange.run(Given(), Incoming("Bearer junk", lambda: "198.51.100.1", read), KNOWN)
 
 
 def test_the_vendor_is_not_asked_once_a_limit_is_used_up(exchange: Exchange) -> None:
@@ -119,7 +121,8 @@ def test_refused_credentials_are_counted_and_valid_ones_are_not(exchange: Exchan
 
 def test_a_missing_credential_is_not_counted(exchange: Exchange) -> None:
     codes = {
-        exchange.run(Given(), Incoming(None, "198.51.100.1", bytes), KNOWN).record.code for _ in range(3)
+        exchange.run(Given(), Incoming(None, lambda: "198.51.100.1", bytes), KNOWN).record.code
+        for _ in range(3)
     }
     assert codes == {"missing_token"}
 

@@ -137,7 +137,7 @@ def test_an_interim_response_by_a_proxy_gives_nobody_the_answer_to_another(tmp_p
         assert len(proxy.asked) == 2
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -> None:
+def test_a_certificate_of_an_unknown_authority_is_not_trusted(vendor: Sandbox) -> None:
     with running_service(vendor.base_url) as service:
         answer = service.token()
 
@@ -147,7 +147,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(vendor: Sandbox) -
 
 
 def test_a_trusted_certificate_of_another_host_is_not_taken(vendor: Sandbox) -> None:
-    """The same address, by a name that nobody vouches for."""
+    """The same address, by a name that is not in the certificate."""
     other = vendor.base_url.replace("127.0.0.1", "127.1")
     network = Network(ca_bundle=authority_of(vendor))
     transport = Transport(other, credential=ApiKey("sk-test"), network=network, timeout=10)

@@ -409,7 +409,9 @@ def test_only_a_request_that_may_be_sent_twice_is_sent_twice(
     assert host.connections == attempts
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_asked_twice(certificate: Certificate) -> None:
+def test_a_host_with_a_certificate_of_an_unknown_authority_is_not_asked_twice(
+    certificate: Certificate,
+) -> None:
     with ExitStack() as stack:
         host, _ = Serve(stack, certificate)(answering_for_ever)
         with pytest.raises(UpstreamUnavailableError) as refused:

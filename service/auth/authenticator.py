@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWTError
-from jwt.algorithms import OKPAlgorithm
+from jwt.algorithms import HMACAlgorithm, OKPAlgorithm
 from jwt.api_jws import PyJWS
+from jwt.utils import force_bytes
 
 from service.auth.claim_checks import CLAIM_CHECKS, TokenRules, read_subject
 from service.auth.jwks import JwksKeys
@@ -34,8 +35,21 @@ from service.core.model import Caller, pseudonym
 VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm)
 """What PyJWT and the cryptography below it raise for a signature or key that is not right."""
 
+
+class LoadedSecretAlgorithm(HMACAlgorithm):
+    """HS256 without PyJWT's look at the secret for every token, which takes longer than the signature.
+
+    ``keys.supported_algorithms`` made that check when the secret was loaded.
+    """
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """Take the secret as it is."""
+        return force_bytes(key)
+
+
 # An own instance: PyJWT's module-level one is shared with whoever registers or removes algorithms there.
-_VERIFIER = PyJWS(algorithms=["HS256", *PUBLIC_KEY_ALGORITHMS])
+_VERIFIER = PyJWS(algorithms=PUBLIC_KEY_ALGORITHMS)
+_VERIFIER.register_algorithm("HS256", LoadedSecretAlgorithm(LoadedSecretAlgorithm.SHA256))
 _VERIFIER.register_algorithm("Ed25519", OKPAlgorithm())  # RFC 9864 §2.2: EdDSA, fully specified
 
 

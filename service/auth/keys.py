@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
+from jwt import InvalidKeyError
+from jwt.algorithms import HMACAlgorithm
 
 MIN_SECRET_BYTES = 32
 """An HS256 key is as long as its hash (RFC 7518 §3.2)."""
@@ -103,6 +105,10 @@ def supported_algorithms(key: PublicKey | bytes) -> tuple[str, ...]:
                 f"holds a secret of {len(key)} bytes; each needs at least {MIN_SECRET_BYTES}. "
                 "Make one with: openssl rand -hex 32"
             )
+        try:
+            HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(key)
+        except InvalidKeyError:
+            raise ValueError("holds a public key or a certificate; it belongs in JWT_PUBLIC_KEY") from None
         return ("HS256",)
     if isinstance(key, RSAPublicKey):
         if key.key_size < MIN_RSA_BITS:

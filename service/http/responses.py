@@ -61,8 +61,11 @@ class RecordedRequest(Request):
 
     def incoming(self, *, proxy_hops: int, read_body: Callable[[], bytes] = bytes) -> Incoming:
         """Return what an exchange needs of this request."""
-        address = client_address(self.remote_addr, self.headers.get("X-Forwarded-For"), proxy_hops)
-        return Incoming(self.headers.get("Authorization"), address, read_body)
+
+        def read_address() -> str:
+            return client_address(self.remote_addr, self.headers.get("X-Forwarded-For"), proxy_hops)
+
+        return Incoming(self.headers.get("Authorization"), read_address, read_body)
 
     def client_has_left(self) -> bool:
         """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""

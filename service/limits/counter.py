@@ -54,42 +54,41 @@ class MemoryCounter:
 
     def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
         """Count one request in every bucket, or in none."""
-        store = self._store
+        store, strategy = self._store, self._state
+        counters = [(bucket, self._key(bucket)) for bucket in buckets]
         with store.lock:
-            states = [self._load(bucket) for bucket in buckets]
-            statuses = self._statuses(buckets, states)
-            admitted = all(status.admits for status in statuses)
+            now = store.now()
+            saved = [store.get(key) for _, key in counters]
+            statuses, after = [], []
+            for (bucket, _), value in zip(counters, saved, strict=True):
+                state = strategy.load(value, bucket.window, now)
+                statuses.append(BucketStatus.from_state(bucket, state))
+                after.append(BucketStatus.from_state(bucket, state.after_hit(bucket.window)))
+            admitted = all([status.admits for status in statuses])  # noqa: C419 - a list is quicker for so few
             if admitted:
-                for bucket in buckets:
-                    key = self._key(bucket)
-                    store.set(key, *self._state.hit(store.get(key), bucket.window, store.now()))
-                after = [
-                    state.after_hit(bucket.window) for bucket, state in zip(buckets, states, strict=True)
-                ]
-                statuses = self._statuses(buckets, after)
-            return Acquisition(admitted, statuses, tuple(store.get(key) for key in read))
+                for (bucket, key), value in zip(counters, saved, strict=True):
+                    store.set(key, *strategy.hit(value, bucket.window, now))
+            values = tuple([store.get(key) for key in read])
+            return Acquisition(admitted, tuple(after if admitted else statuses), values)
 
     def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
         """Return the state of the buckets; count nothing."""
-        with self._store.lock:
-            return self._statuses(buckets, [self._load(bucket) for bucket in buckets])
+        store = self._store
+        with store.lock:
+            states = [
+                self._state.load(store.get(self._key(each)), each.window, store.now()) for each in buckets
+            ]
+        return tuple(
+            BucketStatus.from_state(bucket, state) for bucket, state in zip(buckets, states, strict=True)
+        )
 
     def clear(self, buckets: Sequence[Bucket]) -> None:
         """Forget what was counted."""
         for bucket in buckets:
             self._store.delete(self._key(bucket))
 
-    def _load(self, bucket: Bucket) -> State:
-        return self._state.load(self._store.get(self._key(bucket)), bucket.window, self._store.now())
-
     def _key(self, bucket: Bucket) -> str:
         return f"{self._strategy}/{bucket.key}"
-
-    @staticmethod
-    def _statuses(buckets: Sequence[Bucket], states: Sequence[State]) -> tuple[BucketStatus, ...]:
-        return tuple(
-            BucketStatus.from_state(bucket, state) for bucket, state in zip(buckets, states, strict=True)
-        )
 
 
 _NUMBERS: Final[dict[str, tuple[int, Callable[..., State]]]] = {

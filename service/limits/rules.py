@@ -37,15 +37,11 @@ class Window(RateLimitItemPerSecond):
     or whose admin changed a limit, goes on with the count already there and finds no fresh bucket.
     """
 
-    __slots__ = ()
+    __slots__ = ("seconds",)
 
     def __init__(self, amount: int, seconds: int) -> None:
         super().__init__(amount, seconds, namespace="realtime-token")
-
-    @property
-    def seconds(self) -> int:
-        """How long the window is."""
-        return self.multiples
+        self.seconds = seconds
 
     @property
     def span(self) -> str:

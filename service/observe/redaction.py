@@ -1,6 +1,6 @@
 """Redact secrets from every log line before it is written.
 
-The first fence is not to log one: the service's own events hold none. This one is for what we do not write
+The first protection is not to log one: the service's own events hold none. This one is for what we do not write
 ourselves, such as the text of a library's exception.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 REDACTED = "[redacted]"
 
 _SHORTEST = 6
-"""Anything shorter would blot out innocent words."""
+"""Anything shorter would redact ordinary words."""
 
 _SHAPES = re.compile(
     r"\b[es]k[-_][\w-]{6,}"  # the vendor's client secrets and API keys
@@ -35,8 +35,9 @@ def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     def redact(text: str) -> str:
         for spelling in longest_first:
             text = text.replace(spelling, REDACTED)
-        if any(mark in text for mark in _MARKS):
-            text = _SHAPES.sub(REDACTED, text)
+        for mark in _MARKS:
+            if mark in text:
+                return _SHAPES.sub(REDACTED, text)
         return text
 
     return redact

@@ -28,7 +28,7 @@ def token(**changes: Any) -> str:
 
 
 def test_a_good_token_makes_a_caller() -> None:
-    """The caller is whom the verified claims speak of, under a pseudonym that only the key's holder can make."""
+    """The caller is the one that the verified claims name, under a pseudonym that only the key's holder can make."""
     caller = sign_in().accepts(token(tier="pro"))
     assert (caller.issuer, caller.subject, caller.claims["tier"]) == (ISSUER, "ada", "pro")
     assert caller.pseudonym == pseudonym(PSEUDONYM_KEY, ISSUER, "ada")

@@ -76,7 +76,7 @@ def test_users_of_two_issuers_are_two_users(first: IdentityProvider, second: Ide
     assert ada.pseudonym != other_ada.pseudonym
 
 
-def test_a_key_vouches_for_its_own_issuer_only(first: IdentityProvider, second: IdentityProvider) -> None:
+def test_a_key_is_trusted_for_its_own_issuer_only(first: IdentityProvider, second: IdentityProvider) -> None:
     """Or the staging issuer could sign in as anybody in production."""
     sign_in = sign_in_from(JWT_ISSUER=f"{first.issuer},{second.issuer}", JWT_AUDIENCE="token-service")
     sign_in.accepts(FIRST.sign(claims(iss=first.issuer)))
@@ -120,7 +120,7 @@ def test_one_key_may_serve_several_issuers() -> None:
     assert refused.seen["expected_issuer"] == "old new"
 
 
-def test_a_development_secret_beside_a_preset_vouches_for_its_own_issuer(second: IdentityProvider) -> None:
+def test_a_development_secret_beside_a_preset_is_trusted_for_its_own_issuer(second: IdentityProvider) -> None:
     """``JWT_ISSUER`` lists both; the secret cannot sign in as one of the provider's users."""
     both = sign_in_from(
         AUTH_PROVIDER="firebase:app",

@@ -289,7 +289,7 @@ def test_a_lost_session_is_an_error_by_default(app: App, sandbox: Sandbox) -> No
 
 
 def test_a_busy_service_is_asked_again_after_its_own_delay(app: App) -> None:
-    """``Retry-After`` is a floor under the backoff; ``close`` ends the wait at once."""
+    """``Retry-After`` is the shortest backoff; ``close`` ends the wait at once."""
     told = app.run("""
       let asked = 0;
       const session = connect(() => {

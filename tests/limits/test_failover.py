@@ -256,7 +256,7 @@ print("left alone")
 
 
 def test_a_busy_process_is_not_taken_for_a_lost_storage() -> None:
-    """The answer lies in the socket when the process comes to itself, and so does the timeout: the answer wins.
+    """The answer is in the socket when the process comes to itself, and so does the timeout: the answer wins.
 
     A plain timeout made workers under load leave Redis, and then four of them admitted 83 of a limit of 25.
     """

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.limits import STRATEGIES, Clock, caller, client, limits
 from tests.support.redis import RedisServer
-from tests.support.service import Sandbox, running_service
+from tests.support.service import Sandbox, app_in_process
 from tests.support.tokens import sign
 
 
@@ -62,27 +62,26 @@ def test_answers_carry_the_callers_own_limit_and_nothing_of_everybodys(
 ) -> None:
     """On 200 and 429, for the caller's tier; ``Retry-After`` on 429 only; nothing where nobody is known."""
     redis.client.flushall()
-    with running_service(
+    service = app_in_process(
         sandbox.base_url,
         REDIS_URL=redis.url,
         RATE_LIMIT_PER_USER="2/day",
         RATE_LIMIT_GLOBAL="4/day",
         RATE_LIMIT_TIERS='{"pro": "50/hour"}',
-    ) as service:
-        headers = [dict(service.token().headers) for _ in range(3)]
-        assert [answer["RateLimit"].split(";t=")[0] for answer in headers] == [
-            '"user";r=1',
-            '"user";r=0',
-            '"user";r=0',
-        ]
-        assert {answer["RateLimit-Policy"] for answer in headers} == {'"user";q=2;w=86400'}
-        assert ["Retry-After" in answer for answer in headers] == [False, False, True]
+    )
+    headers = [dict(service.token().headers) for _ in range(3)]
+    assert [answer["RateLimit"].split(";t=")[0] for answer in headers] == [
+        '"user";r=1',
+        '"user";r=0',
+        '"user";r=0',
+    ]
+    assert {answer["RateLimit-Policy"] for answer in headers} == {'"user";q=2;w=86400'}
+    assert ["Retry-After" in answer for answer in headers] == [False, False, True]
 
-        pro = sign(sub="pro", tier="pro")
-        assert re.fullmatch(r'"user";r=49;t=3600', service.token(jwt=pro).headers["RateLimit"])
-        service.token(jwt=pro)
-        everybody = service.token(jwt=pro)
-        assert (everybody.status_code, everybody.json()["error"]["type"]) == (429, "rate_limit_error")
-        assert everybody.headers["RateLimit"].startswith('"user";r=48;')
-        assert "RateLimit" not in service.token(jwt="junk").headers
-        everybody.close()
+    pro = sign(sub="pro", tier="pro")
+    assert re.fullmatch(r'"user";r=49;t=3600', service.token(jwt=pro).headers["RateLimit"])
+    service.token(jwt=pro)
+    everybody = service.token(jwt=pro)
+    assert (everybody.status_code, everybody.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert everybody.headers["RateLimit"].startswith('"user";r=48;')
+    assert "RateLimit" not in service.token(jwt="junk").headers

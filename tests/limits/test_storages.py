@@ -17,7 +17,7 @@ from tests.support.redis import RedisServer, running_redis
 
 @pytest.fixture(scope="module")
 def encrypted_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a Redis whose certificate nobody vouches for, as Heroku's."""
+    """Run a Redis whose certificate no known authority signed, as Heroku's."""
     certificate = write_certificate(tmp_path_factory.mktemp("certificate"))
     port = free_port()
     with running_redis(

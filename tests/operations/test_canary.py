@@ -97,7 +97,7 @@ def leaked(seen: str, marks: Iterable[str]) -> list[str]:
 
 
 def marked_variables() -> dict[str, str]:
-    """Set every secret there is; the storage is away."""
+    """Set every secret there is; the storage is unavailable."""
     return {
         "OPENAI_API_KEY": KEY,
         "JWT_SECRET": JWT_SECRET,
@@ -109,7 +109,7 @@ def marked_variables() -> dict[str, str]:
 
 @contextmanager
 def marked_service(upstream: str, **variables: str) -> Iterator[Canary]:
-    """Run a service whose every secret is marked, with a storage that is away, at DEBUG."""
+    """Run a service whose every secret is marked, with a storage that is unavailable, at DEBUG."""
     marked = marked_variables() | {
         "ALLOWED_MODELS": MODELS,
         "ALLOWED_ORIGINS": "https://app.example.com",

@@ -153,7 +153,7 @@ def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_ok: bool)
 
 
 def test_a_slow_answer_is_no_skew() -> None:
-    """The vendor's date lies somewhere between our question and its answer's arrival."""
+    """The vendor's date is between our question and its answer's arrival."""
     assert judged(answer(sent=NOW - 9, received=NOW + 9), "clock").ok
 
 

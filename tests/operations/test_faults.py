@@ -58,7 +58,7 @@ def is_well(service: TokenService) -> bool:
     return ready.json()["status"] == "ok" and minted.ok
 
 
-def becomes_well(service: TokenService, *, seconds: float = 5) -> None:
+def recovers(service: TokenService, *, seconds: float = 5) -> None:
     """Wait until all is well again."""
     wait_until(lambda: is_well(service), seconds=seconds, what="recovery")
 
@@ -118,7 +118,7 @@ def faulty(sandbox: Sandbox) -> Iterator[TokenService]:
 
 
 @pytest.mark.parametrize("model", FAULTS)
-def test_a_failing_mint_costs_no_secret_and_leaves_all_well(
+def test_a_failing_mint_costs_no_secret_and_leaves_everything_working(
     faulty: TokenService, sandbox: Sandbox, model: str
 ) -> None:
     """The client is told in time, the vendor asked no more than twice, and the next mint succeeds."""
@@ -130,18 +130,17 @@ def test_a_failing_mint_costs_no_secret_and_leaves_all_well(
     mints = sandbox.mints()
     assert len(mints) == attempts
     assert not any(mint["minted"] for mint in mints)
-    becomes_well(faulty)
+    recovers(faulty)
 
 
 def test_a_vendor_that_hangs_holds_up_nobody_else(faulty: TokenService) -> None:
-    """Fifty mints wait in vain; one for another model is answered meanwhile as ever."""
+    """Fifty mints wait in vain; one for another model is answered while all of them still wait."""
     with ThreadPoolExecutor(50) as pool:
         hanging = [pool.submit(faulty.token, {"model": "fault-hang"}) for _ in range(50)]
-        answer = faulty.token()
-        assert answer.ok
-        assert answer.elapsed.total_seconds() < 0.9
+        assert faulty.token().ok
+        assert not any(future.done() for future in hanging)
         assert {future.result().status_code for future in hanging} == {504}
-    becomes_well(faulty)
+    recovers(faulty)
 
 
 def test_a_vendor_that_went_down_is_used_again_as_soon_as_it_is_back() -> None:
@@ -175,7 +174,7 @@ def test_a_worker_killed_under_load_costs_its_own_requests_only(sandbox: Sandbox
         assert load.outcomes["cut off"] <= 8
         assert len(set(load.secrets)) == len(load.secrets)
         wait_until(lambda: len(children_of(service.run.pid)) == 2, seconds=5, what="a new worker")
-        becomes_well(service)
+        recovers(service)
         numbers = service.get("/metrics", headers={"Authorization": "Bearer metrics-token"}).text
         assert "\ntoken_service_requests_in_flight 1.0\n" in numbers
 
@@ -254,7 +253,7 @@ def test_a_redis_that_was_killed_is_used_again_once_it_is_back(
         numbers = service.get("/metrics", headers={"Authorization": "Bearer metrics-token"}).text
         assert f'token_service_limit_storage{{state="{ready}"}} 1.0' in numbers
         redis.start()
-        becomes_well(service)
+        recovers(service)
 
 
 def test_two_hundred_clients_that_drip_their_headers_hold_up_nobody(service: TokenService) -> None:
@@ -270,7 +269,7 @@ def test_two_hundred_clients_that_drip_their_headers_hold_up_nobody(service: Tok
         assert max(answer.elapsed.total_seconds() for answer in answers) < 1
         for connection in slow:
             connection.sendall(b"a")
-    becomes_well(service)
+    recovers(service)
 
 
 def test_a_flood_of_bad_tokens_locks_out_its_own_kind_only(sandbox: Sandbox) -> None:
@@ -284,7 +283,7 @@ def test_a_flood_of_bad_tokens_locks_out_its_own_kind_only(sandbox: Sandbox) -> 
         assert Counter(future.result().status_code for future in flood) == {401: 20, 429: 380}
         assert all(answer.ok for answer in good)
         assert max(answer.elapsed.total_seconds() for answer in good) < 1
-        becomes_well(service)
+        recovers(service)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +307,7 @@ def test_a_hostile_body_is_refused_before_anything_is_spent(
     answer = service.token(data=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert sandbox.mints() == []
-    becomes_well(service)
+    recovers(service)
 
 
 def test_a_client_that_leaves_in_mid_mint_harms_nobody(redis: RedisServer) -> None:
@@ -324,4 +323,4 @@ def test_a_client_that_leaves_in_mid_mint_harms_nobody(redis: RedisServer) -> No
         vendor.release()
         answer = service.token()
         assert answer.json()["value"] == "ek_held_1"
-        becomes_well(service)
+        recovers(service)

@@ -66,6 +66,8 @@ def test_the_configuration_is_what_the_platforms_ask_for(sandbox: Sandbox) -> No
     assert config["accesslog"] == "None"
     assert config["control_socket_disable"] == "True"
     assert config["forwarder_headers"] in {"[]", "['']", ""}
+    assert config["forwarded_allow_ips"] in {"[]", "['']", ""}
+    assert config["secure_scheme_headers"] == "{}"
     assert config["preload_app"] == "False"
     assert int(config["worker_connections"]) == 123
 

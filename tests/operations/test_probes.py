@@ -233,7 +233,7 @@ def test_a_storage_that_is_away_from_the_start_is_noticed_before_the_first_calle
 
 
 def test_without_a_key_set_the_service_is_not_ready(sandbox: Sandbox) -> None:
-    """Nobody could be told apart from anybody."""
+    """No token could be verified."""
     jwks = f"http://127.0.0.1:{free_port()}/jwks.json"
     with running_service(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=jwks) as service:
         answer = service.get("/readyz")

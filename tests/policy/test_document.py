@@ -1,4 +1,4 @@
-"""A policy document is checked before it is trusted, and what is wrong is said so that its author can mend it."""
+"""A policy document is checked before it is trusted, and what is wrong is said so that its author can fix it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_problem_names_the_member_what_is_wrong_and_what_would_be_right(
 
 
 def test_all_problems_come_at_once() -> None:
-    """Nobody mends a document one restart at a time."""
+    """All problems at once, or each would cost a restart."""
     found = problems('{"mode": 1, "modles": [], "profiles": {"a": {"expires_in": 1}}, "rules": [{}]}')
     places = {problem.partition(":")[0] for problem in found}
     assert places == {"mode", "modles", "profiles.a.expires_in", "rules[0]"}

@@ -40,7 +40,7 @@ def is_refused_by_a_document(row: Row) -> bool:
     "row", [row for row in TABLE if is_refused_by_a_document(row)], ids=lambda row: row.what
 )
 def test_audit_mode_lets_through_what_the_policy_refuses_and_notes_the_rule(row: Row) -> None:
-    """Whoever turns a policy on can first see whom it would hit; contradictions stay refusals."""
+    """Whoever turns a policy on can first see which callers it would refuse; contradictions stay refusals."""
     assert isinstance(row.expected, Refused)
     audited = policy({**(row.policy or {}), "mode": "audit"})
     if not row.expected.rule:

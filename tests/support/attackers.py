@@ -111,7 +111,7 @@ def is_closed(client: socket.socket) -> bool:
 
 
 ATTACKS: dict[str, Callable[[int], None]] = {
-    "one-byte chunks of a stranger": flood(POST + CHUNKED, ONE_BYTE_CHUNKS),
+    "one-byte chunks without a token": flood(POST + CHUNKED, ONE_BYTE_CHUNKS),
     "one-byte chunks of a user": flood(KNOWN + CHUNKED, ONE_BYTE_CHUNKS),
     "trailers without end": flood(KNOWN + CHUNKED + b"2\r\n{}\r\n0\r\n", b"X-Trailer: x\r\n" * 1_000),
     "a chunk size without end": flood(KNOWN + CHUNKED, b"0" * 8_000),

@@ -33,7 +33,7 @@ def examples() -> dict[str, str]:
 
 
 def program(path: str) -> str:
-    """Read a program that lies beside the tests of the examples."""
+    """Read a program beside the tests of the examples."""
     return (PROGRAMS / path).read_text()
 
 

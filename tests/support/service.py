@@ -1,15 +1,20 @@
-"""The token service and the sandbox as a stranger runs them: real gunicorn, real sockets."""
+"""The token service and the sandbox: in processes of their own, or the app alone in this one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import requests
+from flask import Flask
+from requests.adapters import BaseAdapter
 
+from service.app import create_app
+from service.settings import Settings
 from tests.support.processes import PYTHON, Running, accepts_connections, bare_environ, free_port, running
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, sign
 
@@ -53,11 +58,11 @@ def running_sandbox(*options: str) -> Iterator[Sandbox]:
 
 @dataclass
 class TokenService:
-    """A running token service; its methods are what a client does."""
+    """A token service; its methods are what a client does. ``run`` is its process, where it has one of its own."""
 
     url: str
     run: Running
-    headers: dict[str, str] = field(default_factory=dict)
+    request: Callable[..., requests.Response] = requests.request
 
     def post(
         self, path: str, body: Any = None, *, jwt: str | None = None, **options: Any
@@ -69,19 +74,47 @@ class TokenService:
         payload = (
             {"data": options.pop("data")} if "data" in options else {"json": {} if body is None else body}
         )
-        return requests.post(self.url + path, headers=headers, timeout=30, **payload, **options)
+        return self.request("POST", self.url + path, headers=headers, timeout=30, **payload, **options)
 
     def token(self, body: Any = None, **options: Any) -> requests.Response:
         """Ask for a client secret, as an app does."""
         return self.post("/token", body, **options)
 
-    def request(self, method: str, path: str) -> requests.Response:
-        """Send a request without a body, with a user's JWT."""
-        headers = {"Authorization": f"Bearer {sign()}"}
-        return requests.request(method, self.url + path, headers=headers, timeout=30)
-
     def get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=30, **options)
+        return self.request("GET", self.url + path, timeout=30, **options)
+
+
+class AppAdapter(BaseAdapter):
+    """Hands a request of ``requests`` to an app in this process, and its response back as if it had been sent."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__()
+        self.app = app
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
+        headers = [
+            (name, value.decode("latin-1") if isinstance(value, bytes) else value)
+            for name, value in request.headers.items()
+        ]
+        response = requests.Response()
+        with self.app.test_client().open(
+            request.path_url, method=request.method, headers=headers, data=request.body or b""
+        ) as answer:
+            response.raw = BytesIO(answer.data)
+        response.status_code, response.url, response.request = answer.status_code, request.url or "", request
+        response.headers.update(answer.headers)
+        return response
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def app_in_process(upstream: str, **variables: str) -> TokenService:
+    """Make the app in this process, for what is only HTTP's shape: no server, no sockets but those to the vendor."""
+    app = create_app(Settings.from_environ(service_environ(upstream, **variables)))
+    session = requests.Session()
+    session.mount("http://", AppAdapter(app))
+    return TokenService("http://app.test", run=None, request=session.request)  # type: ignore[arg-type]
 
 
 def service_environ(upstream: str, **variables: str) -> dict[str, str]:

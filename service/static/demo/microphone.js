@@ -29,7 +29,7 @@ export class Microphone {
     // At the device's own rate: not every browser connects a microphone to a context of another.
     const context = new AudioContext();
     await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
-    // What lies above half the target rate would come back as noise below it.
+    // Frequencies above half the target rate would come back as noise below it.
     const lowPass = new BiquadFilterNode(context, { type: "lowpass", frequency: SAMPLE_RATE * 0.42 });
     const analyser = new AnalyserNode(context, { fftSize: 1024 });
     const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1,
