@@ -14,6 +14,7 @@ from service.exchange import Exchange
 from service.http import responses
 from service.http.admin import Admin, admin_routes
 from service.http.calls import absent_call_routes, call_routes
+from service.http.pages import page_routes
 from service.http.probes import Watched, describe, probe_routes
 from service.http.routes import EVENTS, Services, token_routes
 from service.limits import build as build_limits
@@ -70,6 +71,14 @@ def create_app(settings: Settings) -> Flask:
         admin = Admin(limits, revocations, calls, settings.pseudonym_of, settings.http)
         app.register_blueprint(admin_routes(admin, token=admin_token.get_secret_value()))
     token, layout = settings.observe.metrics_token, services.vendor.layout
+    description = describe(
+        longest_life=settings.policy.token_max_ttl,
+        profiles=bool(settings.policy.session_policy and settings.policy.session_policy.profiles),
+        drop_in=services.vendor.drop_in,
+        expiry=layout.has_expiry,
+        calls=calls is not None and bool(settings.policy.call_types),
+    )
+    app.register_blueprint(page_routes(description))
     app.register_blueprint(
         probe_routes(
             Watched(
@@ -80,13 +89,7 @@ def create_app(settings: Settings) -> Flask:
             ),
             metrics_token=token.get_secret_value() if token else None,
             addresses=settings.http.addresses,
-            description=describe(
-                longest_life=settings.policy.token_max_ttl,
-                profiles=bool(settings.policy.session_policy and settings.policy.session_policy.profiles),
-                drop_in=services.vendor.drop_in,
-                expiry=layout.has_expiry,
-                calls=calls is not None and bool(settings.policy.call_types),
-            ),
+            description=description,
         )
     )
     return app

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from service import __version__
+
 _COMMANDS = {
     "demo": "service.demo.command:demo",
     "sandbox": "service.sandbox.command:sandbox",
@@ -37,5 +39,6 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="realtime-token-service %(version)s")
 def main() -> None:
     """Mint short-lived Realtime API secrets for your own apps; and try it all offline."""

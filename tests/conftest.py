@@ -11,6 +11,7 @@ import pytest
 from tests.support.browser import running_chromium, write_speech
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
+from tests.support.tools import advice
 from tests.support.turns import turn
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores, since tests mostly wait for processes to start; no more than four."""
     return min(4, (os.cpu_count() or 1) + 1)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say at the end, below pytest's own summary, what to install, where tests were skipped for want of it."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    for line in advice(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(line, bold=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -31,6 +31,7 @@ from tests.support.memory import traced_memory
 from tests.support.processes import free_port
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
+from tests.support.tools import require
 from tests.test_transport import Flood, Handling, Host, Serve, an_answer, answering, answering_for_ever
 
 
@@ -242,6 +243,7 @@ def test_a_trusted_certificate_of_another_host_is_not_taken(vendor: Sandbox) -> 
 
 def test_a_folder_of_certificates_is_trusted_as_a_file_is(vendor: Sandbox, tmp_path: Path) -> None:
     shutil.copy(authority_of(vendor), tmp_path / "authority.pem")
+    require("openssl")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
     with running_service(vendor.base_url, REQUESTS_CA_BUNDLE=str(tmp_path)) as service:
         assert service.token().status_code == 200

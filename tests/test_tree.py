@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import PYTHON, ROOT
+from tests.support.tools import require
 
 BIN = Path(PYTHON).parent
 
 
 def tracked() -> list[str]:
     """List what git holds."""
+    require("git")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     return listed.stdout.splitlines()
 

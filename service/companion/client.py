@@ -125,7 +125,7 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
             token_url,
             data=_encode(body),
             headers={"Content-Type": "application/json"},
-            auth=_Bearer(jwt),
+            auth=Bearer(jwt),
             timeout=timeout,
             verify=ca_certs or True,
             allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
@@ -133,7 +133,7 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
         ) as response:
             content = _read_bounded(response, seconds=timeout)
         if response.status_code != HTTPStatus.OK:
-            raise _token_refusal(response, content)
+            raise token_refusal(response, content)
         try:
             answer = json.loads(content)
         except ValueError:
@@ -154,7 +154,7 @@ def _encode(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-class _Bearer(requests.auth.AuthBase):
+class Bearer(requests.auth.AuthBase):
     """Sets the header itself: without an ``auth``, ``~/.netrc`` would overwrite it."""
 
     def __init__(self, jwt: str) -> None:
@@ -184,7 +184,8 @@ def _read_bounded(response: requests.Response, *, seconds: float) -> bytes:
             raise requests.exceptions.ReadTimeout(f"There was no whole answer within {seconds:g} s.")
 
 
-def _token_refusal(response: requests.Response, body: bytes) -> TokenRefusedError:
+def token_refusal(response: requests.Response, body: bytes) -> TokenRefusedError:
+    """Read an error of the token service, in its contract's shape or in any other."""
     try:
         error = json.loads(body)["error"]
         message, code, param = error["message"], error["code"], error["param"]
@@ -198,6 +199,15 @@ def _token_refusal(response: requests.Response, body: bytes) -> TokenRefusedErro
         param=param,
         retry_after=int(retry_after[:9]) if retry_after.isdecimal() else None,
     )
+
+
+def text_turn(text: str, modalities: str = "output_modalities") -> list[dict[str, Any]]:
+    """Write the events that say a text and ask for an answer in text; the beta calls ``modalities`` so."""
+    content = [{"type": "input_text", "text": text}]
+    return [
+        {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": content}},
+        {"type": "response.create", "response": {modalities: ["text"]}},
+    ]
 
 
 class RealtimeSession:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,45 +18,142 @@ import websocket
 from service.companion import client
 from service.vendors import wire
 
+_SPOKEN = frozenset(
+    {
+        "response.output_text.delta",
+        "response.output_audio_transcript.delta",
+        "response.text.delta",
+        "response.audio_transcript.delta",
+        "session.output_transcript.delta",
+    }
+)
+"""The events whose ``delta`` is what the model says, of the API, its beta and GPT-Live."""
+
+_REQUIREMENTS = Path(__file__).parents[1] / "sandbox" / "requirements.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line."""
+
+    token_url: str
+    jwt: str = field(repr=False)
+    model: str | None
+    text: str
+    sound: Path | None
+    cacert: str | None
+
 
 @click.command()
 @click.option("--token-url", required=True, help="The service's POST /token.")
 @click.option(
     "--jwt", envvar="REALTIME_JWT", required=True, help="The user's JWT; REALTIME_JWT keeps it out of ps."
 )
-@click.option("--model", help="A Realtime model; default: the service's.")
+@click.option("--model", help="A Realtime or GPT-Live model; default: the service's.")
 @click.option("--text", default="Say hello in one sentence.", show_default=True, help="What to say.")
+@click.option("--call", "by_call", is_flag=True, help="Open a call (WebRTC) instead of minting a secret.")
+@click.option(
+    "--sound",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --call: a sound file to say instead of the text.",
+)
 @click.option(
     "--cacert", type=click.Path(exists=True), help="Certificates to trust instead of the usual ones."
 )
-def connect(token_url: str, jwt: str, model: str | None, text: str, cacert: str | None) -> None:
-    """Mint a secret, open a session, say something, and print each event as one JSON line."""
+def connect(  # noqa: PLR0913 - an argument for each option
+    token_url: str,
+    jwt: str,
+    model: str | None,
+    text: str,
+    *,
+    by_call: bool,
+    sound: Path | None,
+    cacert: str | None,
+) -> None:
+    """Mint a secret, open a session, say something, and print the answer.
+
+    On a terminal it is printed as text; elsewhere each event is one JSON line. With --call a call is opened instead.
+    """
+    if sound and not by_call:
+        raise click.UsageError("--sound is for --call.")
+    if by_call and not sound and (model or "").startswith("gpt-live-"):
+        raise click.UsageError(
+            "GPT-Live hears sound only, and each call costs: name a file of it with --sound."
+        )
+    asked = Asked(token_url, jwt, model, text, sound, cacert)
+    show = Text() if sys.stdout.isatty() else JsonLines()
     try:
-        token = client.request_token(token_url, jwt, model=model, ca_certs=cacert)
-        with client.connect(token, ca_certs=cacert) as session:
-            _converse(session, text, beta=wire.BETA_SUBPROTOCOL in token.protocols)
+        if by_call:
+            asyncio.run(_call(asked, show))
+        else:
+            for event in _converse(asked):
+                show.event(event)
     except client.CompanionError as error:
         raise click.ClickException(f"{error} ({error.code})" if error.code else str(error)) from None
     except (requests.RequestException, websocket.WebSocketException, OSError) as error:
         # By name only: a message may repeat the request, and with it a secret.
         raise click.ClickException(f"The connection failed: {type(error).__name__}.") from None
+    finally:
+        show.end()
 
 
-def _converse(session: client.RealtimeSession, text: str, *, beta: bool) -> None:
-    session.send(
-        {
-            "type": "conversation.item.create",
-            "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]},
-        }
-    )
-    modalities = "modalities" if beta else "output_modalities"
-    session.send({"type": "response.create", "response": {modalities: ["text"]}})
-    for event in session:
-        click.echo(_line(event))
-        if event.get("type") == "response.done":
-            return
+class JsonLines:
+    """Prints each event as one line of JSON, for a program to read."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Print one event."""
+        click.echo(json.dumps(event, ensure_ascii=False))
+
+    def end(self) -> None:
+        """Print nothing: each line is whole already."""
+
+
+class Text:
+    """Prints what the model says as it comes, for a person to read; errors go to standard error."""
+
+    def __init__(self) -> None:
+        self._column = 0
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Print one event, if it says something."""
+        if event.get("type") in _SPOKEN:
+            delta = "".join(c if c.isprintable() or c == "\n" else "?" for c in str(event.get("delta", "")))
+            self._column += len(delta)
+            click.echo(delta, nl=False)
+        elif event.get("type") == "error":
+            self.end()
+            click.echo(f"Error: {event.get('error', {}).get('message')}", err=True)
+
+    def end(self) -> None:
+        """End the line, if there is one."""
+        if self._column:
+            click.echo()
+        self._column = 0
+
+
+def _converse(asked: Asked) -> Iterator[dict[str, Any]]:
+    token = client.request_token(asked.token_url, asked.jwt, model=asked.model, ca_certs=asked.cacert)
+    modalities = "modalities" if wire.BETA_SUBPROTOCOL in token.protocols else "output_modalities"
+    with client.connect(token, ca_certs=asked.cacert) as session:
+        for event in client.text_turn(asked.text, modalities):
+            session.send(event)
+        for event in session:
+            yield event
+            if event.get("type") == "response.done":
+                return
     raise client.SessionRefusedError("The session ended before response.done.")
 
 
-def _line(event: dict[str, Any]) -> str:
-    return json.dumps(event, ensure_ascii=False)
+async def _call(asked: Asked, show: Text | JsonLines) -> None:
+    try:
+        from service.companion import call  # noqa: PLC0415 - production has no aiortc
+    except ImportError as error:
+        install = f"{sys.executable} -m pip install -r {_REQUIREMENTS}"
+        raise click.ClickException(
+            f"--call needs {error.name}, which is not installed. Run: {install}"
+        ) from None
+    service = call.CallService(asked.token_url.removesuffix("/token"), asked.jwt, asked.cacert)
+    body = {"model": asked.model} if asked.model else {}
+    async with aclosing(call.converse(service, body, asked.text, asked.sound)) as events:
+        async for event in events:
+            show.event(event)

@@ -4,40 +4,105 @@ from __future__ import annotations
 
 import secrets
 import time
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response, abort, make_response, render_template, request
 
 from service.auth.development import sign
+from service.core.environment_types import is_loopback
 from service.demo.environment import MODELS, VOICES
+from service.http.responses import json_response
 from service.settings import Settings
 
 _JWT_SECONDS = 3600
 
+_SECRET_DOORS = (
+    (
+        "websocket",
+        "Secret",
+        "by WebSocket",
+        "Checked at the mint: who, how often, with what. Then the session is the client's.",
+    ),
+    (
+        "webrtc",
+        "Secret",
+        "by WebRTC",
+        "The same, with sound on a media track. The service cannot end it.",
+    ),
+)
+_CALL_DOORS = (
+    (
+        "realtime",
+        "call",
+        "Call",
+        "Realtime",
+        "Also how long, how many at once, minutes a day. It can be ended.",
+    ),
+    (
+        "live",
+        "live",
+        "Call",
+        "GPT-Live",
+        "Also the settings: the vendor lets the client only mute and close.",
+    ),
+)
+
 
 def demo_routes(settings: Settings) -> Blueprint:
-    """Make ``GET /demo``."""
+    """Make ``GET /demo`` and ``POST /demo/jwt``."""
     routes = Blueprint("demo", __name__)
     policy = _content_security_policy(settings.vendor.endpoint.base_url)
+    page = _page(settings)
+
+    @routes.before_request
+    def refuse_other_origins() -> None:
+        """Keep what is for this page from pages of other origins, which the demo's CORS would let in."""
+        fetched = request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        if fetched and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            abort(HTTPStatus.FORBIDDEN)
 
     @routes.get("/demo")
     def demo() -> Response:
-        jwt = sign(
-            settings.auth.jwt_secret[0].get_secret_value(),
-            issuer=settings.auth.jwt_issuer[0],
-            audience=settings.auth.jwt_audience[0],
-            # One's own at every load: who tries out the rate limit locks out nobody else.
-            subject=f"demo-{secrets.token_hex(3)}",
-            now=time.time(),
-            lifetime=_JWT_SECONDS,
-        )
-        page = make_response(
-            render_template("demo.html", jwt=jwt, token_url="/token", models=MODELS, voices=VOICES)  # noqa: S106
-        )
-        page.headers["Content-Security-Policy"] = policy
-        return page
+        response = make_response(render_template("demo.html", jwt=_sign_in(settings), page=page))
+        response.headers["Content-Security-Policy"] = policy
+        return response
+
+    @routes.post("/demo/jwt")
+    def jwt() -> Response:
+        """Sign in as somebody new."""
+        return json_response({"jwt": _sign_in(settings)})
 
     return routes
+
+
+def _sign_in(settings: Settings) -> str:
+    """Make a JWT of a user who exists for this load alone: who tries out a limit locks out nobody else."""
+    return sign(
+        settings.auth.jwt_secret[0].get_secret_value(),
+        issuer=settings.auth.jwt_issuer[0],
+        audience=settings.auth.jwt_audience[0],
+        subject=f"demo-{secrets.token_hex(3)}",
+        now=time.time(),
+        lifetime=_JWT_SECONDS,
+    )
+
+
+def _page(settings: Settings) -> dict[str, Any]:
+    """Collect what the page is told of the service it belongs to."""
+    call_types, policy = settings.policy.call_types, settings.policy.session_policy
+    admin_token = settings.calls.admin_token
+    calls = tuple(door for kind, *door in _CALL_DOORS if kind in call_types)
+    return {
+        "doors": [*_SECRET_DOORS, *calls],
+        "calls": bool(calls),
+        "models": MODELS,
+        "voices": VOICES,
+        "profiles": sorted(policy.profiles) if policy else [],
+        "admin_token": admin_token.get_secret_value() if admin_token else None,
+        "sandbox": is_loopback(urlsplit(settings.vendor.endpoint.base_url).hostname or ""),
+    }
 
 
 def _content_security_policy(public_url: str) -> str:

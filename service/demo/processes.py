@@ -20,8 +20,8 @@ class StartError(Exception):
     """A server did not start; its own words are on the terminal above."""
 
 
-def start_sandbox(options: Sequence[str]) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """Start the sandbox; return it with the ``name: value`` lines it prints once it accepts connections.
+def start_sandbox(options: Sequence[str]) -> tuple[subprocess.Popen[str], str]:
+    """Start the sandbox; return it with the base URL of its API, once it accepts connections.
 
     Raises:
         StartError: where it ended instead.
@@ -30,12 +30,14 @@ def start_sandbox(options: Sequence[str]) -> tuple[subprocess.Popen[str], dict[s
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
     )
-    printed: dict[str, str] = {}
-    for line in process.stdout or ():
-        name, _, value = line.strip().partition(": ")
-        printed[name] = value
-        if "sandbox" in printed:
-            return process, printed
+    try:
+        for line in process.stdout or ():
+            name, _, value = line.strip().partition(": ")
+            if name == "sandbox":
+                return process, value
+    except BaseException:  # a signal to the demo
+        stop(process)
+        raise
     process.wait(_STOP_SECONDS)
     raise StartError("The sandbox did not start.")
 
@@ -48,7 +50,7 @@ def start_service(
     Raises:
         StartError: where it ended, or did not answer in time.
     """
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:service.demo.gunicorn_conf"]
     if certificate:
         command += ["--certfile", str(certificate.chain), "--keyfile", str(certificate.key)]
     process = subprocess.Popen(  # noqa: S603 - our own command

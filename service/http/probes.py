@@ -20,6 +20,7 @@ from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import NotFound
 
+from service import __version__
 from service.auth.jwks import JwksKeys
 from service.auth.token import bearer_token
 from service.calls.keeper import Keeper
@@ -162,6 +163,7 @@ def describe(
     can be opened.
     """
     description: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
+    description["info"]["version"] = __version__
     schemas = description["components"]["schemas"]
     for life in ("ExpiresAfter", "OptionalExpiresAfter"):
         schemas[life]["properties"]["seconds"]["maximum"] = longest_life

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service import __version__
 from service.calls.errors import CallLimitError
 from service.core.errors import RateLimitedError, ServiceError
 from service.core.model import Record, StorageState
@@ -32,6 +33,14 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
+        info = Gauge(
+            "token_service_info",
+            "1 beside the version that runs, of each process where several do.",
+            ["version"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        info.labels(__version__).set(1)
         self._requests = Counter(
             "token_service_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )

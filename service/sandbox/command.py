@@ -78,6 +78,12 @@ def _check_deployments(
     help="How long a Live session waits for a client that is gone.",
 )
 @click.option(
+    "--certificate",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The authority.pem of a certificate made before, to serve with instead of a new one (with --tls).",
+)
+@click.option("--peer-host", help="Where WebRTC peers are reached; default: --host.")
+@click.option(
     "--events",
     is_flag=True,
     is_eager=True,
@@ -85,7 +91,7 @@ def _check_deployments(
     callback=_print_event_types,
     help="List all event types that it takes and sends, and end.",
 )
-def sandbox(  # noqa: PLR0913 - an option each
+def sandbox(  # noqa: PLR0913 - an argument for each option
     host: str,
     port: int,
     *,
@@ -94,6 +100,8 @@ def sandbox(  # noqa: PLR0913 - an option each
     azure: bool,
     deployments: tuple[str, ...],
     connection_lost_seconds: float,
+    certificate: str | None,
+    peer_host: str | None,
 ) -> None:
     """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
@@ -102,7 +110,7 @@ def sandbox(  # noqa: PLR0913 - an option each
 
     WebRTC needs a network interface that is up, not the Internet: without one, a browser offers no address. On a
     machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at
-    127.0.0.1, and at the machine's own addresses if --host is another one.
+    127.0.0.1, and at the machine's own addresses if --peer-host (--host) is another one.
     """
     if azure and beta:
         raise click.UsageError("Azure has no beta: give --azure or --beta.")
@@ -117,4 +125,6 @@ def sandbox(  # noqa: PLR0913 - an option each
         azure=azure,
         deployments=deployments,
         connection_lost_seconds=connection_lost_seconds,
+        certificate=certificate,
+        peer_host=peer_host,
     )

@@ -12,6 +12,7 @@ import shutil
 import ssl
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from service.sandbox.tls import Certificate, write_certificate
@@ -30,7 +31,7 @@ _SWITCH_SECONDS = 0.001
 """How long a busy thread may keep the others waiting: packets of sound leave on time then (Python's default: 5 ms)."""
 
 
-def serve(  # noqa: PLR0913 - an option each
+def serve(  # noqa: PLR0913 - an argument for each option
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     *,
@@ -39,16 +40,21 @@ def serve(  # noqa: PLR0913 - an option each
     azure: bool = False,
     deployments: Iterable[str] = (),
     connection_lost_seconds: float = 30.0,
+    certificate: str | None = None,
+    peer_host: str | None = None,
 ) -> NoReturn:
     """Become the sandbox: this process is replaced, and ends with SIGINT or SIGTERM.
 
     A fresh interpreter starts sooner than one that has loaded all commands, and keeps nothing of them in memory.
 
     Port 0 takes a free one, which the line printed at the start names. With ``tls`` it serves https and wss, with a
-    certificate made for this run; with ``beta`` it speaks the retired beta too; with ``azure`` it is a resource there,
-    with these ``deployments`` (``name=model``).
+    certificate made for this run, or with the one whose authority is ``certificate``; with ``beta`` it speaks the
+    retired beta too; with ``azure`` it is a resource there, with these ``deployments`` (``name=model``).
+    ``peer_host`` is where WebRTC peers are reached, by default ``host``.
     """
     options = ["--host", host, "--port", str(port), "--connection-lost-seconds", str(connection_lost_seconds)]
+    options += ["--certificate", certificate] if certificate else []
+    options += ["--peer-host", peer_host] if peer_host else []
     flags = [name for name, given in {"--tls": tls, "--beta": beta, "--azure": azure}.items() if given]
     flags += [f"--deployment={deployment}" for deployment in deployments]
     command = [sys.executable, "-m", "service.sandbox", *options, *flags]
@@ -65,9 +71,9 @@ def main() -> None:
     from service.sandbox.webrtc.network import use_addresses_for  # noqa: PLC0415
 
     options = _arguments()
-    use_addresses_for(options.host)
+    use_addresses_for(options.peer_host or options.host)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    certificate = write_certificate() if options.tls else None
+    certificate = _certificate(options)
 
     class Sandbox(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
         """gunicorn without its command line and environment."""
@@ -89,6 +95,13 @@ def _resource(options: argparse.Namespace) -> Azure | None:
     return Azure(dict(options.deployment)) if options.azure else None
 
 
+def _certificate(options: argparse.Namespace) -> Certificate | None:
+    """Return the certificate to serve with: one made before, or one made now, which ``clean_up`` removes."""
+    if options.certificate:
+        return Certificate.beside(Path(options.certificate))
+    return write_certificate() if options.tls else None
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m service.sandbox", description=__doc__)
     parser.add_argument("--host", default=DEFAULT_HOST)
@@ -97,6 +110,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--beta", action="store_true")
     parser.add_argument("--azure", action="store_true")
     parser.add_argument("--deployment", action="append", default=[], type=lambda text: text.split("=", 1))
+    parser.add_argument("--certificate")
+    parser.add_argument("--peer-host")
     parser.add_argument("--connection-lost-seconds", type=float, default=30.0)
     return parser.parse_args()
 
@@ -127,7 +142,7 @@ def _settings(options: argparse.Namespace, certificate: Certificate | None) -> d
         print(f"sandbox: {'https' if certificate else 'http'}://{host}:{port}{base_path}", flush=True)  # noqa: T201
 
     def clean_up(_arbiter: Any) -> None:
-        if certificate:
+        if certificate and not options.certificate:
             shutil.rmtree(certificate.key.parent, ignore_errors=True)
 
     settings: dict[str, Any] = {

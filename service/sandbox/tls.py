@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -34,8 +35,8 @@ class Certificate:
         return cls(authority, authority.with_name("server.pem"), authority.with_name("server.key"))
 
 
-def write_certificate(directory: Path | None = None) -> Certificate:
-    """Make a certificate for ``localhost``, 127.0.0.1 and ::1, valid for 90 days.
+def write_certificate(directory: Path | None = None, names: Sequence[str] = _NAMES) -> Certificate:
+    """Make a certificate for ``names``, by default those of loopback, valid for 90 days.
 
     The files are written to ``directory``, by default a new one that only the owner may read.
     """
@@ -44,7 +45,7 @@ def write_certificate(directory: Path | None = None) -> Certificate:
     place = directory or Path(tempfile.mkdtemp(prefix="realtime-sandbox-"))
     files = Certificate.beside(place / "authority.pem")
     authority = trustme.CA(organization_name="Realtime sandbox, this run only")
-    server = authority.issue_cert(*_NAMES, not_after=dt.datetime.now(dt.UTC) + _LIFETIME)
+    server = authority.issue_cert(*names, not_after=dt.datetime.now(dt.UTC) + _LIFETIME)
     authority.cert_pem.write_to_path(files.authority)
     for part in server.cert_chain_pems:
         part.write_to_path(files.chain, append=True)

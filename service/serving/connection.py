@@ -199,6 +199,14 @@ class Connection:
         finally:
             self._ended_by = before
 
+    def take_over(self) -> tuple[Any, bytes]:
+        """Hand over the socket, with what was received after the request, to a handler that speaks no HTTP.
+
+        From then on nothing bounds what is sent and received; gunicorn closes the connection when the handler ends.
+        """
+        ahead, self._received = self._received, b""
+        return self._sock, ahead
+
     def has_left(self) -> bool:
         """Tell whether the client has closed its side, which it does not do while it waits for an answer.
 

@@ -1,33 +1,31 @@
 // @ts-check
-import { RealtimeError, TokenError, requestToken } from "./realtime.js";
-import { Conversation } from "./demo/conversation.js";
+import { RealtimeError, TokenError, requestToken, startCall } from "./realtime.js";
+import { Admin } from "./demo/admin.js";
+import { TYPES, isCall, requestFor } from "./demo/choices.js";
+import { SocketConversation } from "./demo/conversation.js";
+import { byId, copy } from "./demo/dom.js";
 import { EventLog } from "./demo/event-log.js";
 import { experiments } from "./demo/experiments.js";
 import { claims } from "./demo/jwt.js";
 import { Meter } from "./demo/meter.js";
 import { Notice } from "./demo/notice.js";
 import { BYTES_PER_SAMPLE, SAMPLE_RATE } from "./demo/pcm.js";
+import { Pipeline } from "./demo/pipeline.js";
+import { Progress } from "./demo/progress.js";
 import { describe } from "./demo/refusals.js";
-import { SecretCard } from "./demo/secret.js";
-import { sessionConfig } from "./demo/sessions.js";
+import { observedFetch } from "./demo/requests.js";
+import { SecretLine } from "./demo/secret-line.js";
+import { snippet } from "./demo/snippets.js";
+import { OutgoingSound } from "./demo/sound.js";
+import { tabs } from "./demo/tabs.js";
+import { TrackConversation } from "./demo/track-conversation.js";
 import { Transcript } from "./demo/transcript.js";
 
 /** @typedef {import("./realtime.js").TokenSource} TokenSource */
-/** @typedef {import("./demo/sessions.js").Choice} Choice */
+/** @typedef {import("./demo/choices.js").Choice} Choice */
+/** @typedef {import("./demo/requests.js").Answer} Answer */
 
-/**
- * @template {HTMLElement} T
- * @param {string} id
- * @param {new () => T} type
- * @returns {T}
- */
-function byId(id, type) {
-  const element = document.getElementById(id);
-  if (!(element instanceof type)) throw new TypeError(`The page has no ${type.name} #${id}.`);
-  return element;
-}
-
-/** @type {{ token_url: string, models: Record<string, string[]> }} */
+/** @type {{ models: Record<string, string[]>, admin_token: string | null }} */
 const page = JSON.parse(byId("page-data", HTMLScriptElement).text);
 const form = byId("setup", HTMLFormElement);
 const settings = byId("settings", HTMLFieldSetElement);
@@ -35,17 +33,15 @@ const jwt = byId("jwt", HTMLTextAreaElement);
 const model = byId("model", HTMLSelectElement);
 const connectButton = byId("connect", HTMLButtonElement);
 const trials = byId("trials", HTMLFieldSetElement);
-const status = byId("status", HTMLElement);
-const composer = byId("composer", HTMLFormElement);
 const text = byId("text", HTMLInputElement);
 const talk = byId("talk", HTMLButtonElement);
 const sample = byId("sample", HTMLButtonElement);
 const stop = byId("stop", HTMLButtonElement);
 const send = byId("send", HTMLButtonElement);
+const wide = matchMedia("(min-width: 48rem)");
 
 const log = new EventLog(byId("events", HTMLElement), byId("event-count", HTMLElement));
 const transcript = new Transcript(byId("transcript", HTMLElement), byId("announcer", HTMLElement));
-const secret = new SecretCard(byId("secret", HTMLElement));
 const meters = {
   input: new Meter(byId("input-meter", HTMLElement)),
   output: new Meter(byId("output-meter", HTMLElement)),
@@ -54,37 +50,65 @@ const notice = new Notice(byId("notice", HTMLElement), (waits) => {
   waiting = waits;
   render();
 });
+const progress = new Progress(new Pipeline(byId("pipeline", HTMLElement)), byId("time-left", HTMLElement));
+const admin = page.admin_token
+  ? new Admin(byId("panel-admin", HTMLElement), page.admin_token, logAnswer, () => progress.callId)
+  : null;
 
-/** @type {Conversation | null} */
+/** @type {SocketConversation | TrackConversation | null} */
 let conversation = null;
 /** Whether the service has asked us to wait. */
 let waiting = false;
 /** Whether a refusal is being brought about. */
 let trying = false;
+/** What the form said when it was sent: its fields are disabled, and so silent, during a session. */
+let choice = read();
 
 /** @returns {Choice} */
-function choice() {
+function read() {
   const data = new FormData(form);
   const value = (/** @type {string} */ name) => String(data.get(name) ?? "");
-  const type = /** @type {Choice["type"]} */ (value("type"));
-  return { type, model: model.value, answers: value("answers"), voice: value("voice"), language: value("language") };
+  const door = /** @type {Choice["door"]} */ (value("door"));
+  const types = TYPES[door];
+  const type = types.find((name) => name === value("type")) ?? types[0];
+  return { door, type, model: model.value, answers: value("answers"), voice: value("voice"),
+    language: value("language"), profile: value("profile"), maxSeconds: Number(value("max-seconds")) || null };
 }
+
+/** @param {string} method @param {string} path @param {number} status @param {number} ms @param {unknown} content */
+function logAnswer(method, path, status, ms, content) {
+  const good = status >= 200 && status < 300;
+  log.add(good ? "answered" : "refused", `${method} ${path}`, content, `${status || "no answer"} · ${ms} ms`);
+}
+
+/** @type {Answer | null} the service's last answer to what is under way */
+let answer = null;
+const observe = observedFetch((told) => {
+  answer = told;
+  if (told.method !== "POST") logAnswer(told.method, told.path, told.status, told.ms, {});
+});
 
 /**
  * Mints a secret for what is chosen, and shows it.
  * @param {{ jwt?: string, expiresIn?: number, signal?: AbortSignal }} [options]
  */
 async function mint({ jwt: bearer = jwt.value.trim(), ...options } = {}) {
-  const { model, session } = request;
+  const request = requestFor(choice);
+  progress.asked(claims(bearer), choice);
   try {
-    const token = await requestToken(page.token_url, bearer, { model, session, ...options });
-    log.add("token", `POST ${page.token_url}`, token);
-    secret.show(token);
+    const token = await requestToken(request.path, bearer, { ...request, ...options, fetch: observe });
+    report(token);
+    progress.minted(token, request, answer);
     return token;
   } catch (error) {
-    if (error instanceof TokenError) log.add("refused", `POST ${page.token_url}`, described(error));
+    if (error instanceof TokenError) report(described(error));
     throw error;
   }
+}
+
+/** @param {unknown} content */
+function report(content) {
+  if (answer) logAnswer(answer.method, answer.path, answer.status, answer.ms, content);
 }
 
 /** @param {Error} error */
@@ -92,45 +116,81 @@ function described(error) {
   return { ...error, message: error.message };
 }
 
-/** What the form said when it was sent: its fields are disabled, and so silent, during a session. */
-let request = read();
+/** What a conversation tells the page. @type {import("./demo/conversation.js").Listener} */
+const listener = {
+  changed: render,
+  event(direction, event) {
+    log.add(direction, event.type, event);
+    if (direction === "received") transcript.apply(event);
+    if (["session.created", "session.started"].includes(event.type)) {
+      progress.opened(event.session, choice);
+      arrive();
+    }
+  },
+  failed(error) {
+    notice.show(describe(error), { waits: false });
+  },
+  ended({ error, endedBy, call }) {
+    if (error) refuse(error);
+    const words = progress.ended(endedBy, call);
+    if (words) transcript.note(words);
+    render();
+  },
+};
 
-function read() {
-  const chosen = choice();
-  return { type: chosen.type, model: chosen.model, session: sessionConfig(chosen) };
+/** Shows where and why a request or a session was stopped. @param {unknown} error */
+function refuse(error) {
+  const refusal = describe(error, { counted: Boolean(answer?.quotas.length) });
+  if (error instanceof RealtimeError && error.closeCode) {
+    log.add("refused", error.code, described(error), `close ${error.closeCode}`);
+  }
+  progress.refused(refusal, answer);
+  notice.show(refusal);
 }
 
 /** @param {TokenSource} source */
-function open(source) {
-  const opened = new Conversation(request.type, source, meters, {
-    changed: render,
-    event(direction, event) {
-      log.add(direction, event.type, event);
-      if (direction === "received") transcript.apply(event);
-      if (event.type === "session.created") arrive();
-    },
-    failed(error) {
-      if (error instanceof RealtimeError && error.closeCode) log.add("refused", error.code, described(error));
-      notice.show(describe(error));
-    },
+function openSecret(source) {
+  if (choice.door !== "webrtc") {
+    conversation = new SocketConversation(choice.type, source, meters, listener);
+  } else {
+    const sound = new OutgoingSound();
+    conversation = new TrackConversation("webrtc", new SecretLine(source, sound.stream), sound, meters, listener);
+  }
+  render();
+}
+
+function openCall() {
+  const request = requestFor(choice);
+  const sound = new OutgoingSound();
+  const bearer = jwt.value.trim();
+  progress.asked(claims(bearer), choice);
+  const call = startCall(request.path, bearer, { ...request, microphone: sound.stream, fetch: observe });
+  call.addEventListener("call", ({ detail }) => {
+    report({ call: detail, sdp: "…" });
+    progress.granted(detail, choice, answer);
   });
-  conversation = opened;
+  call.addEventListener("time", ({ detail }) => progress.left(detail));
+  call.addEventListener("close", ({ detail }) => {
+    if (detail.error instanceof TokenError && !detail.call) report(described(detail.error));
+  });
+  conversation = new TrackConversation(choice.door, call, sound, meters, listener);
   render();
 }
 
 /** A session has begun: on to where it takes place. */
 function arrive() {
-  secret.spend();
   render();
-  if (matchMedia("(min-width: 56rem)").matches) text.focus();
-  else byId("conversation", HTMLElement).scrollIntoView();
+  if (!wide.matches) byId("conversation", HTMLElement).scrollIntoView();
+  else if (!text.disabled) text.focus();
+  else talk.focus();
 }
 
 function start() {
-  request = read();
+  answer = null;
   conversation = null;
   notice.clear();
-  transcript.clear();
+  log.begin();
+  transcript.clear(choice.type === "live");
 }
 
 /** Shows the state that everything is in; the only place that does. */
@@ -138,80 +198,129 @@ function render() {
   const state = conversation?.state ?? "closed";
   const active = state !== "closed";
   const ready = state === "open";
-  const speaks = request.type === "realtime";
-  document.body.dataset.state = state;
-  document.body.dataset.type = request.type;
-  status.textContent = { connecting: "Connecting…", open: "Connected", closed: "Not connected" }[state];
+  const writable = conversation?.writable ?? true;
+  const listening = ready && (conversation?.listening ?? false);
+  document.body.dataset.state = listening ? "listening" : state;
+  const words = { connecting: "Connecting…", open: listening ? "Listening…" : "Connected", closed: "Not connected" };
+  say(byId("status", HTMLElement), words[state]);
   settings.disabled = active || trying;
   trials.disabled = active || trying || waiting;
-  connectButton.textContent = active ? "Disconnect" : "Connect";
+  say(connectButton, active ? "Disconnect" : "Connect");
   connectButton.setAttribute("aria-disabled", String(trying || (waiting && !active)));
-  text.disabled = send.disabled = !(ready && speaks);
-  text.placeholder = !ready ? "Connect first" : speaks ? "Type a message" : "Use the microphone";
+  text.disabled = send.disabled = !(ready && writable);
+  text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only: use the microphone";
   talk.disabled = sample.disabled = !ready;
-  const listening = conversation?.listening ?? false;
   talk.setAttribute("aria-pressed", String(listening));
-  talk.querySelector("[data-label]")?.replaceChildren(listening ? "Stop talking" : "Talk");
+  say(/** @type {HTMLElement} */ (talk.querySelector("[data-label]")), listening ? "Stop talking" : "Talk");
   const stoppable = ready && conversation?.answering;
   if (!stoppable && document.activeElement === stop) text.focus(); // hidden, it would take the focus with it
   stop.hidden = !stoppable;
-  byId("audio-bytes", HTMLElement).textContent = heard(conversation?.audioBytes ?? 0);
+  say(byId("audio-bytes", HTMLElement), heard(conversation?.audioBytes ?? 0));
+}
+
+/** @param {HTMLElement} element @param {string} words */
+function say(element, words) {
+  if (element.textContent !== words) element.textContent = words; // a live region repeats what is set again
 }
 
 /** @param {number} bytes */
 function heard(bytes) {
+  if (choice.door !== "websocket") return "Sound on a media track";
   const seconds = (bytes / BYTES_PER_SAMPLE / SAMPLE_RATE).toFixed(1);
   return bytes ? `${bytes.toLocaleString("en")} bytes of audio, ${seconds} s` : "No audio yet";
 }
 
 /** Offers the settings that what is chosen has; the models too, where another session type was chosen. */
 function offer() {
-  const { type, answers } = choice();
+  const { door, type, answers } = read();
   if (type !== form.dataset.type) {
     model.replaceChildren(...(page.models[type] ?? []).map((name) => new Option(name)));
   }
-  form.dataset.type = type;
-  form.dataset.answers = answers;
+  Object.assign(form.dataset, { door, type, answers });
+  for (const field of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-doors], [data-types]"))) {
+    const { doors = door, types = type, answers: wanted = answers } = field.dataset;
+    const needless = type === "realtime" && wanted !== answers;
+    field.hidden = !doors.split(" ").includes(door) || !types.split(" ").includes(type) || needless;
+  }
+  progress.begin(isCall(door) ? "Call" : "Secret");
+  choice = read();
+  showCode();
+  render();
+}
+
+let language = "curl";
+
+function showCode() {
+  const { code, note } = snippet(language, read(), { service: location.origin, jwt: jwt.value.trim() });
+  byId("code", HTMLElement).textContent = code;
+  byId("code-note", HTMLElement).textContent = note;
 }
 
 function showClaims() {
   const found = claims(jwt.value);
   const minutes = found && Math.round((found.exp - Date.now() / 1000) / 60);
   byId("claims", HTMLElement).textContent = found
-    ? `Signed in as ${found.sub}${found.tier ? `, tier ${found.tier}` : ""}, ` +
-      (minutes !== null && minutes > 0 ? `for another ${minutes} min.` : "but the token has expired.")
-    : "This is not a JWT: the service will refuse it.";
+    ? `${found.sub}${found.tier ? `, tier ${found.tier}` : ""}, ` +
+      (minutes !== null && minutes > 0 ? `${minutes} min left` : "expired")
+    : "no JWT, so the service will refuse it";
+  if (admin && found) admin.user = String(found.sub ?? "");
+}
+
+/** @returns {Promise<string>} a JWT of somebody new */
+async function another() {
+  const response = await fetch("/demo/jwt", { method: "POST" });
+  return (await response.json()).jwt;
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (connectButton.getAttribute("aria-disabled") === "true") return;
   if (conversation && conversation.state !== "closed") return conversation.close();
+  choice = read();
   start();
-  open(({ signal }) => mint({ signal }));
+  if (isCall(choice.door)) openCall();
+  else openSecret(({ signal }) => mint({ signal }));
 });
+
+// The second click of a double click would take back the first.
+connectButton.addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
 
 form.addEventListener("change", offer);
 
-jwt.addEventListener("input", showClaims);
+jwt.addEventListener("input", () => {
+  showClaims();
+  showCode();
+});
+
+byId("sign-in", HTMLButtonElement).addEventListener("click", async () => {
+  jwt.value = await another();
+  showClaims();
+  showCode();
+  notice.clear();
+});
 
 trials.addEventListener("click", async ({ target }) => {
   const experiment = experiments[/** @type {HTMLElement} */ (target).dataset.trial ?? ""];
   if (!experiment) return;
-  start();
+  choice = read();
   trying = true;
-  render();
+  const choose = (/** @type {Partial<Choice>} */ change) => {
+    choice = { ...choice, ...change };
+    if (choice.type !== read().type && !change.model) choice.model = page.models[choice.type]?.[0] ?? "";
+    start();
+    render();
+  };
   try {
-    await experiment({ mint, open, spend: () => secret.spend(), jwt: () => jwt.value });
+    await experiment({ mint, open: openSecret, choose, call: openCall, jwt: () => jwt.value, another });
   } catch (error) {
-    notice.show(describe(error));
+    refuse(error);
   } finally {
     trying = false;
     render();
   }
 });
 
-composer.addEventListener("submit", (event) => {
+byId("composer", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   const said = text.value.trim();
   if (!said || send.disabled) return;
@@ -225,7 +334,7 @@ talk.addEventListener("click", async () => {
   try {
     await conversation?.listen();
   } catch (error) {
-    notice.show(describe(error));
+    listener.failed(error);
   }
 });
 
@@ -236,12 +345,30 @@ sample.addEventListener("click", () => {
 
 stop.addEventListener("click", () => conversation?.stop());
 
-byId("clear-events", HTMLButtonElement).addEventListener("click", () => log.clear());
-byId("show-audio", HTMLInputElement).addEventListener("change", ({ target }) => {
-  byId("events", HTMLElement).toggleAttribute("data-hide-audio", !(/** @type {HTMLInputElement} */ (target).checked));
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape") conversation?.stop();
 });
 
-offer();
+/** A phone has the button beside the status, always in sight. */
+function placeConnect() {
+  byId(wide.matches ? "connect-place" : "session-bar", HTMLElement).append(connectButton);
+}
+
+wide.addEventListener("change", placeConnect);
+
+tabs(byId("views", HTMLElement), () => admin?.watch());
+tabs(byId("languages", HTMLElement), (name) => {
+  language = name;
+  showCode();
+});
+byId("copy-snippet", HTMLButtonElement).addEventListener("click", ({ currentTarget }) => {
+  void copy(/** @type {HTMLButtonElement} */ (currentTarget), byId("code", HTMLElement).textContent ?? "");
+});
+byId("clear-events", HTMLButtonElement).addEventListener("click", () => log.clear());
+byId("filter", HTMLInputElement).addEventListener("input", ({ target }) => {
+  log.filter = /** @type {HTMLInputElement} */ (target).value;
+});
+
+placeConnect();
 showClaims();
-request = read();
-render();
+offer();

@@ -1,19 +1,27 @@
 // @ts-check
 /**
- * Realtime sessions from a browser, with a secret from the token service and no other dependency.
+ * Realtime sessions from a browser, by a secret or a call of the token service, with no dependency.
+ * Version 2.0.0. `realtime.d.ts` beside this file has the types; a bundler takes a copy of the two.
  *
- *     import { connect, requestToken } from "/static/realtime.js";
+ *     import { connect, requestToken, startCall } from "/static/realtime.js";
  *
- *     const session = connect((options) => requestToken("/token", jwt, options));
+ *     const session = connect((options) => requestToken("/token", jwt, options)); // WebSocket, text and audio chunks
  *     await session.ready;
  *     session.send({ type: "response.create" });
  *     for await (const event of session) console.log(event.type);
  *
+ *     const call = startCall("/calls", jwt, { model: "gpt-live-1.1" }); // WebRTC, microphone in, sound out
+ *     call.addEventListener("time", ({ detail }) => console.log(`${detail} s left`));
+ *     await call.ready;
+ *     await call.end();
+ *
  * A secret opens one session, so `connect` asks its token source for a new one at every attempt.
- * All durations are seconds. Runs in browsers of 2024 and later, and in Node 22.
+ * All durations are seconds. Runs in browsers of 2024 and later; all but WebRTC also in Node 22.
  *
  * @module
  */
+
+export const version = "2.0.0";
 
 /** Where and how to open the session a secret was minted for.
  * @typedef {{ url: string, protocols: string[], calls_url?: string }} Connection */
@@ -27,11 +35,16 @@
 /** A client or server event, as the vendor's API reference defines them.
  * @typedef {{ type: string, [member: string]: any }} RealtimeEvent */
 
+/** @typedef {typeof globalThis.fetch} Fetch */
 /** @typedef {{ message?: string, code?: string | null, param?: string | null }} ErrorBody */
 
 const ALREADY_USED = "ephemeral_token_already_used";
 /** Close codes from here on are the application's: a decision, which a new attempt would only meet again. */
 const FIRST_APPLICATION_CLOSE_CODE = 3000;
+/** Statuses that may pass: no answer, limits, faults of the service, and a CDN's own 520 to 530. */
+const PASSING_STATUSES = new Set([0, 429, 500, 502, 503, 504, ...Array.from({ length: 11 }, (_, index) => 520 + index)]);
+/** What only an admin can repair. */
+const LASTING_CODES = new Set(["upstream_rejected_credentials", "upstream_quota_exhausted"]);
 
 /** The token service refused, failed or could not be reached. */
 export class TokenError extends Error {
@@ -41,21 +54,23 @@ export class TokenError extends Error {
   /**
    * @param {string} message
    * @param {{ status: number, code: string, param?: string | null, retryAfter?: number | null,
-   *           requestId?: string | null, cause?: unknown }} details
-   *   `status` is 0 and `code` is `unreachable` where no answer came; `retryAfter` is in seconds.
+   *           requestId?: string | null, final?: boolean, cause?: unknown }} details
+   *   `status` is 0 and `code` is `unreachable` where no answer came; `retryAfter` is in seconds; `final` where
+   *   the service said `x-should-retry: false`.
    */
-  constructor(message, { status, code, param = null, retryAfter = null, requestId = null, cause }) {
+  constructor(message, { status, code, param = null, retryAfter = null, requestId = null, final = false, cause }) {
     super(message, { cause });
     this.status = status;
     this.code = code;
     this.param = param;
     this.retryAfter = retryAfter;
     this.requestId = requestId;
+    this.final = final;
   }
 
   /** Whether the same request may succeed later. */
   get transient() {
-    return [0, 429, 503, 504].includes(this.status);
+    return PASSING_STATUSES.has(this.status) && !this.final && !LASTING_CODES.has(this.code);
   }
 }
 
@@ -107,29 +122,44 @@ export function subprotocols(secret, { organization = null, project = null, beta
  * @param {string | URL} tokenUrl
  * @param {string} jwt the user's own token, from your identity provider
  * @param {{ model?: string | null, session?: Record<string, any> | null, expiresIn?: number | null,
- *           profile?: string | null, timeout?: number, signal?: AbortSignal }} [options]
- *   `expiresIn` is the secret's life; `timeout` bounds the whole call.
+ *           profile?: string | null, timeout?: number, signal?: AbortSignal, fetch?: Fetch }} [options]
+ *   `expiresIn` is the secret's life; `timeout` bounds the whole call; `fetch` is used in the place of the global one.
  * @returns {Promise<Token>}
  * @throws {TokenError}
  */
 export async function requestToken(tokenUrl, jwt, options = {}) {
-  const { model, session, expiresIn, profile, timeout = 30, signal } = options;
+  const { model, session, expiresIn, profile, timeout = 30, signal, fetch } = options;
   const body = {
     ...(model ? { model } : {}),
     ...(session ? { session } : {}),
     ...(expiresIn ? { expires_after: { anchor: "created_at", seconds: expiresIn } } : {}),
     ...(profile ? { profile } : {}),
   };
+  return ask(tokenUrl, jwt, { method: "POST", body, timeout, signal, fetch });
+}
+
+/**
+ * Asks the token service, and returns its JSON; null where it answers without a body.
+ *
+ * @param {string | URL} url
+ * @param {string} jwt
+ * @param {{ method: string, body?: Record<string, any>, timeout?: number, signal?: AbortSignal, keepalive?: boolean,
+ *           fetch?: Fetch }} options
+ * @returns {Promise<any>}
+ * @throws {TokenError}
+ */
+async function ask(url, jwt, { method, body, timeout = 30, signal, keepalive = false, fetch = globalThis.fetch }) {
   const deadline = AbortSignal.timeout(timeout * 1000);
   try {
-    const response = await fetch(tokenUrl, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${jwt}`, "Content-Type": "application/json" },
-      body: JSON.stringify(body),
+    const response = await fetch(url, {
+      method,
+      headers: { Authorization: `Bearer ${jwt}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+      body: body ? JSON.stringify(body) : null,
       signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+      keepalive,
     });
     if (!response.ok) throw await refusal(response);
-    return await response.json();
+    return response.status === 204 ? null : await response.json();
   } catch (cause) {
     if (cause instanceof TokenError || signal?.aborted) throw cause;
     throw new TokenError("The token service did not answer.", { status: 0, code: "unreachable", cause });
@@ -145,6 +175,7 @@ async function refusal(response) {
     param,
     retryAfter: Number(response.headers.get("Retry-After")) || null,
     requestId: response.headers.get("X-Request-Id"),
+    final: response.headers.get("x-should-retry") === "false",
   });
 }
 
@@ -172,63 +203,44 @@ export function connect(source, options = {}) {
 
 /**
  * @typedef {object} ConnectOptions
- * @property {boolean | { attempts?: number, minDelay?: number, maxDelay?: number }} [reconnect]
- *   open a new session when one is lost or the service is busy (by default 8 times in a row, after a random
- *   delay that doubles up to 30 s, or the service's `Retry-After`). A new session starts with an empty
- *   conversation: what it needs to know is sent again on `open`. Needs a source that mints.
+ * @property {boolean | RetryLimits} [reconnect] open a new session when one is lost or the service is busy
+ *   (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`).
+ *   A new session starts with an empty conversation: what it needs to know is sent again on `open`. Needs a source
+ *   that mints.
  * @property {number} [timeout] how long the vendor may take to accept the secret (20)
  */
 
 /**
- * A Realtime session as an event target. Every server event is dispatched as a `MessageEvent`, once as
- * `message` and once under its own type (`response.done`, `error`, …), with the event as `data`. Beside them,
- * each a `CustomEvent`: `token` (a secret was minted; `detail` is the `Token`), `open` (a session began),
- * `retry` (`detail` is `{ error, delay }`) and finally `close` (`detail` is `{ error }`, null if on purpose).
+ * A session's events, in the two ways that sessions and calls share: as an event target and as an async iterable.
+ * @template Opened what `ready` resolves with
  */
-export class RealtimeConnection extends EventTarget {
-  #stop = new AbortController();
-  /** @type {PromiseWithResolvers<RealtimeEvent>} */
+class EventStream extends EventTarget {
+  /** @type {PromiseWithResolvers<Opened>} */
   #ready = Promise.withResolvers();
-  /** @type {WebSocket | null} */
-  #socket = null;
   /** @type {{ error: unknown } | null} */
   #outcome = null;
-  #source;
-  #reconnect;
-  #timeout;
 
-  /**
-   * @param {TokenSource} source
-   * @param {ConnectOptions} options
-   */
-  constructor(source, { reconnect = false, timeout = 20 }) {
+  constructor() {
     super();
-    const limits = { attempts: 8, minDelay: 0.5, maxDelay: 30, ...(reconnect === true ? {} : reconnect) };
-    this.#source = source;
-    this.#reconnect = reconnect && typeof source === "function" ? limits : { ...limits, attempts: 0 };
-    this.#timeout = timeout;
     // A caller that only listens for `close` is told there; the promise must not report it as unhandled.
     this.#ready.promise.catch(() => {});
-    void this.#run();
-  }
-
-  /** Resolves with the first session's `session.created`; rejects where no session could be opened. */
-  get ready() {
-    return this.#ready.promise;
   }
 
   /**
-   * @param {RealtimeEvent} event
-   * @throws {DOMException} `InvalidStateError` while no session is open
+   * As every event target's, but without a type for each event: TypeScript cannot know the vendor's.
+   *
+   * @override
+   * @param {string} type
+   * @param {((event: any) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
    */
-  send(event) {
-    if (!this.#socket) throw new DOMException("No Realtime session is open.", "InvalidStateError");
-    this.#socket.send(JSON.stringify(event));
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
   }
 
-  /** Ends the session, and any attempt at one. */
-  close() {
-    this.#stop.abort();
+  /** Resolves when the first session has begun; rejects where none could be opened. */
+  get ready() {
+    return this.#ready.promise;
   }
 
   /**
@@ -258,6 +270,108 @@ export class RealtimeConnection extends EventTarget {
     }
   }
 
+  /**
+   * @protected
+   * @param {Opened} opened
+   */
+  _open(opened) {
+    this.#ready.resolve(opened);
+    this._notify("open", opened);
+  }
+
+  /**
+   * @protected
+   * @param {RealtimeEvent} event
+   */
+  _receive(event) {
+    this.dispatchEvent(new MessageEvent("message", { data: event }));
+    this.dispatchEvent(new MessageEvent(event.type, { data: event }));
+  }
+
+  /**
+   * @protected
+   * @param {{ error: unknown }} outcome
+   */
+  _finish(outcome) {
+    this.#outcome = outcome;
+    this.#ready.reject(outcome.error ?? new DOMException("The session was closed before it opened.", "AbortError"));
+    this._notify("close", outcome);
+  }
+
+  /**
+   * @protected
+   * @param {string} type
+   * @param {unknown} detail
+   */
+  _notify(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/**
+ * Seconds to wait before another attempt: random, so that clients cut off together do not come back together.
+ *
+ * @param {Required<RetryLimits>} limits
+ * @param {number} failures in a row so far
+ * @param {unknown} error
+ */
+function backoff({ minDelay, maxDelay }, failures, error) {
+  const ceiling = Math.min(maxDelay, minDelay * 2 ** failures);
+  const asked = error instanceof TokenError ? (error.retryAfter ?? 0) : 0;
+  return asked + ceiling * (0.5 + Math.random() / 2);
+}
+
+/** How often, and after how many seconds, a new session is opened.
+ * @typedef {{ attempts?: number, minDelay?: number, maxDelay?: number }} RetryLimits */
+
+/** @param {boolean | RetryLimits} reconnect */
+function retryLimits(reconnect) {
+  const limits = { attempts: 8, minDelay: 0.5, maxDelay: 30, ...(typeof reconnect === "object" ? reconnect : {}) };
+  return reconnect ? limits : { ...limits, attempts: 0 };
+}
+
+/**
+ * A Realtime session as an event target. Every server event is dispatched as a `MessageEvent`, once as
+ * `message` and once under its own type (`response.done`, `error`, …), with the event as `data`. Beside them,
+ * each a `CustomEvent`: `token` (a secret was minted; `detail` is the `Token`), `open` (a session began),
+ * `retry` (`detail` is `{ error, delay }`) and finally `close` (`detail` is `{ error }`, null if on purpose).
+ *
+ * @extends {EventStream<RealtimeEvent>}
+ */
+export class RealtimeConnection extends EventStream {
+  #stop = new AbortController();
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #source;
+  #reconnect;
+  #timeout;
+
+  /**
+   * @param {TokenSource} source
+   * @param {ConnectOptions} options
+   */
+  constructor(source, { reconnect = false, timeout = 20 }) {
+    super();
+    this.#source = source;
+    this.#reconnect = retryLimits(typeof source === "function" && reconnect);
+    this.#timeout = timeout;
+    void this.#run();
+  }
+
+  /**
+   * @param {RealtimeEvent} event
+   * @throws {DOMException} `InvalidStateError` while no session is open
+   */
+  send(event) {
+    if (!this.#socket) throw new DOMException("No Realtime session is open.", "InvalidStateError");
+    this.#socket.send(JSON.stringify(event));
+  }
+
+  /** Ends the session, and any attempt at one. */
+  close() {
+    this.#stop.abort();
+  }
+
   async #run() {
     let failures = 0;
     for (;;) {
@@ -265,9 +379,9 @@ export class RealtimeConnection extends EventTarget {
       const error = await this.#attempt();
       // A session that held for a while was a success: the next trouble is a new one.
       if (performance.now() - began > this.#reconnect.maxDelay * 1000) failures = 0;
-      if (!error?.transient || failures >= this.#reconnect.attempts) return this.#finish(error);
-      const delay = this.#delay(error, failures++);
-      this.#notify("retry", { error, delay });
+      if (!error?.transient || failures >= this.#reconnect.attempts) return this._finish({ error });
+      const delay = backoff(this.#reconnect, failures++, error);
+      this._notify("retry", { error, delay });
       await pause(delay, this.#stop.signal);
     }
   }
@@ -281,7 +395,7 @@ export class RealtimeConnection extends EventTarget {
     try {
       signal.throwIfAborted();
       await withSecret(this.#source, signal, (token) => this.#converse(token), (error) =>
-        this.#notify("retry", { error, delay: 0 }));
+        this._notify("retry", { error, delay: 0 }));
       return null;
     } catch (error) {
       return signal.aborted ? null : error;
@@ -289,23 +403,11 @@ export class RealtimeConnection extends EventTarget {
   }
 
   /**
-   * Seconds to wait: random, so that clients cut off together do not come back together.
-   * @param {unknown} error
-   * @param {number} failures
-   */
-  #delay(error, failures) {
-    const { minDelay, maxDelay } = this.#reconnect;
-    const ceiling = Math.min(maxDelay, minDelay * 2 ** failures);
-    const asked = error instanceof TokenError ? (error.retryAfter ?? 0) : 0;
-    return asked + ceiling * (0.5 + Math.random() / 2);
-  }
-
-  /**
    * Resolves when the session was ended on purpose; rejects when it was refused or lost.
    * @param {Token} token
    */
   async #converse(token) {
-    this.#notify("token", token);
+    this._notify("token", token);
     const socket = new WebSocket(token.connection.url, token.connection.protocols);
     const { promise, resolve, reject } = /** @type {PromiseWithResolvers<void>} */ (Promise.withResolvers());
     const overdue = setTimeout(() => socket.close(), this.#timeout * 1000);
@@ -319,10 +421,10 @@ export class RealtimeConnection extends EventTarget {
       if (!this.#socket) {
         if (complaint) return; // the refusal of a secret: the close that follows reports it
         clearTimeout(overdue);
-        this.#accept(socket, event);
+        this.#socket = socket;
+        this._open(event);
       }
-      this.dispatchEvent(new MessageEvent("message", { data: event }));
-      this.dispatchEvent(new MessageEvent(event.type, { data: event }));
+      this._receive(event);
     });
     socket.addEventListener("close", (closed) => {
       clearTimeout(overdue);
@@ -333,31 +435,6 @@ export class RealtimeConnection extends EventTarget {
       else reject(lost(closed, complaint, token));
     });
     return promise;
-  }
-
-  /**
-   * @param {WebSocket} socket
-   * @param {RealtimeEvent} event
-   */
-  #accept(socket, event) {
-    this.#socket = socket;
-    this.#ready.resolve(event);
-    this.#notify("open", event);
-  }
-
-  /** @param {unknown} error */
-  #finish(error) {
-    this.#outcome = { error };
-    this.#ready.reject(error ?? new DOMException("The session was closed before it opened.", "AbortError"));
-    this.#notify("close", { error });
-  }
-
-  /**
-   * @param {string} type
-   * @param {unknown} detail
-   */
-  #notify(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
@@ -458,4 +535,433 @@ async function postOffer(token, sdp, signal) {
     param,
     expired: hasExpired(token),
   });
+}
+
+/** A call as the token service tells it; times are Unix seconds. `ended_by` is `client`, `deadline`, `replaced`,
+ * `revoked`, `admin`, `vendor`, `shutdown` or `unknown`.
+ * @typedef {{ id: string, type: string, model: string, state: "open" | "ending" | "ended", opened_at: number,
+ *             expires_at: number, max_seconds: number, ended_at?: number, seconds?: number, ended_by?: string }} Call */
+
+/** The user's own token, or what gives one for every request: a call may outlast a JWT.
+ * @typedef {string | (() => string | Promise<string>)} JwtSource */
+
+/** How a call ended: `endedBy` as in `Call`, or null where it never began or nobody knows; `error` is null where the
+ * user ended it or its end was decided at the service.
+ * @typedef {{ error: unknown, endedBy: string | null, call: Call | null }} CallOutcome */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {string | null} [model]
+ * @property {Record<string, any> | null} [session] in the vendor's shape; `type` is `realtime` or `live`
+ * @property {string | null} [profile]
+ * @property {number | null} [maxSeconds] how long the call may last at most; the service may allow less
+ * @property {boolean | MediaStream} [microphone] whether to ask for the microphone (true), or what is sent instead
+ * @property {boolean | HTMLAudioElement} [audio] whether, or where, the answer is played (true)
+ * @property {boolean | RetryLimits} [reconnect] open a new call where the connection failed. Never after an end that
+ *   was decided (`replaced`, `revoked`, `admin`, `deadline` …), nor where the service refused. A new call starts with
+ *   an empty conversation.
+ * @property {number} [timeout] how long the service may take to open the call (30)
+ * @property {Fetch} [fetch] used in the place of the global one
+ */
+
+/** A connection that is not made by then is given up, and its call ended: it would be paid for to no use. */
+const CONNECT_SECONDS = 10;
+/** How long a call's end may take to be known at the service, and at the client after its deadline. */
+const ENDING_SECONDS = 6;
+
+/**
+ * Opens a call: a session over WebRTC that the token service opens, limits, and can end.
+ *
+ * Returns at once; `ready` resolves when sound and events flow. The call ends with the page.
+ *
+ * @param {string | URL} callsUrl the service's `/calls`
+ * @param {JwtSource} jwt
+ * @param {CallOptions} [options]
+ */
+export function startCall(callsUrl, jwt, options = {}) {
+  return new RealtimeCall(callsUrl, jwt, options);
+}
+
+/**
+ * A call as an event target. Server events are dispatched as a `RealtimeConnection` does. Beside them, each a
+ * `CustomEvent`: `call` (the service opened it; `detail` is the `Call`), `open` (connected; the same), `track` (the
+ * answer's sound; `detail` is a `MediaStream`), `time` (every second; `detail` is `secondsLeft`), `retry` (`detail` is
+ * `{ error, delay }`) and finally `close` (`detail` is a `CallOutcome`).
+ *
+ * @extends {EventStream<Call>}
+ */
+export class RealtimeCall extends EventStream {
+  #stop = new AbortController();
+  /** @type {PromiseWithResolvers<CallOutcome>} */
+  #ended = Promise.withResolvers();
+  #callsUrl;
+  #jwt;
+  /** The JWT that was used last: a page that is being left cannot wait for another. */
+  #bearer = "";
+  #options;
+  #reconnect;
+  /** @type {RTCDataChannel | null} */
+  #channel = null;
+  #muted = false;
+  #endsAt = 0;
+
+  /** @type {Call | null} the call as the service last told it */
+  call = null;
+  /** @type {RTCPeerConnection | null} */
+  peer = null;
+  /** @type {MediaStream | null} what is sent */
+  microphone = null;
+
+  /**
+   * @param {string | URL} callsUrl
+   * @param {JwtSource} jwt
+   * @param {CallOptions} options
+   */
+  constructor(callsUrl, jwt, options) {
+    super();
+    this.#callsUrl = String(callsUrl).replace(/\/$/, "");
+    this.#jwt = jwt;
+    this.#options = options;
+    this.#reconnect = retryLimits(options.reconnect ?? false);
+    void this.#run();
+  }
+
+  /** Seconds until the service ends the call; by this machine's clock, but not by its time of day. */
+  get secondsLeft() {
+    return this.call ? Math.max(0, Math.ceil((this.#endsAt - Date.now()) / 1000)) : 0;
+  }
+
+  /** Whether silence is sent. */
+  get muted() {
+    return this.#muted;
+  }
+
+  set muted(muted) {
+    this.#muted = muted;
+    for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /**
+   * @param {RealtimeEvent} event
+   * @throws {DOMException} `InvalidStateError` while no call is connected
+   */
+  send(event) {
+    if (!this.#channel) throw new DOMException("No call is connected.", "InvalidStateError");
+    this.#channel.send(JSON.stringify(event));
+  }
+
+  /**
+   * Ends the call, and any attempt at one. Never rejects: a call that cannot be ended now ends at its deadline.
+   * @returns {Promise<CallOutcome>}
+   */
+  end() {
+    this.#stop.abort();
+    return this.#ended.promise;
+  }
+
+  async #run() {
+    const leave = () => void this.#leave();
+    globalThis.addEventListener?.("pagehide", leave);
+    try {
+      this._finish(await this.#attempts());
+    } finally {
+      globalThis.removeEventListener?.("pagehide", leave);
+    }
+  }
+
+  /**
+   * @override
+   * @protected
+   * @param {CallOutcome} outcome
+   */
+  _finish(outcome) {
+    if (this.microphone !== this.#options.microphone) stopTracks(this.microphone);
+    this.#ended.resolve(outcome);
+    super._finish(outcome);
+  }
+
+  async #attempts() {
+    for (let failures = 0; ; ) {
+      const began = performance.now();
+      this.call = null;
+      const outcome = await this.#attempt();
+      if (performance.now() - began > this.#reconnect.maxDelay * 1000) failures = 0;
+      if (!(outcome.error instanceof ConnectionFailed) || failures >= this.#reconnect.attempts) return outcome;
+      const delay = backoff(this.#reconnect, failures++, outcome.error);
+      this._notify("retry", { error: outcome.error, delay });
+      await pause(delay, this.#stop.signal);
+    }
+  }
+
+  /**
+   * One call from the microphone to its end.
+   * @returns {Promise<CallOutcome>}
+   */
+  async #attempt() {
+    try {
+      this.#stop.signal.throwIfAborted();
+      this.microphone ??= await openMicrophone(this.#options.microphone ?? true);
+      this.muted = this.#muted;
+      this.#stop.signal.throwIfAborted();
+      await this.#converse();
+      return { error: null, endedBy: this.call?.ended_by ?? null, call: this.call };
+    } catch (error) {
+      const onPurpose = this.#stop.signal.aborted;
+      return { error: onPurpose ? null : error, endedBy: onPurpose && this.call ? "client" : null, call: this.call };
+    }
+  }
+
+  /** Opens the call, connects it, and waits for its end; throws where nobody decided that end. */
+  async #converse() {
+    const peer = (this.peer = new RTCPeerConnection());
+    const channel = peer.createDataChannel("oai-events");
+    const stopSound = this.#carrySound(peer);
+    try {
+      await this.#open(peer);
+      const end = ending(peer, channel, this.#stop.signal);
+      if ((await within(CONNECT_SECONDS, Promise.race([opened(channel), end]))) !== "open") {
+        throw new ConnectionFailed(`The call could not be connected within ${CONNECT_SECONDS} s.`, {
+          code: "connection_failed",
+        });
+      }
+      this.#listen(channel);
+      const reason = await this.#untilEnd(end);
+      await this.#learnEnd(reason);
+    } catch (error) {
+      // Whatever failed here must not leave a call running that nobody hears. Silence first: the service may be slow.
+      stopSound();
+      for (const sender of peer.getSenders()) void sender.replaceTrack(null);
+      await this.#delete();
+      throw error;
+    } finally {
+      this.#channel = null;
+      stopSound();
+      peer.close();
+    }
+  }
+
+  /**
+   * @param {RTCPeerConnection} peer
+   * @returns {() => void} silences it
+   */
+  #carrySound(peer) {
+    const [track] = this.microphone?.getAudioTracks() ?? [];
+    if (track) peer.addTrack(track, /** @type {MediaStream} */ (this.microphone));
+    else peer.addTransceiver("audio", { direction: "recvonly" });
+    const { audio = true } = this.#options;
+    const player = audio === true ? new Audio() : audio;
+    peer.addEventListener("track", ({ track, streams: [stream = new MediaStream([track])] }) => {
+      if (player) {
+        player.srcObject = stream;
+        player.play().catch(() => {}); // a page that nobody has clicked yet may make no sound
+      }
+      this._notify("track", stream);
+    });
+    return () => player && (player.srcObject = null);
+  }
+
+  /** @param {RTCPeerConnection} peer */
+  async #open(peer) {
+    const { model, session, profile, maxSeconds, timeout } = this.#options;
+    await peer.setLocalDescription(await peer.createOffer());
+    const asked = Date.now();
+    const body = {
+      sdp: peer.localDescription?.sdp,
+      ...(model ? { model } : {}),
+      ...(session ? { session } : {}),
+      ...(profile ? { profile } : {}),
+      ...(maxSeconds ? { max_seconds: maxSeconds } : {}),
+    };
+    // Not ended by `end()`: an answer that nobody reads would leave a call behind.
+    const { call, sdp } = await this.#ask("", { method: "POST", body, timeout });
+    this.call = call;
+    this.#endsAt = asked + call.max_seconds * 1000;
+    this._notify("call", call);
+    this.#stop.signal.throwIfAborted();
+    await peer.setRemoteDescription({ type: "answer", sdp });
+  }
+
+  /** @param {RTCDataChannel} channel */
+  #listen(channel) {
+    this.#channel = channel;
+    channel.addEventListener("message", ({ data }) => this._receive(JSON.parse(data)));
+    if (this.call) this._open(this.call);
+  }
+
+  /**
+   * Tells the time until the call ends, and no longer than a moment beyond its deadline.
+   * @param {Promise<"failed" | "closed" | "stopped">} end
+   */
+  async #untilEnd(end) {
+    this._notify("time", this.secondsLeft);
+    const clock = setInterval(() => this._notify("time", this.secondsLeft), 1000);
+    try {
+      return await within((this.#endsAt - Date.now()) / 1000 + ENDING_SECONDS, end);
+    } finally {
+      clearInterval(clock);
+    }
+  }
+
+  /**
+   * Finds out why the connection ended.
+   * @param {"failed" | "closed" | "stopped" | null} reason null where the deadline has passed
+   */
+  async #learnEnd(reason) {
+    this.#stop.signal.throwIfAborted();
+    this.#channel = null;
+    const patience = Date.now() + ENDING_SECONDS * 1000;
+    let call = await this.#read().catch((error) => this.#afterRevocation(error, reason));
+    // The vendor hangs up first, then the service writes down the end that it had ordered.
+    while (call.state !== "ended" && (call.state === "ending" || reason === "closed") && Date.now() < patience) {
+      await pause(0.5, this.#stop.signal);
+      this.#stop.signal.throwIfAborted();
+      call = await this.#read().catch((error) => this.#afterRevocation(error, reason));
+    }
+    this.call = call;
+    if (call.state !== "open") return;
+    if (reason === "failed") {
+      throw new ConnectionFailed("The connection was lost.", { code: "connection_lost" });
+    }
+    await this.#delete(); // the vendor closed it, and the service has not noticed yet
+    this.call = { ...call, state: "ended", ended_by: "vendor" };
+  }
+
+  /**
+   * A call that the other side closed, and a JWT that is refused before its time: the user was revoked, and the
+   * service tells that user nothing more.
+   *
+   * @param {unknown} error
+   * @param {string | null} reason
+   * @returns {Call}
+   */
+  #afterRevocation(error, reason) {
+    const refused = error instanceof TokenError && error.status === 401;
+    if (!this.call || reason !== "closed" || !refused || expiry(this.#bearer) < Date.now() / 1000) throw error;
+    return { ...this.call, state: "ended", ended_by: "revoked" };
+  }
+
+  /** @returns {Promise<Call>} */
+  async #read() {
+    const id = this.call?.id;
+    for (let failures = 0; ; ) {
+      try {
+        return (await this.#ask(`/${id}`, { method: "GET" })).call;
+      } catch (error) {
+        const attempts = Math.max(2, this.#reconnect.attempts);
+        if (!(error instanceof TokenError) || !error.transient || failures >= attempts) throw error;
+        await pause(backoff(this.#reconnect, failures++, error), this.#stop.signal);
+        this.#stop.signal.throwIfAborted();
+      }
+    }
+  }
+
+  async #delete() {
+    if (!this.call || this.call.state === "ended") return;
+    for (let failures = 0; failures < 3; failures++) {
+      try {
+        await this.#ask(`/${this.call.id}`, { method: "DELETE", keepalive: true, timeout: 10 });
+        this.call = { ...this.call, state: "ending" };
+        return;
+      } catch (error) {
+        if (!(error instanceof TokenError) || !error.transient) return;
+        await pause(0.5 * 2 ** failures, AbortSignal.timeout(10_000));
+      }
+    }
+  }
+
+  /** The page is being left: a request that outlives it ends the call. */
+  async #leave() {
+    if (!this.call || !this.#bearer || this.call.state === "ended") return;
+    const { fetch } = this.#options;
+    await ask(`${this.#callsUrl}/${this.call.id}`, this.#bearer, { method: "DELETE", keepalive: true, fetch }).catch(() => {});
+  }
+
+  /**
+   * @param {string} path
+   * @param {{ method: string, body?: Record<string, any>, timeout?: number, keepalive?: boolean }} options
+   */
+  async #ask(path, options) {
+    this.#bearer = typeof this.#jwt === "function" ? await this.#jwt() : this.#jwt;
+    return ask(this.#callsUrl + path, this.#bearer, { ...options, fetch: this.#options.fetch });
+  }
+}
+
+/** A connection that failed by itself: the only end after which a call is opened anew. */
+class ConnectionFailed extends RealtimeError {
+  /** @override */
+  get transient() {
+    return true;
+  }
+}
+
+/** @param {boolean | MediaStream} wanted */
+async function openMicrophone(wanted) {
+  if (typeof wanted === "object") return wanted;
+  if (!wanted) return null;
+  return navigator.mediaDevices.getUserMedia({
+    audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
+}
+
+/** @param {MediaStream | null} stream */
+function stopTracks(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+/**
+ * @param {RTCDataChannel} channel
+ * @returns {Promise<"open">}
+ */
+function opened(channel) {
+  return new Promise((resolve) => {
+    if (channel.readyState === "open") resolve("open");
+    else channel.addEventListener("open", () => resolve("open"), { once: true });
+  });
+}
+
+/**
+ * How the connection ends: `failed` by itself, `closed` by the other side, or `stopped` by us.
+ *
+ * @param {RTCPeerConnection} peer
+ * @param {RTCDataChannel} channel
+ * @param {AbortSignal} stop
+ * @returns {Promise<"failed" | "closed" | "stopped">}
+ */
+function ending(peer, channel, stop) {
+  return new Promise((resolve) => {
+    if (stop.aborted) resolve("stopped");
+    stop.addEventListener("abort", () => resolve("stopped"), { once: true });
+    channel.addEventListener("close", () => resolve(peer.connectionState === "failed" ? "failed" : "closed"));
+    peer.addEventListener("connectionstatechange", () => peer.connectionState === "failed" && resolve("failed"));
+  });
+}
+
+/**
+ * @template T
+ * @param {number} seconds
+ * @param {Promise<T>} promise
+ * @returns {Promise<T | null>} null where the time is over first
+ */
+async function within(seconds, promise) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const over = new Promise((resolve) => (timer = setTimeout(() => resolve(null), seconds * 1000)));
+  try {
+    return await Promise.race([promise, /** @type {Promise<null>} */ (over)]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The end of a JWT in Unix seconds; 0 where it has none that can be read.
+ * @param {string} jwt
+ * @returns {number}
+ */
+function expiry(jwt) {
+  try {
+    return JSON.parse(atob(jwt.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).exp ?? 0;
+  } catch {
+    return 0;
+  }
 }

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.support.processes import free_port
+from tests.support.tools import require
 
 from . import chart, processes, profiling, report, summary, targets
 from .candidates import (
@@ -141,6 +142,7 @@ def test_rounds_are_summed_up_by_their_medians_and_no_failure_is_lost() -> None:
 
 def test_what_is_written_can_be_read(good: dict[str, Outing]) -> None:
     """The JSON and the picture are well-formed, and the table names every candidate."""
+    require("node")
     where = report.machine()
     content = json.loads(report.document(where, list(good.values()), targets.judge(good)))
     assert {found["candidate"] for found in content["outings"]} == set(NAMES)
@@ -171,6 +173,7 @@ def upstream(tmp_path: Path) -> Iterator[Upstream]:
 
 def test_the_stand_in_mints_only_for_a_key_and_counts_what_it_served(upstream: Upstream) -> None:
     """A call without a key is refused, and is not a mint."""
+    require("curl")
     url = f"http://127.0.0.1:{upstream.port}/v1/realtime/client_secrets"
     upstream.control(0.01)
     curl = ["curl", "--silent", "--data", "{}", "--write-out", "\n%{http_code}", url]

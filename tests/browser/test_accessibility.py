@@ -25,7 +25,17 @@ def test_a_running_session_is_accessible(demo: DemoPage) -> None:
     """With an answer, an event unfolded, and everything enabled that can be."""
     demo.connect()
     demo.say("Hello")
-    demo.expect_event("response.done").locator("summary").click()
+    demo.expect_event("response.done").get_by_role("button").click()
+    assert violations(demo) == []
+
+
+@pytest.mark.parametrize("view", ["Use it in your app", "Admin"])
+def test_a_call_and_the_other_views_are_accessible(demo: DemoPage, view: str) -> None:
+    """A call that runs, with code to copy and the list of calls beside it."""
+    demo.connect("live")
+    demo.show(view)
+    if view == "Admin":
+        expect(demo.page.get_by_role("row")).to_have_count(2)
     assert violations(demo) == []
 
 

@@ -1,3 +1,5 @@
+"""The page by secret, as a visitor uses it: conversations, refusals, the log, the code, the keyboard."""
+
 from __future__ import annotations
 
 import json
@@ -5,9 +7,11 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.support.browser import DemoPage
+
+FULL_WAY = ["passed"] * 6
 
 
 def test_a_visitor_types_and_hears_an_answer(demo: DemoPage) -> None:
@@ -71,15 +75,17 @@ def test_the_chosen_model_and_voice_are_the_sessions(demo: DemoPage) -> None:
 
 
 def test_the_answer_can_be_stopped(demo: DemoPage) -> None:
-    """The vendor is told to stop, and how much of its answer was heard."""
+    """The vendor is told to stop, and how much of its answer was heard; Esc does what the button does."""
     demo.connect()
-    demo.say("Tell me a long story, with many words in it, about everything that you have ever heard of.")
-    demo.expect_event("response.output_audio.delta")
-    demo.press("Stop the answer")
+    for stop in (lambda: demo.press("Stop the answer"), lambda: demo.page.keyboard.press("Escape")):
+        demo.page.get_by_role("button", name="Clear").click()
+        demo.say("Tell me a long story, with many words in it, about everything that you have ever heard of.")
+        demo.expect_event("response.output_audio.delta")
+        stop()
 
-    demo.expect_event("conversation.item.truncate")
-    demo.expect_event("conversation.item.truncated")
-    expect(demo.page.get_by_role("button", name="Stop the answer")).to_be_hidden()
+        demo.expect_event("conversation.item.truncate")
+        demo.expect_event("conversation.item.truncated")
+        expect(demo.page.get_by_role("button", name="Stop the answer")).to_be_hidden()
 
 
 def test_a_visitor_talks_and_is_answered(demo: DemoPage) -> None:
@@ -87,6 +93,7 @@ def test_a_visitor_talks_and_is_answered(demo: DemoPage) -> None:
     demo.connect()
     demo.press("Talk")
 
+    expect(demo.status).to_have_text("Listening…")
     demo.expect_event("input_audio_buffer.append", times=3)
     demo.expect_event("input_audio_buffer.speech_started")
     demo.expect_event("conversation.item.input_audio_transcription.completed")
@@ -94,6 +101,7 @@ def test_a_visitor_talks_and_is_answered(demo: DemoPage) -> None:
     expect(demo.own_words.first).not_to_be_empty()
     demo.press("Stop talking")
     expect(demo.page.get_by_role("button", name="Talk", exact=True)).to_be_visible()
+    expect(demo.status).to_have_text("Connected")
 
 
 def test_the_microphone_sends_24_khz_in_steps_of_100_ms(demo: DemoPage) -> None:
@@ -128,13 +136,39 @@ def test_the_other_session_types_listen(demo: DemoPage, session_type: str, speak
         expect(demo.page.locator(f".entry[data-speaker={speaker}] p").first).to_have_text(re.compile(r"\w+"))
 
 
+def test_the_pipeline_tells_what_each_step_made_of_a_mint(demo: DemoPage) -> None:
+    """The JWT's claims, what became of the settings, the quota that is left, durations, and the session itself."""
+    demo.connect()
+
+    expect(demo.station("jwt")).to_contain_text(re.compile(r"demo-\w{6}"))
+    expect(demo.station("jwt")).to_contain_text(re.compile(r"Valid for\s*(60:00|59:5\d) min"))
+    expect(demo.station("policy")).to_contain_text(
+        re.compile(r"gpt-realtime-2\.1[^\0]*Filled in\s*\d+ settings")
+    )
+    expect(demo.station("limit")).to_contain_text("9 of 10 requests left")
+    expect(demo.station("vendor")).to_contain_text(re.compile(r"\d+ ms"))
+    expect(demo.station("grant")).to_contain_text("Used: its session runs")
+    expect(demo.station("session")).to_contain_text(re.compile(r"Open for 0:\d\d[^\0]*sess_"))
+    assert demo.stations == FULL_WAY
+
+    demo.press("Disconnect")
+    expect(demo.station("session")).to_contain_text(re.compile(r"Ended after 0:\d\d"))
+
+
+def test_the_seconds_left_on_a_secret_count_down_until_it_is_used(demo: DemoPage) -> None:
+    """A secret that has not been used says how long it may be; one that is never used says that it expired."""
+    demo.provoke("Let a secret expire")
+    expect(demo.station("grant")).to_contain_text(re.compile(r"\d+ s left to use it"))
+    expect(demo.station("grant")).to_contain_text("Expired unused")
+
+
 def test_each_event_unfolds_to_its_json_without_the_secret(demo: DemoPage) -> None:
     """The mint's answer can be read in the log; the secret in it is masked, there and everywhere else."""
     with demo.page.expect_response("**/token") as minted:
         demo.connect()
     secret = minted.value.json()["value"]
     entry = demo.expect_event("POST /token")
-    entry.locator("summary").click()
+    entry.get_by_role("button").click()
 
     shown = json.loads(entry.locator("pre").inner_text())
     assert shown["value"] == f"{secret[:6]}…"
@@ -142,67 +176,143 @@ def test_each_event_unfolds_to_its_json_without_the_secret(demo: DemoPage) -> No
     assert secret not in demo.page.content()
 
 
-def test_the_seconds_left_on_the_secret_count_down(demo: DemoPage) -> None:
-    """A secret lives for a minute; the session that it opened goes on."""
-    demo.page.clock.install()
+def test_the_log_tells_durations_groups_runs_and_filters(demo: DemoPage) -> None:
+    """A request has its status and milliseconds; deltas are one entry; a word leaves only what holds it."""
     demo.connect()
-    card = demo.page.locator("#secret")
-    expect(card).to_contain_text(re.compile(r"(60|59|58) s left on the secret"))
-    demo.page.clock.fast_forward(30_000)
-    expect(card).to_contain_text(re.compile(r"(30|29|28) s left on the secret"))
-    expect(card).to_contain_text("It has opened its one session")
+    demo.say("Hello there, how are you today?")
+    demo.expect_event("response.done")
+
+    expect(demo.expect_event("POST /token")).to_contain_text(re.compile(r"200 · \d+ ms"))
+    run = demo.expect_event("response.output_audio.delta", times=2)
+    expect(run).to_contain_text(re.compile(r"\u00d7 \d+"))
+    run.get_by_role("button").click()
+    assert "bytes of audio)" in run.locator("pre").inner_text()
+
+    demo.page.get_by_label("Filter events by name").fill("Audio.delta")
+    expect(demo.page.locator("#events li:visible")).to_have_count(1)
 
 
-def test_a_refused_token_is_told_in_words(demo: DemoPage) -> None:
-    """A forged JWT: what happened, what may be the cause, and the code to search the log for."""
-    demo.provoke("Send a forged token")
+def test_the_log_is_one_tab_stop_with_arrow_keys(demo: DemoPage) -> None:
+    """Tab enters and leaves it; arrows move, Enter unfolds, C copies the event."""
+    demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    demo.connect()
+    demo.expect_event("session.created")
+    keys = demo.page.keyboard
+    demo.page.get_by_role("button", name="Clear").focus()
+    keys.press("Tab")
+    header = demo.expect_event("POST /token").get_by_role("button", name="POST /token")
+    expect(header).to_be_focused()
+    keys.press("ArrowDown")
+    created = demo.expect_event("session.created")
+    expect(created.get_by_role("button").first).to_be_focused()
+    keys.press("Enter")
+    expect(created.locator("pre")).to_contain_text("sess_")
+    keys.press("c")
+    expect(created.get_by_text("Copied")).to_be_visible()
+    copied = json.loads(demo.page.evaluate("navigator.clipboard.readText()"))
+    assert copied["type"] == "session.created"
+    keys.press("Tab")
+    expect(demo.log.locator(":focus")).to_have_count(0)
+    keys.press("Shift+Tab")
+    expect(created.get_by_role("button").first).to_be_focused()
 
-    expect(demo.notice).to_contain_text("The service refused this token")
-    expect(demo.notice).to_contain_text("401 invalid_token")
+
+@pytest.mark.parametrize(
+    ("trial", "station", "title", "code"),
+    [
+        pytest.param(
+            "Send a forged token", 0, "The service refused this token", "401 invalid_token", id="jwt"
+        ),
+        pytest.param("Ask for a model", 1, "This model is not allowed", "403 model_not_allowed", id="policy"),
+        pytest.param("Ask too often", 2, "Too many requests", "429 rate_limit_exceeded", id="limit"),
+        pytest.param(
+            "Use a secret twice", 5, "This secret has been used", "ephemeral_token_already_used", id="session"
+        ),
+        pytest.param("Let a secret expire", 5, "This secret has expired", "invalid_api_key", id="expired"),
+    ],
+)
+def test_a_refusal_stops_at_its_step_in_words(
+    demo: DemoPage, trial: str, station: int, title: str, code: str
+) -> None:
+    """What happened, what mends it, and the code to search the log for; steps behind it were not reached."""
+    demo.provoke(trial)
+
+    expect(demo.notice).to_contain_text(title)
+    expect(demo.notice).to_contain_text(code)
+    expect(demo.notice.locator(".mend")).not_to_be_empty()
+    assert demo.stations == ["passed"] * station + ["refused"] + ["idle"] * (5 - station)
+    expect(demo.page.locator("#pipeline [data-state=refused]")).to_contain_text(title)
     expect(demo.status).to_have_text("Not connected")
 
 
-def test_a_token_that_is_none_is_told_before_and_after(demo: DemoPage) -> None:
-    """The page reads the JWT as it is typed; the service has the last word."""
-    demo.page.get_by_label("Your token").fill("not a token")
-    expect(demo.page.locator("#claims")).to_have_text("This is not a JWT: the service will refuse it.")
+@pytest.mark.parametrize(
+    ("status", "code", "retry_after", "station"),
+    [
+        (502, "upstream_rejected_credentials", None, "vendor"),
+        (503, "upstream_quota_exhausted", None, "vendor"),
+        (503, "upstream_unavailable", "7", "vendor"),
+        (503, "rate_limit_storage_unavailable", "1", "limit"),
+        (403, "session_type_not_allowed", None, "policy"),
+    ],
+)
+def test_what_the_service_says_of_others_is_told_at_their_step(
+    demo: DemoPage, status: int, code: str, retry_after: str | None, station: str
+) -> None:
+    """A fault of the vendor or of the storage is not put down to the caller."""
+
+    def answer(route: Route) -> None:
+        body = {"error": {"message": "Said so.", "type": "x", "param": None, "code": code}}
+        headers = {"Retry-After": retry_after} if retry_after else {}
+        route.fulfill(status=status, json=body, headers=headers)
+
+    demo.page.route("**/token", answer)
     demo.page.get_by_role("button", name="Connect", exact=True).click()
-    expect(demo.notice).to_contain_text("The service refused this token")
+    expect(demo.notice).to_contain_text(f"{status} {code}")
+    expect(demo.station(station)).to_have_attribute("data-state", "refused")
+    if retry_after:
+        expect(demo.notice.get_by_role("timer")).to_contain_text("Try again")
 
 
-def test_a_used_secret_is_told_in_words(demo: DemoPage) -> None:
-    """A second session with the same secret is refused in-band."""
-    demo.provoke("Use a secret twice")
-
-    expect(demo.notice).to_contain_text("This secret has been used")
-    expect(demo.notice).to_contain_text("ephemeral_token_already_used")
-
-
-def test_an_expired_secret_is_told_in_words(demo: DemoPage) -> None:
-    """The vendor says only that it does not know the secret; the page knows that its time is over."""
-    demo.provoke("Let a secret expire")
-
-    expect(demo.page.locator("#secret")).to_contain_text("It has expired")
-    expect(demo.notice).to_contain_text("This secret has expired")
-
-
-def test_a_rate_limit_is_told_in_words_and_counted_down(demo: DemoPage) -> None:
-    """``Retry-After`` becomes a countdown; until its end the page does not ask again."""
-    demo.page.clock.install()
+def test_asking_too_often_locks_out_another_user_and_not_the_visitor(demo: DemoPage) -> None:
+    """``Retry-After`` is counted down for the user of the trial; the visitor connects at once afterwards."""
     demo.provoke("Ask too often")
-    expect(demo.notice).to_contain_text("Too many requests")
     expect(demo.notice).to_contain_text("429 rate_limit_exceeded")
+    demo.page.reload()
+    demo.connect()
+
+
+def test_a_rate_limit_of_ones_own_is_counted_down(demo: DemoPage) -> None:
+    """Until ``Retry-After`` has passed, the page does not ask again."""
+    error = {"message": "Too many requests.", "type": "x", "param": None, "code": "rate_limit_exceeded"}
+    demo.page.route(
+        "**/token",
+        lambda route: route.fulfill(status=429, json={"error": error}, headers={"Retry-After": "30"}),
+    )
+    demo.page.clock.install()
+    connect = demo.page.get_by_role("button", name="Connect", exact=True)
+    connect.click()
     clock = demo.notice.get_by_role("timer")
     expect(clock).to_have_text(re.compile(r"Try again in \d+ s"))
-    connect = demo.page.get_by_role("button", name="Connect", exact=True)
     expect(connect).to_have_attribute("aria-disabled", "true")
     first = clock.inner_text()
 
     demo.page.clock.run_for(2_000)
     expect(clock).not_to_have_text(first)
-    demo.page.clock.fast_forward(3_600_000)
+    demo.page.clock.fast_forward(60_000)
     expect(clock).to_have_text("You can try again now.")
     expect(connect).to_have_attribute("aria-disabled", "false")
+
+
+def test_a_token_that_is_none_is_told_before_and_after(demo: DemoPage) -> None:
+    """The page reads the JWT as it is typed; the service has the last word; signing in anew mends it."""
+    demo.page.get_by_text("Your token:").click()
+    demo.page.get_by_label("Your token").fill("not a token")
+    expect(demo.page.locator("#claims")).to_have_text("no JWT, so the service will refuse it")
+    demo.page.get_by_role("button", name="Connect", exact=True).click()
+    expect(demo.notice).to_contain_text("The service refused this token")
+    demo.press("Sign in as somebody new")
+    expect(demo.page.locator("#claims")).to_have_text(re.compile(r"demo-\w{6}, 60 min left"))
+    demo.connect()
 
 
 def test_a_service_that_is_gone_is_told_in_words(demo: DemoPage) -> None:
@@ -213,32 +323,146 @@ def test_a_service_that_is_gone_is_told_in_words(demo: DemoPage) -> None:
     expect(demo.notice).to_contain_text("The service cannot be reached")
 
 
+@pytest.mark.parametrize("complains", [True, False], ids=["after its own error", "without a word"])
+def test_the_end_of_a_server_is_told_once(demo: DemoPage, *, complains: bool) -> None:
+    """One alert, whether the vendor says why it closes or not; and the page can connect again."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        socket.send(json.dumps({"type": "session.created", "session": {"id": "sess_1"}}))
+        if complains:
+            error = {"type": "server_error", "code": "going_away", "message": "The server goes away."}
+            socket.send(json.dumps({"type": "error", "error": error}))
+        socket.close(code=4999, reason="server_error.going_away")
+
+    demo.page.evaluate("""() => {
+      globalThis.alerts = [];
+      const box = document.querySelector("[role=alert]");
+      new MutationObserver(() => box.hidden || alerts.push(box.innerText)).observe(box, { attributes: true });
+    }""")
+    demo.page.route_web_socket(re.compile(r"/v1/realtime"), serve)
+    demo.page.get_by_role("button", name="Connect", exact=True).click()
+    expect(demo.notice).to_contain_text("The server goes away." if complains else "going_away")
+    expect(demo.status).to_have_text("Not connected")
+    demo.page.wait_for_timeout(200)
+    assert len(demo.page.evaluate("alerts")) == 1
+
+
+def test_reduced_motion_keeps_everything_still(demo: DemoPage) -> None:
+    """No animation runs, and the meters say how loud it is without moving along."""
+    demo.page.emulate_media(reduced_motion="reduce")
+    demo.connect()
+    demo.press("Talk")
+    demo.expect_event("input_audio_buffer.append", times=12)
+    assert demo.page.evaluate("document.getAnimations().length") == 0
+    level = demo.page.get_by_role("meter", name="You")
+    expect(level).not_to_have_attribute("aria-valuenow", "0")
+
+
+def test_a_double_click_connects_once(demo: DemoPage) -> None:
+    """Its second click does not take back the first."""
+    sockets: list[str] = []
+    demo.page.on("websocket", lambda socket: sockets.append(socket.url))
+    demo.page.get_by_role("button", name="Connect", exact=True).dblclick()
+    expect(demo.status).to_have_text("Connected")
+    assert len(sockets) == 1
+
+
+@pytest.mark.parametrize(
+    ("door", "language", "words"),
+    [
+        ("websocket", "curl", ["curl -X POST", "/token", '"model":"gpt-realtime-2.1"']),
+        ("websocket", "Browser", ['import { connect, requestToken } from "./realtime.js"', 'voice: "marin"']),
+        ("websocket", "React", ["useEffect", "connect(", 'model: "gpt-realtime-2.1"']),
+        ("websocket", "Python", ["requests.post", '"model": "gpt-realtime-2.1"']),
+        ("webrtc", "Browser", ["connectWebRTC(peer"]),
+        ("live", "Browser", ['import { startCall } from "./realtime.js"', 'model: "gpt-live-1.1"']),
+        ("live", "React", ["startCall(", "setLeft"]),
+        ("call", "Python", ['/calls"', '"sdp": offer']),
+    ],
+)
+def test_the_current_settings_are_code_to_copy(
+    demo: DemoPage, door: str, language: str, words: list[str]
+) -> None:
+    """What is chosen, as an app would ask for it; copied with one press."""
+    demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    demo.enter_by(door)
+    demo.show("Use it in your app")
+    demo.show(language)
+    demo.press("Copy")
+    copied = demo.page.evaluate("navigator.clipboard.readText()")
+    for word in words:
+        assert word in copied
+
+
 def test_the_page_works_by_keyboard_alone(demo: DemoPage) -> None:
-    """From the token to the answer with Tab and Enter: the focus goes where the next step is."""
+    """From the door to the answer and the end with Tab, Enter and Space: the focus goes where the next step is."""
     keys = demo.page.keyboard
-    demo.page.get_by_label("Your token").focus()
-    for _ in range(5):
+    connect = demo.page.get_by_role("button", name="Connect", exact=True)
+    demo.page.locator("input[name=door]:checked").focus()
+    keys.press("ArrowDown")
+    expect(demo.page.locator("input[value=webrtc]")).to_be_checked()
+    keys.press("ArrowUp")
+    for _ in range(20):
+        if connect.evaluate("button => button === document.activeElement"):
+            break
         keys.press("Tab")
-    expect(demo.page.get_by_role("button", name="Connect", exact=True)).to_be_focused()
+    expect(connect).to_be_focused()
     keys.press("Enter")
     expect(demo.page.get_by_label("Message")).to_be_focused()
     keys.type("Hello")
     keys.press("Enter")
-
     demo.expect_event("response.done")
     expect(demo.answers).not_to_be_empty()
+    demo.page.get_by_role("tab", name="Events").focus()
+    keys.press("ArrowRight")
+    expect(demo.page.get_by_role("tabpanel", name="Use it in your app")).to_be_visible()
 
 
-def test_the_page_fits_a_phone(demo: DemoPage) -> None:
-    """Nothing is wider than the screen, with events and an answer on it."""
+def test_a_phone_shows_the_transcript_first_with_status_and_disconnect_at_hand(demo: DemoPage) -> None:
+    """Nothing is wider than the screen, with events and an answer on it; the bar stays while one scrolls."""
     demo.page.set_viewport_size({"width": 360, "height": 740})
     demo.connect()
     demo.say("A_word_without_any_end_" * 12)
-    demo.expect_event("response.done").locator("summary").click()
+    demo.expect_event("response.done").get_by_role("button").click()
 
     boxes = ["html", "#transcript", "#events"]
     too_wide = "(boxes) => boxes.filter((box) => document.querySelector(box).scrollWidth > innerWidth)"
     assert demo.page.evaluate(too_wide, boxes) == []
+    demo.page.locator("#pipeline").scroll_into_view_if_needed()
+    expect(demo.page.get_by_role("button", name="Disconnect")).to_be_in_viewport()
+    expect(demo.status).to_be_in_viewport()
+    expect(demo.page.get_by_label("Your token")).to_be_hidden()
+    order = ["#conversation", ".way", ".setup", ".side"]
+    tops = demo.page.evaluate("(order) => order.map((one) => document.querySelector(one).offsetTop)", order)
+    assert tops == sorted(tops)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(390, 1), (768, 2), (1440, 3)])
+def test_the_columns_follow_the_width(demo: DemoPage, width: int, columns: int) -> None:
+    """One on a phone, two on a tablet, three on a desk."""
+    demo.page.set_viewport_size({"width": width, "height": 900})
+    laid_out = demo.page.evaluate("getComputedStyle(document.querySelector('main')).gridTemplateColumns")
+    assert len(laid_out.split()) == columns
+
+
+def test_the_meters_are_as_sharp_as_the_screen(demo: DemoPage) -> None:
+    """A canvas has a pixel for each of the screen's."""
+    sizes = demo.page.evaluate(
+        "[...document.querySelectorAll('canvas')].map((one) => one.width / one.clientWidth / devicePixelRatio)"
+    )
+    assert sizes == [pytest.approx(1, abs=0.02)] * 2
+
+
+def test_forced_colours_show_what_is_chosen(demo: DemoPage) -> None:
+    """The system's own colours replace ours: the chosen segment and door still differ from the others."""
+    demo.page.emulate_media(forced_colors="active")
+    for kind in ("door", "type"):
+        colours = demo.page.evaluate(
+            "(kind) => [...document.querySelectorAll(`[name=${kind}] + span`)]"
+            ".map((one) => getComputedStyle(one).backgroundColor)",
+            kind,
+        )
+        assert colours.count(colours[0]) == 1
 
 
 def test_the_chosen_theme_stays(demo: DemoPage) -> None:
@@ -260,3 +484,14 @@ def test_the_policy_keeps_everything_foreign_out(demo: DemoPage, demo_url: str) 
         urlsplit(request).netloc for request in re.findall(r'(?:src|href)="(\w+:[^"]+)"', answer.text())
     }
     assert origins == set()
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/jwt")])
+def test_what_the_page_is_given_is_kept_from_other_origins(
+    demo: DemoPage, demo_url: str, method: str, path: str
+) -> None:
+    """A page of another port could otherwise read the admin's token, or sign in."""
+    headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:5173"}
+    answer = demo.page.request.fetch(f"{demo_url}{path}", method=method, headers=headers)
+    assert answer.status == 403
+    assert "eyJ" not in answer.text()

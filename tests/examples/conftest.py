@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ import pytest
 
 from tests.support.examples import Demo, Tab, install_node_packages, node, running_demo, running_origin
 from tests.support.service import TokenService, running_service
+from tests.support.tools import require
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,8 +32,7 @@ def plain_demo() -> Iterator[Demo]:
 @pytest.fixture(scope="session")
 def run_node() -> Callable[..., str]:
     """Run a Node program among the packages of the lock file, which are installed where they are not."""
-    if not shutil.which("npm"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("npm is not installed")
+    require("node", "npm")
     install_node_packages()
     return node
 

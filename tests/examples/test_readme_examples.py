@@ -12,6 +12,7 @@ import pytest
 from tests.support.examples import Demo, Tab, examples, python, run
 from tests.support.service import TokenService
 from tests.support.tokens import sign
+from tests.support.tools import require
 
 BOTH = ["tls_demo", "plain_demo"]
 PYTHON_RUNS = [*product(["openai-python", "python-companion", "python-websocket-client"], BOTH)]
@@ -42,6 +43,7 @@ def test_every_marked_example_is_run_here() -> None:
 @pytest.mark.parametrize("demo", BOTH, indirect=True)
 def test_curl(demo: Demo) -> None:
     """It is answered with a secret and all that is needed to use it."""
+    require("curl")
     answer = json.loads(run(("sh", "-s"), examples()["curl"], demo.environ()))
     assert answer["value"].startswith("ek_")
     assert answer["session"]["model"] == "gpt-realtime-2.1"

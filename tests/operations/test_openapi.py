@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service import __version__
 from tests.support.processes import PYTHON, ROOT, bare_environ
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.tokens import sign
@@ -153,3 +154,31 @@ def test_every_error_a_mint_may_end_with_is_described(described: TokenService) -
     for code in ("upstream_rejected_credentials", "upstream_error"):
         assert code in answers["502"]["description"]
     assert answers["429"]["headers"]["Retry-After"]["required"] is True
+
+
+def test_every_operation_has_a_name_and_a_place_and_the_version_is_told(described: TokenService) -> None:
+    """Generators of clients name methods by ``operationId``; pages group by tags."""
+    document = description(described)
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(set(names)) == len(names)
+    assert {tag for one in operations for tag in one["tags"]} == {tag["name"] for tag in document["tags"]}
+    assert document["info"]["version"] == __version__
+    assert document["servers"] == [{"url": "/", "description": "Where this description was read."}]
+    authorization = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    assert (
+        f'token_service_info{{version="{__version__}"}} 1.0'
+        in described.get("/metrics", headers=authorization).text
+    )
+
+
+def test_the_examples_of_bodies_are_accepted(described: TokenService) -> None:
+    """Each as it stands."""
+    tried = 0
+    for path, methods in description(described)["paths"].items():
+        content = methods.get("post", {}).get("requestBody", {}).get("content", {})
+        for example in content.get("application/json", {}).get("examples", {}).values():
+            answer = described.post(path, example["value"])
+            assert answer.status_code in {200, 201}, answer.text
+            tried += 1
+    assert tried >= 4

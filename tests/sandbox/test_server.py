@@ -19,6 +19,7 @@ from cryptography import x509
 from service.sandbox.tls import write_certificate
 from tests.support.processes import PYTHON, Running, bare_environ, running
 from tests.support.realtime import CREATE, KEY, bearing, line
+from tests.support.tools import require
 
 _ALONE = (PYTHON, "-m", "service.sandbox")
 
@@ -137,6 +138,7 @@ def test_a_client_without_the_authority_does_not_trust_it(secure: tuple[str, Pat
 @pytest.mark.parametrize("client", ["node", "curl"])
 def test_other_clients_trust_the_certificate(secure: tuple[str, Path], client: str) -> None:
     """Node by its variable, curl by its option."""
+    require(client)
     url, authority = secure
     commands = {
         "node": ("node", "-e", f"fetch('{url}/models').then(answer => console.log(answer.status))"),

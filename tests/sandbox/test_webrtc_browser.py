@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from tests.support.examples import install_node_packages, running_origin
 from tests.support.realtime import mint
 from tests.support.service import Sandbox, TokenService
 from tests.support.tokens import sign
+from tests.support.tools import require
 from tests.support.webrtc import listed, open_call, open_live, write_sentence
 from tests.support.webrtc_page import PRELUDE, page_with_microphone
 
@@ -26,8 +25,7 @@ SENTENCE = "Good morning. Could you please tell me what the weather will be like
 @pytest.fixture(scope="module")
 def sentence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A spoken sentence as a WAV file, and its length in seconds."""
-    if not shutil.which("espeak-ng"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("espeak-ng is not installed")
+    require("espeak-ng")
     path = tmp_path_factory.mktemp("speech") / "sentence.wav"
     return path, write_sentence(path, SENTENCE)
 
@@ -35,8 +33,7 @@ def sentence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
     """An origin that serves the vendor's packages."""
-    if not shutil.which("npm"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("npm is not installed")
+    require("node", "npm")
     install_node_packages()
     with running_origin() as address:
         yield address

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from tests.support.offers import OFFER
 from tests.support.processes import wait_until
 from tests.support.realtime import KEY, Line, bearing, line, mint
 from tests.support.service import Sandbox, running_sandbox
+from tests.support.tools import require
 from tests.support.webrtc import Clients, listed, open_call, webrtc_clients, write_sentence
 
 _LONG = 'Say: "' + " ".join(["This is a long answer, and it goes on for quite some time."] * 6) + '"'
@@ -26,8 +25,7 @@ _LONG = 'Say: "' + " ".join(["This is a long answer, and it goes on for quite so
 @pytest.fixture(scope="module")
 def sentence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """A spoken sentence as a WAV file, and its length in seconds."""
-    if not shutil.which("espeak-ng"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("espeak-ng is not installed")
+    require("espeak-ng")
     path = tmp_path_factory.mktemp("speech") / "sentence.wav"
     return path, write_sentence(path, "Hello there, this is a test of the microphone.")
 

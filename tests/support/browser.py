@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.support.tools import require
+
+CHROMIUM = shutil.which("chromium") or "chromium"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,8 +42,7 @@ expect.set_options(timeout=PATIENCE_MS)
 @contextmanager
 def running_chromium(microphone: Path) -> Iterator[Browser]:
     """Run a headless Chromium with a fresh profile, that hears a WAV file over and over as its microphone."""
-    if not CHROMIUM.exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{CHROMIUM} is not installed")
+    require("chromium")
     flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
@@ -102,6 +102,26 @@ class DemoPage:
         return self.page.locator("#status")
 
     @property
+    def log(self) -> Locator:
+        return self.page.locator("#events")
+
+    @property
+    def time_left(self) -> Locator:
+        return self.page.locator("#time-left")
+
+    def station(self, name: str) -> Locator:
+        """One step of the request's way: ``jwt``, ``policy``, ``limit``, ``vendor``, ``grant`` or ``session``."""
+        return self.page.locator(f"#pipeline [data-station={name}]")
+
+    @property
+    def stations(self) -> list[str]:
+        """How far the request came: the state of each step."""
+        states: list[str] = self.page.locator("#pipeline > li").evaluate_all(
+            "items => items.map((item) => item.dataset.state)"
+        )
+        return states
+
+    @property
     def audio_bytes(self) -> int:
         figure = self.page.locator("#audio-bytes").inner_text().split()[0]
         return int(figure.replace(",", "")) if figure[0].isdigit() else 0
@@ -110,9 +130,19 @@ class DemoPage:
         """Choose one of the session types or kinds of answer."""
         self.page.get_by_text(label, exact=True).click()
 
-    def connect(self) -> None:
+    def enter_by(self, door: str) -> None:
+        """Choose the way in: ``websocket``, ``webrtc``, ``call`` or ``live``."""
+        self.page.locator(f".doors label:has(input[value={door}])").click()
+
+    def connect(self, door: str | None = None) -> None:
+        if door:
+            self.enter_by(door)
         self.page.get_by_role("button", name="Connect", exact=True).click()
-        expect(self.status).to_have_text("Connected")
+        expect(self.status).to_have_text(re.compile("Connected|Listening…"))
+
+    def show(self, view: str) -> None:
+        """Show one of the views beside the transcript."""
+        self.page.get_by_role("tab", name=view).click()
 
     def say(self, text: str) -> None:
         self.page.get_by_label("Message").fill(text)
@@ -127,7 +157,13 @@ class DemoPage:
         self.press(name)
 
     def expect_event(self, name: str, *, times: int = 1) -> Locator:
-        """Wait until the log holds an event at least ``times`` times; give its first entry."""
-        entries = self.page.locator("#events li", has=self.page.get_by_text(name, exact=True))
-        expect(entries.nth(times - 1)).to_be_attached()
+        """Wait until the log holds an event at least ``times`` times, in one entry or several; give the first."""
+        entries = self.page.locator(f'#events li[data-name="{name}"]')
+        expect(entries.first).to_be_attached()
+        self.page.wait_for_function(
+            """([name, times]) => [...document.querySelectorAll("#events li")]
+              .filter((item) => item.dataset.name === name)
+              .reduce((sum, item) => sum + Number(item.dataset.count), 0) >= times""",
+            arg=[name, times],
+        )
         return entries.first

@@ -63,13 +63,13 @@ def node(text: str, environ: Mapping[str, str]) -> str:
     return run(NODE, text, environ, cwd=PROGRAMS)
 
 
-def install_node_packages(folder: Path = PROGRAMS) -> None:
+def install_node_packages(folder: Path = PROGRAMS, *options: str) -> None:
     """Run ``npm ci`` where the packages are missing or older than the lock file."""
     lock = folder / "package-lock.json"
     installed = folder / "node_modules" / ".package-lock.json"
     with one_at_a_time("npm-ci"):
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            subprocess.run(("npm", "ci", "--no-audit", "--no-fund"), cwd=folder, check=True)
+            subprocess.run(("npm", "ci", "--no-audit", "--no-fund", *options), cwd=folder, check=True)
 
 
 @dataclass(frozen=True)

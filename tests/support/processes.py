@@ -17,6 +17,8 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
+CACHE = Path(tempfile.gettempdir()) / f"token-service-tests-{os.getuid()}"
+"""Where the demo keeps its keys and ports in tests: not among those of the developer."""
 START_SECONDS = 30.0
 # Below the range Linux takes source ports from, so that a server that is down for a while finds its port free; and
 # each of pytest-xdist's workers (gw0, gw1, ...) has 2,000 of its own, so that no two choose one at the same time.
@@ -120,4 +122,10 @@ def run_command(*arguments: str, environ: Mapping[str, str]) -> subprocess.Compl
 def bare_environ(**variables: str) -> dict[str, str]:
     """Make an environment with nothing of this machine's own but what a process needs to run at all."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **variables}
+    return {
+        **kept,
+        "XDG_CACHE_HOME": str(CACHE),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "default",
+        **variables,
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import pytest
 from redis import Redis
 
 from tests.support.processes import accepts_connections, free_port, wait_until
+from tests.support.tools import require
 
 
 @dataclass
@@ -72,8 +71,7 @@ class RedisServer:
 @contextmanager
 def running_redis(*options: str) -> Iterator[RedisServer]:
     """Run a redis-server until the block ends."""
-    if not shutil.which("redis-server"):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("redis-server is not installed")
+    require("redis-server")
     server = RedisServer(options)
     try:
         server.start()

@@ -1,6 +1,7 @@
 // @ts-check
 import { RealtimeError, connect } from "../realtime.js";
 import { Microphone } from "./microphone.js";
+import { analyserLevel } from "./meter.js";
 import { byteLength, hum } from "./pcm.js";
 import { Player } from "./player.js";
 import { appendAudio, endSpeech, truncate, userMessage } from "./sessions.js";
@@ -18,11 +19,12 @@ const CREATE_ID = "page_asks_for_answer";
  * @typedef {object} Listener
  * @property {() => void} changed a getter's value has changed
  * @property {(direction: "sent" | "received", event: RealtimeEvent) => void} event
- * @property {(error: unknown) => void} failed the vendor complained, or the session could not go on
+ * @property {(error: unknown) => void} failed the vendor or the browser complained; the session goes on
+ * @property {(outcome: import("../realtime.js").CallOutcome) => void} ended once, and why
  */
 
-/** One session with its microphone and its loudspeaker. */
-export class Conversation {
+/** One session over a WebSocket, with its microphone and its loudspeaker. */
+export class SocketConversation {
   #session;
   #type;
   #meters;
@@ -32,6 +34,8 @@ export class Conversation {
   #microphone = null;
   /** Whether an answer is under way: the vendor makes one at a time. */
   #answering = false;
+  /** @type {string | null} the code of the vendor's last error */
+  #complaint = null;
   /** Whether another answer is due once this one is over. */
   #owesAnswer = false;
 
@@ -59,6 +63,11 @@ export class Conversation {
     });
   }
 
+  /** Whether text can be sent. */
+  get writable() {
+    return this.#type === "realtime";
+  }
+
   get listening() {
     return this.#microphone !== null;
   }
@@ -80,6 +89,7 @@ export class Conversation {
   stop() {
     if (this.#answering) this.#send({ type: "response.cancel" });
     this.#fallSilent();
+    this.#changed();
   }
 
   /** @throws {DOMException} where there is no microphone, or none is allowed */
@@ -89,7 +99,7 @@ export class Conversation {
     });
     if (this.state !== "open" || this.listening) return microphone.close();
     this.#microphone = microphone;
-    this.#meters.input.source = microphone.analyser;
+    this.#meters.input.source = analyserLevel(microphone.analyser);
     this.#changed();
   }
 
@@ -112,7 +122,7 @@ export class Conversation {
 
   #opened() {
     this.state = "open";
-    this.#meters.output.source = this.#player.analyser;
+    this.#meters.output.source = () => this.#player.level;
     this.#changed();
   }
 
@@ -123,7 +133,9 @@ export class Conversation {
     this.#meters.output.source = null;
     this.#player.close();
     this.#changed();
-    if (error) this.#listener.failed(error);
+    // What the vendor complained of before it closed the session has been told.
+    const told = error instanceof RealtimeError && error.code === this.#complaint;
+    this.#listener.ended({ error: told ? null : error, endedBy: told ? "vendor" : null, call: null });
   }
 
   #closeMicrophone() {
@@ -152,6 +164,7 @@ export class Conversation {
         break;
       case "error":
         if (event.error.event_id === CREATE_ID) this.#answering = false;
+        this.#complaint = event.error.code;
         this.#listener.failed(new RealtimeError(event.error.message, event.error));
         break;
     }

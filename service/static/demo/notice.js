@@ -1,9 +1,10 @@
 // @ts-check
 import { countdown } from "./countdown.js";
+import { make } from "./dom.js";
 
 /** @typedef {import("./refusals.js").Refusal} Refusal */
 
-/** Says why something was refused, and where that is known, counts the seconds until it may be tried again. */
+/** Says why something was refused and what would mend it, and counts the seconds until it may be tried again. */
 export class Notice {
   #box;
   #onWaiting;
@@ -25,37 +26,36 @@ export class Notice {
     this.#onWaiting(false);
   }
 
-  /** @param {Refusal} refusal */
-  show({ title, words, code, retryAfter }) {
+  /**
+   * @param {Refusal} refusal
+   * @param {{ waits?: boolean }} [options] `waits`: the page must not ask again before `retryAfter` has passed
+   */
+  show({ title, words, mend, code, param, requestId, retryAfter }, { waits = true } = {}) {
     this.clear();
+    const details = [code, param && `param ${param}`, requestId && `request ${requestId}`].filter(Boolean).join(" · ");
+    this.#box.append(
+      make("strong", {}, title),
+      words ? make("p", {}, words) : "",
+      mend ? make("p", { class: "mend" }, mend) : "",
+      make("code", {}, details),
+    );
     this.#box.hidden = false;
-    this.#box.append(element("strong", title), element("p", words), element("code", code));
-    if (retryAfter) this.#count(retryAfter);
+    if (retryAfter) this.#count(retryAfter, waits);
     this.#box.scrollIntoView({ block: "nearest" });
   }
 
-  /** @param {number} seconds */
-  #count(seconds) {
-    const clock = element("p", "");
-    clock.className = "retry";
+  /**
+   * @param {number} seconds
+   * @param {boolean} waits
+   */
+  #count(seconds, waits) {
     // A timer is quiet: the alert has been read out once, and is not with every second.
-    clock.setAttribute("role", "timer");
-    clock.setAttribute("aria-live", "off");
+    const clock = make("p", { class: "retry", role: "timer", "aria-live": "off" });
     this.#box.append(clock);
-    this.#onWaiting(true);
+    this.#onWaiting(waits);
     this.#stop = countdown(Date.now() + seconds * 1000, (left) => {
       clock.textContent = left ? `Try again in ${left} s` : "You can try again now.";
       if (!left) this.#onWaiting(false);
     });
   }
-}
-
-/**
- * @param {string} name
- * @param {string} text
- */
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
 }

@@ -1,4 +1,5 @@
 // @ts-check
+import { analyserLevel } from "./meter.js";
 import { SAMPLE_RATE, toSamples } from "./pcm.js";
 
 /** How far ahead of the clock a first chunk is scheduled, so that a late second one leaves no gap. */
@@ -18,12 +19,19 @@ export class Player {
 
   analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
 
+  #level = analyserLevel(this.analyser);
   #onIdle;
 
   /** @param {() => void} onIdle called when all that came has been heard */
   constructor(onIdle) {
     this.#onIdle = onIdle;
     this.analyser.connect(this.#context.destination);
+    void this.#context.suspend(); // a context that runs costs, although it plays nothing
+  }
+
+  /** The loudness of what is heard now, between 0 and 1. */
+  get level() {
+    return this.playing ? this.#level() : 0;
   }
 
   /**
@@ -39,8 +47,9 @@ export class Player {
     source.connect(this.analyser);
     source.onended = () => {
       this.#sources.delete(source);
-      if (!this.#sources.size) this.#onIdle();
+      if (!this.#sources.size) this.#rest();
     };
+    void this.#context.resume();
     this.#sources.add(source);
     const { currentTime } = this.#context;
     const start = this.#end > currentTime ? this.#end : currentTime + LEAD_SECONDS;
@@ -63,6 +72,7 @@ export class Player {
     for (const source of this.#sources) source.stop();
     this.#sources.clear();
     this.#end = 0;
+    void this.#context.suspend();
     if (!this.#current || unheard <= 0) return null;
     const { itemId, contentIndex, seconds } = this.#current;
     return { itemId, contentIndex, playedMs: Math.max(0, Math.floor((seconds - unheard) * 1000)) };
@@ -71,5 +81,10 @@ export class Player {
   close() {
     this.stop();
     void this.#context.close();
+  }
+
+  #rest() {
+    void this.#context.suspend();
+    this.#onIdle();
   }
 }

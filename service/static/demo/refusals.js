@@ -1,85 +1,131 @@
 // @ts-check
 /**
- * Refusals in words a person can act on.
+ * Refusals in words a person can act on: where on the way a request was stopped, why, and what would mend it.
  * @module
  */
 
 import { RealtimeError, TokenError } from "../realtime.js";
 
-/** @typedef {{ title: string, words: string, code: string, retryAfter: number | null }} Refusal */
+/** @typedef {"jwt" | "policy" | "limit" | "vendor" | "grant" | "session"} Station */
 
-/** @type {Record<string, [title: string, words: string]>} */
-const WORDS = {
-  missing_token: ["No token was sent", "Paste a JWT above, then connect again."],
-  invalid_token: [
-    "The service refused this token",
-    "It may have expired, be signed with another key, or be meant for another service. Which of them, only " +
-      "the service’s log tells.",
-  ],
-  insufficient_scope: ["This token may not open sessions", "It lacks the scope that the service requires."],
-  model_not_allowed: ["This model is not allowed", "Choose one of the models that the service offers."],
-  session_field_not_allowed: ["This setting is not allowed", "The service’s policy does not let callers set it."],
-  rate_limit_exceeded: ["Too many requests", "The service limits how often a secret can be had."],
-  upstream_rate_limited: ["The vendor is busy", "It limits how often the service may ask. Try again in a moment."],
-  upstream_rejected_credentials: [
-    "The service has a problem with its key",
-    "The vendor refused the service’s own key. Its operators have been told; you can do nothing about it.",
-  ],
-  upstream_quota_exhausted: [
-    "The service’s account is empty",
-    "It has no credit with the vendor, or reached a spend limit. Its operators have been told.",
-  ],
-  upstream_error: ["The vendor’s answer made no sense", "Nothing is wrong with your request. Try again."],
-  upstream_timeout: ["The vendor took too long", "Nothing is wrong with your request. Try again."],
-  upstream_unavailable: ["The vendor cannot be reached", "Nothing is wrong with your request. Try again later."],
-  unreachable: ["The service cannot be reached", "Is it still running, and are you online?"],
-  ephemeral_token_already_used: [
-    "This secret has been used",
-    "A secret opens one session only. Connecting again asks for a fresh one.",
-  ],
-  invalid_api_key: ["The vendor refused this secret", "It is not one that it knows, or its time is over."],
-  invalid_model: ["The vendor does not know this model", "Choose another one."],
-  beta_api_shape_disabled: ["This is the retired beta", "The client asks for an interface that is switched off."],
-  connection_lost: ["The connection was lost", "The network failed, or the secret was refused before a session began."],
+/**
+ * @typedef {object} Refusal
+ * @property {Station} station
+ * @property {string} title
+ * @property {string} words
+ * @property {string} mend what would let the request pass
+ * @property {string} code
+ * @property {string | null} param
+ * @property {string | null} requestId
+ * @property {number | null} retryAfter seconds
+ */
+
+/** @typedef {[station: Station, title: string, words: string, mend: string]} Entry */
+
+const FRESH = "Connect again: it asks for a fresh one.";
+const LATER = "Nothing is wrong with your request. Try again in a moment.";
+const OPERATOR = "Only the service’s operator can: its log holds an ERROR line about it.";
+
+/** @type {Record<string, Entry>} */
+const REFUSALS = {
+  missing_token: ["jwt", "No token was sent", "The service answers nobody without a JWT.", "Paste a JWT under “Your token”."],
+  invalid_token: ["jwt", "The service refused this token",
+    "It may have expired, be signed with another key, be meant for another service, or belong to a user who was " +
+    "revoked. The caller is not told which; the service’s log is.", "Sign in again for a fresh token."],
+  insufficient_scope: ["jwt", "This token may not open sessions", "It lacks the scope that the service requires.",
+    "Ask your identity provider for a token with that scope."],
+  identity_provider_unavailable: ["jwt", "The token could not be checked",
+    "The service has not got the identity provider’s keys yet.", LATER],
+  unreachable: ["jwt", "The service cannot be reached", "No answer came.", "Is it still running, and are you online?"],
+  model_not_allowed: ["policy", "This model is not allowed", "", "Choose one that the service offers, or add it to ALLOWED_MODELS."],
+  session_field_not_allowed: ["policy", "This setting is not allowed", "", "Leave it out, or let the policy allow it."],
+  session_type_not_allowed: ["policy", "This way in is closed", "",
+    "Take another door, or change CLIENT_SECRET_TYPES or CALL_TYPES."],
+  not_found: ["policy", "There is no such route here", "This service opens no calls (CALL_TYPES=none), or is too old for them.",
+    "Take a door with a secret."],
+  rate_limit_exceeded: ["limit", "Too many requests", "", "Wait until the time below has passed."],
+  too_many_calls: ["limit", "Too many calls are open", "", "End one of them."],
+  call_minutes_exhausted: ["limit", "No minutes are left", "", "Wait for the next window."],
+  rate_limit_storage_unavailable: ["limit", "Limits cannot be counted now", "The storage of the limits is away.", LATER],
+  call_registry_unavailable: ["limit", "Calls cannot be recorded now",
+    "A call that could not be ended is not opened.", LATER],
+  upstream_rejected_credentials: ["vendor", "The service has a problem with its key",
+    "The vendor refused the service’s own key.", OPERATOR],
+  upstream_quota_exhausted: ["vendor", "The company’s account is used up",
+    "The vendor says that there is no credit, or a spend limit was reached.", OPERATOR],
+  upstream_rate_limited: ["vendor", "The vendor is busy", "It limits how often the service may ask.", LATER],
+  upstream_error: ["vendor", "The vendor’s answer made no sense", "", LATER],
+  upstream_timeout: ["vendor", "The vendor took too long", "", LATER],
+  upstream_unavailable: ["vendor", "The vendor cannot be reached", "", LATER],
+  call_ended: ["grant", "The call was ended while it was being opened", "", "Connect again."],
+  ephemeral_token_already_used: ["session", "This secret has been used", "A secret opens one session only.", FRESH],
+  invalid_api_key: ["session", "The vendor refused this secret", "It is not one that it knows, or its time is over.", FRESH],
+  invalid_model: ["session", "The vendor does not know this model", "", "Choose another one."],
+  event_not_allowed: ["session", "The vendor dropped this event",
+    "The service allowed this call’s client a few events, and this is none of them.",
+    "Let the policy’s data_channel allow it."],
+  beta_api_shape_disabled: ["session", "This is the retired beta", "The client asks for an interface that is switched off.",
+    "Update the client."],
+  connection_failed: ["session", "The call could not be connected",
+    "The service opened it, but no sound came through within 10 s. It has been ended.",
+    "Look for a firewall that blocks UDP, then try again."],
+  connection_lost: ["session", "The connection was lost", "The network failed, or the vendor ended the session.",
+    "Connect again."],
 };
 
-/** @type {[title: string, words: string]} */
-const EXPIRED = [
-  "This secret has expired",
-  "A secret must open its session within its short life. Connecting again asks for a fresh one.",
-];
+/** @type {Entry} */
+const EXPIRED = ["session", "This secret has expired", "A secret must open its session within its short life.", FRESH];
 
-/** @type {Record<string, [title: string, words: string]>} */
+/** @type {Record<string, [title: string, words: string, mend: string]>} */
 const MICROPHONE = {
-  NotAllowedError: ["The microphone is blocked", "Allow it for this page in the browser’s settings, or type instead."],
-  NotFoundError: ["There is no microphone", "Connect one, or type instead."],
+  NotAllowedError: ["The microphone is blocked", "This browser gives the page no sound.",
+    "Allow it in the browser’s settings for this page, or type instead."],
+  NotFoundError: ["There is no microphone", "This machine has none that the browser can see.", "Connect one, or type instead."],
 };
+
+/** Codes whose message says more than we know: which limit, which model, which member. */
+const TELLING = new Set(["rate_limit_exceeded", "too_many_calls", "call_minutes_exhausted"]);
 
 /**
  * @param {unknown} error
+ * @param {{ counted?: boolean }} [known] `counted`: the answer told a quota, so the request had passed the policy
  * @returns {Refusal}
  */
-export function describe(error) {
+export function describe(error, { counted = false } = {}) {
+  const none = { param: null, requestId: null, retryAfter: null };
   if (error instanceof RealtimeError) {
-    const [title, words] = error.expired ? EXPIRED : wordsFor(error);
-    return { title, words, code: error.code, retryAfter: null };
+    return { ...none, ...worded(error, error.expired ? EXPIRED : undefined, "session"), param: error.param };
   }
   if (error instanceof TokenError) {
-    const [title, words] = wordsFor(error);
-    const code = error.status ? `${error.status} ${error.code}` : error.code;
-    return { title, words, code, retryAfter: error.retryAfter };
+    const { status, code, param, requestId, retryAfter } = error;
+    const entry = status === 404 ? REFUSALS.not_found : undefined;
+    const refusal = worded(error, entry, counted ? "vendor" : "policy");
+    return { ...refusal, code: status ? `${status} ${code}` : code, param, requestId, retryAfter };
   }
   const { name, message } = /** @type {Error} */ (error);
-  const [title, words] = MICROPHONE[name] ?? ["Something went wrong", message];
-  return { title, words, code: name, retryAfter: null };
+  const [title, words, mend] = MICROPHONE[name] ?? ["Something went wrong", message, ""];
+  return { ...none, station: "session", title, words, mend, code: name };
 }
 
 /**
- * What the service says is kept where it says more than we know: which limit, which member.
  * @param {TokenError | RealtimeError} error
+ * @param {Entry | undefined} entry
+ * @param {Station} elsewhere where a code that we do not know is thought to come from
  */
-function wordsFor({ code, message, param }) {
-  const [title, words] = WORDS[code] ?? ["The request was refused", ""];
-  const said = code === "rate_limit_exceeded" || param || !words ? message : "";
-  return [title, [words, said].filter(Boolean).join(" ")];
+function worded({ code, message, param }, entry = REFUSALS[code], elsewhere) {
+  const [station, title, words, mend] = entry ?? [elsewhere, "The request was refused", "", ""];
+  const said = TELLING.has(code) || param || !words ? message : "";
+  return { station, title, words: [words, said].filter(Boolean).join(" "), mend, code };
 }
+
+/** How a call ended, by `ended_by`. @type {Record<string, string>} */
+export const ENDINGS = {
+  client: "You ended it.",
+  deadline: "Its time was up: the service ended it at the vendor.",
+  replaced: "A newer call of yours took its place.",
+  revoked: "You were revoked: the service ended your calls, and refuses your token from now on.",
+  admin: "An admin ended it.",
+  vendor: "The vendor ended it.",
+  shutdown: "The service shut down, and ended its calls.",
+  unknown: "It ended, and nothing tells why.",
+};

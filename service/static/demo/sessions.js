@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * The three session types: how each is configured, and the client events that speak to it.
+ * The session types: how each is configured, and the client events that speak to it.
  * @module
  */
 
 import { toBase64, silence } from "./pcm.js";
 
 /** @typedef {import("../realtime.js").RealtimeEvent} RealtimeEvent */
-/** @typedef {"realtime" | "transcription" | "translation"} SessionType */
-/** @typedef {{ type: SessionType, model: string, answers: string, voice: string, language: string }} Choice */
+/** @typedef {"realtime" | "live" | "transcription" | "translation"} SessionType */
+/** @typedef {{ type: SessionType, answers: string, voice: string, language: string }} Choice */
 
 /** Longer than the pause by which the server's voice detector tells the end of speech (0.5 s). */
 const CLOSING_SILENCE_SECONDS = 0.8;
@@ -38,6 +38,15 @@ export function sessionConfig({ type, answers, voice, language }) {
         },
       };
   }
+}
+
+/**
+ * The `session` member of a call to GPT-Live, which has no other modality than sound.
+ * @param {{ voice: string }} choice
+ * @returns {Record<string, any>}
+ */
+export function liveConfig({ voice }) {
+  return { type: "live", audio: { output: { voice } } };
 }
 
 /**

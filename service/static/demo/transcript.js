@@ -1,8 +1,8 @@
 // @ts-check
 /** @typedef {import("../realtime.js").RealtimeEvent} RealtimeEvent */
-/** @typedef {"you" | "answer" | "translation"} Speaker */
+/** @typedef {"you" | "answer" | "translation" | "note"} Speaker */
 
-const NAMES = { you: "You", answer: "Answer", translation: "Translation" };
+const NAMES = { you: "You", answer: "Answer", translation: "Translation", note: "" };
 
 /** What was said so far, growing with every server event. */
 export class Transcript {
@@ -11,6 +11,9 @@ export class Transcript {
   /** @type {Map<string, HTMLElement>} the text of each entry, by the server's item */
   #entries = new Map();
   #paragraph = 0;
+  /** Who speaks in a session that knows no items. @type {Speaker | null} */
+  #speaker = null;
+  #spoken = false;
 
   /**
    * @param {HTMLElement} list
@@ -21,9 +24,22 @@ export class Transcript {
     this.#announce = (/** @type {string} */ words) => (announcer.textContent = words);
   }
 
-  clear() {
+  /** @param {boolean} spoken whether this is a Live session, in which two speakers take turns */
+  clear(spoken) {
     this.#list.replaceChildren();
     this.#entries.clear();
+    this.#spoken = spoken;
+    this.#speaker = null;
+  }
+
+  /**
+   * A line that nobody spoke.
+   * @param {string} words
+   */
+  note(words) {
+    for (const text of this.#entries.values()) text.parentElement?.removeAttribute("data-growing");
+    const id = `note-${this.#list.childElementCount}`;
+    this.#complete("note", id, words);
   }
 
   /** Translations know no items: what is said after the microphone was switched on starts a new entry. */
@@ -50,12 +66,25 @@ export class Transcript {
       case "response.output_audio_transcript.done":
         return this.#complete("answer", event.item_id, event.transcript);
       case "session.input_transcript.delta":
-        return this.#append("you", `input-${this.#paragraph}`, event.delta);
+        return this.#speak("you", event.delta);
       case "session.output_transcript.delta":
-        return this.#append("translation", `output-${this.#paragraph}`, event.delta);
+        return this.#speak(this.#spoken ? "answer" : "translation", event.delta);
       case "response.done":
         return this.#ended(event.response);
     }
+  }
+
+  /**
+   * @param {Speaker} speaker
+   * @param {string} text
+   */
+  #speak(speaker, text) {
+    if (this.#spoken && this.#speaker !== speaker) {
+      if (this.#speaker) this.#settle(`${this.#speaker}-${this.#paragraph}`, true);
+      this.#paragraph += 1;
+    }
+    this.#speaker = speaker;
+    this.#append(speaker, `${speaker}-${this.#paragraph}`, text);
   }
 
   /** @param {Record<string, any>} item */
@@ -87,16 +116,16 @@ export class Transcript {
   #complete(speaker, id, text) {
     this.#append(speaker, id, "").textContent = text;
     this.#settle(id, true);
-    this.#announce(`${NAMES[speaker]}: ${text}`);
+    this.#announce(NAMES[speaker] ? `${NAMES[speaker]}: ${text}` : text);
   }
 
   /** @param {Record<string, any>} response */
   #ended({ status, output }) {
     for (const { id } of output ?? []) {
       this.#settle(id, true);
-      const entry = this.#entries.get(id)?.parentElement;
-      if (entry && status === "cancelled") entry.dataset.note = "stopped";
-      if (entry && status === "incomplete") entry.dataset.note = "cut short";
+      const name = /** @type {HTMLElement | null | undefined} */ (this.#entries.get(id)?.previousElementSibling);
+      if (name && status === "cancelled") name.dataset.note = "stopped";
+      if (name && status === "incomplete") name.dataset.note = "cut short";
     }
   }
 

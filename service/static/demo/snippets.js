@@ -1,0 +1,192 @@
+// @ts-check
+/**
+ * The current settings as code, to be copied into an app.
+ * @module
+ */
+
+import { isCall, requestFor } from "./choices.js";
+
+/** @typedef {import("./choices.js").Choice} Choice */
+/** @typedef {{ service: string, jwt: string }} Place */
+
+const README = "The README’s section “Use it” has more: SDKs, phones, transcription.";
+
+/**
+ * @param {string} language `curl`, `fetch`, `react` or `python`
+ * @param {Choice} choice
+ * @param {Place} place
+ * @returns {{ code: string, note: string }}
+ */
+export function snippet(language, choice, place) {
+  const write = /** @type {Record<string, (choice: Choice, place: Place) => { code: string, note: string }>} */ ({
+    curl, fetch: plain, react, python,
+  })[language];
+  return write(choice, place);
+}
+
+/** The members that the service is sent. @param {Choice} choice */
+function body(choice) {
+  const { model, session, profile, maxSeconds } = requestFor(choice);
+  return { model, session, ...(profile ? { profile } : {}), ...(maxSeconds ? { max_seconds: maxSeconds } : {}) };
+}
+
+/** The options that `realtime.js` takes. @param {Choice} choice */
+function options(choice) {
+  const { max_seconds: maxSeconds, ...rest } = body(choice);
+  return { ...rest, ...(maxSeconds ? { maxSeconds } : {}) };
+}
+
+/** How long an object may be to stay on one line. */
+const INLINE = 60;
+
+/**
+ * JSON as one writes it in JavaScript, or in Python with `quote` and its own words.
+ *
+ * @param {any} value
+ * @param {string} indent of the line that it begins on
+ * @param {(key: string) => string} [quote]
+ * @param {string} [step]
+ * @returns {string}
+ */
+function literal(value, indent, quote = (key) => key, step = "  ") {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const list = Array.isArray(value);
+  const inner = indent + step;
+  const parts = Object.entries(value).map(([key, member]) => (list ? "" : `${quote(key)}: `) + literal(member, inner, quote, step));
+  const [open, close] = list ? ["[", "]"] : ["{", "}"];
+  const space = list || step.length > 2 ? "" : " ";
+  const line = `${open}${space}${parts.join(", ")}${space}${close}`;
+  if (line.length <= INLINE && !line.includes("\n")) return line;
+  return `${open}\n${parts.map((part) => inner + part).join(",\n")},\n${indent}${close}`;
+}
+
+/** @param {Choice} choice @param {Place} place */
+function curl(choice, { service, jwt }) {
+  const { path } = requestFor(choice);
+  const content = isCall(choice.door) ? { ...body(choice), sdp: "v=0…" } : body(choice);
+  const code = [
+    `export TOKEN_SERVICE=${service}`,
+    `export JWT=${jwt || "…"}`,
+    `curl -X POST "$TOKEN_SERVICE${path}" \\`,
+    '  -H "Authorization: Bearer $JWT" \\',
+    '  -H "Content-Type: application/json" \\',
+    `  -d '${JSON.stringify(content)}'`,
+  ].join("\n");
+  const note = isCall(choice.door) ? "The offer (sdp) is your WebRTC library’s; curl has none." : "";
+  return { code, note };
+}
+
+const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /static/ into your app. ";
+
+/** @param {Choice} choice */
+function sessionCode(choice) {
+  if (isCall(choice.door)) {
+    return { names: "startCall", code: [
+      `const call = startCall(\`\${TOKEN_SERVICE}/calls\`, getJwt, ${literal(options(choice), "")});`,
+      'call.addEventListener("time", ({ detail }) => console.log(`${detail} s left`));',
+      'call.addEventListener("close", ({ detail }) => console.log("ended by", detail.endedBy, detail.error));',
+      "await call.ready; // the microphone is on; call.end() ends it",
+    ] };
+  }
+  const wanted = literal(options(choice), "");
+  const source = "async (options) => requestToken(`${TOKEN_SERVICE}/token`, await getJwt(), { ...wanted, ...options })";
+  if (choice.door === "webrtc") {
+    return { names: "connectWebRTC, requestToken", code: [
+      "const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });",
+      "const peer = new RTCPeerConnection();",
+      "peer.addTrack(microphone.getAudioTracks()[0], microphone);",
+      "peer.ontrack = ({ streams }) => Object.assign(new Audio(), { srcObject: streams[0] }).play();",
+      'const channel = peer.createDataChannel("oai-events");',
+      "channel.onmessage = ({ data }) => console.log(JSON.parse(data));",
+      `const wanted = ${wanted};`,
+      `await connectWebRTC(peer, ${source});`,
+    ] };
+  }
+  return { names: "connect, requestToken", code: [
+    `const wanted = ${wanted};`,
+    `const session = connect(${source});`,
+    "await session.ready;",
+    "for await (const event of session) console.log(event.type);",
+  ] };
+}
+
+/** @param {Choice} choice @param {Place} place */
+function plain(choice, { service }) {
+  const { names, code } = sessionCode(choice);
+  const lines = [
+    `import { ${names} } from "./realtime.js";`,
+    "",
+    `const TOKEN_SERVICE = "${service}";`,
+    "const getJwt = async () => /* from your identity provider */ \"\";",
+    "",
+    ...code,
+  ];
+  return { code: lines.join("\n"), note: COPIED + README };
+}
+
+/** @param {Choice} choice @param {Place} place */
+function react(choice, { service }) {
+  const call = isCall(choice.door);
+  const set = literal(options(choice), call ? "    " : "");
+  const lines = call ? [
+    'import { useRef, useState } from "react";',
+    'import { startCall } from "./realtime.js";',
+    "",
+    "export function CallButton({ getJwt }) {",
+    "  const call = useRef(null);",
+    "  const [left, setLeft] = useState(null);",
+    "  const toggle = () => {",
+    "    if (call.current) return call.current.end();",
+    `    call.current = startCall("${service}/calls", getJwt, ${set});`,
+    '    call.current.addEventListener("time", ({ detail }) => setLeft(detail));',
+    '    call.current.addEventListener("close", () => {',
+    "      call.current = null;",
+    "      setLeft(null);",
+    "    });",
+    "  };",
+    '  return <button onClick={toggle}>{left === null ? "Call" : `End (${left} s left)`}</button>;',
+    "}",
+  ] : [
+    'import { useEffect, useState } from "react";',
+    'import { connect, requestToken } from "./realtime.js";',
+    "",
+    `const wanted = ${set};`,
+    "",
+    "export function useRealtime(getJwt) {",
+    "  const [events, setEvents] = useState([]);",
+    "  useEffect(() => {",
+    "    const session = connect(async (options) =>",
+    `      requestToken("${service}/token", await getJwt(), { ...wanted, ...options }));`,
+    '    session.addEventListener("message", ({ data }) => setEvents((all) => [...all, data]));',
+    "    return () => session.close();",
+    "  }, [getJwt]);",
+    "  return events;",
+    "}",
+  ];
+  return { code: lines.join("\n"), note: COPIED + README };
+}
+
+/** @param {Choice} choice @param {Place} place */
+function python(choice, { service }) {
+  const { path } = requestFor(choice);
+  const call = isCall(choice.door);
+  const content = call ? { ...body(choice), sdp: "OFFER" } : body(choice);
+  const written = literal(content, "    ", JSON.stringify, "    ")
+    .replace('"OFFER"', "offer").replace(/: null/g, ": None").replace(/: true/g, ": True").replace(/: false/g, ": False");
+  const lines = [
+    "import os",
+    "import requests",
+    "",
+    ...(call ? ["offer = …  # of your WebRTC library, such as aiortc", ""] : []),
+    "answer = requests.post(",
+    `    "${service}${path}",`,
+    '    headers={"Authorization": f"Bearer {os.environ[\'JWT\']}"},',
+    `    json=${written},`,
+    "    timeout=30,",
+    ")",
+    "answer.raise_for_status()",
+    call ? 'call, sdp = answer.json()["call"], answer.json()["sdp"]'
+      : 'print(answer.json()["connection"]["url"])',
+  ];
+  return { code: lines.join("\n"), note: README };
+}

@@ -1,0 +1,70 @@
+"""``/`` and ``/docs``: for people a page, for machines JSON; nothing from another host, and accessible."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.support.browser import listen_for_problems
+from tests.support.service import Sandbox, TokenService, running_service
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
+def test_machines_are_told_where_to_look(service: TokenService, accept: str) -> None:
+    """Every path that is named exists."""
+    answer = service.get("/", headers={"Accept": accept})
+    told: dict[str, Any] = answer.json()
+    assert answer.headers["Vary"] == "Accept"
+    assert told["service"] == "Realtime token service"
+    assert told["routes"]["calls"] == "/calls"
+    assert "demo" not in told["routes"]
+    for path in told["routes"].values():
+        assert service.get(path).status_code != 404, path
+
+
+def test_routes_that_are_off_are_not_named(sandbox: Sandbox) -> None:
+    """A service without calls says nothing of them, on either page."""
+    with running_service(sandbox.base_url, CALL_TYPES="none") as service:
+        assert "calls" not in service.get("/").json()["routes"]
+        assert "/calls" not in service.get("/docs").text
+
+
+def test_the_documentation_is_the_description(service: TokenService) -> None:
+    """Every route, every body and every member of it is there, in one small page."""
+    page = service.get("/docs").text
+    described: dict[str, Any] = service.get("/openapi.json").json()
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert re.search(rf">{method.upper()}</b> <code>{re.escape(path)}</code>", page), path
+    for name, schema in described["components"]["schemas"].items():
+        for member in schema.get("properties", {}):
+            assert f"<code>{member}</code>" in page, (name, member)
+    assert len(page) < 100_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_pages_are_accessible_and_fit_a_phone(
+    chromium: Browser, service: TokenService, path: str, scheme: Any
+) -> None:
+    """Axe finds nothing, Chromium complains of nothing, links lead somewhere, nothing is too wide."""
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    problems = listen_for_problems(page)
+    page.goto(service.url + path)
+    for summary in page.locator("summary").all():
+        summary.click()
+    found = Axe().run(page).response["violations"]
+    assert [f"{rule['id']}: {node['target']}" for rule in found for node in rule["nodes"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dangling = """[...document.querySelectorAll("a[href^='#']")]
+      .map((link) => link.hash.slice(1)).filter((id) => !document.getElementById(id))"""
+    assert page.evaluate(dangling) == []
+    context.close()
+    assert problems == []

@@ -1,0 +1,89 @@
+import { mediaDevices, type MediaStream, RTCPeerConnection, RTCSessionDescription } from "react-native-webrtc";
+
+export type ServerEvent = { type: string; [member: string]: unknown };
+
+type DataChannel = ReturnType<RTCPeerConnection["createDataChannel"]>;
+type Opened = { call: { id: string; expires_at: number; max_seconds: number }; sdp: string };
+type Refusal = { error: { message: string; code: string | null; param: string | null } };
+type Listeners = { onEvent: (event: ServerEvent) => void; onEnd: () => void };
+
+const CONNECT_MS = 10_000;
+
+/**
+ * A call by WebRTC that the token service opened and can end. The platform plays its sound and cancels the echo;
+ * the microphone is asked for when the call starts.
+ */
+export class RealtimeCall {
+  #service: string;
+  #getJwt: () => Promise<string>;
+  #listeners: Listeners;
+  #peer: RTCPeerConnection | null = null;
+  #channel: DataChannel | null = null;
+  #microphone: MediaStream | null = null;
+  #id: string | null = null;
+
+  constructor(service: string, getJwt: () => Promise<string>, listeners: Listeners) {
+    this.#service = service;
+    this.#getJwt = getJwt;
+    this.#listeners = listeners;
+  }
+
+  /** Opens the call; `wish` holds members of `POST /calls`, such as `model`, `profile`, `session`, `max_seconds`. */
+  async start(wish: Record<string, unknown>): Promise<void> {
+    try {
+      const peer = (this.#peer = new RTCPeerConnection({ iceServers: [] }));
+      const microphone = (this.#microphone = await mediaDevices.getUserMedia({ audio: true }));
+      for (const track of microphone.getAudioTracks()) peer.addTrack(track, microphone);
+      const channel = (this.#channel = peer.createDataChannel("oai-events"));
+      channel.onmessage = ({ data }: { data: unknown }) => this.#listeners.onEvent(JSON.parse(String(data)));
+      channel.onclose = () => void this.end(); // the service, or the vendor, ended it
+      await peer.setLocalDescription(await peer.createOffer());
+
+      const answer = await this.#ask("POST", "/calls", { ...wish, sdp: peer.localDescription?.sdp });
+      if (!answer.ok) {
+        const { error } = (await answer.json()) as Refusal;
+        throw new Error(`${error.message} (${error.code})`);
+      }
+      const { call, sdp } = (await answer.json()) as Opened;
+      this.#id = call.id;
+      await peer.setRemoteDescription(new RTCSessionDescription({ type: "answer", sdp }));
+      await opened(channel);
+    } catch (error) {
+      await this.end(); // a call that cannot be connected counts, and costs, all the same
+      throw error;
+    }
+  }
+
+  send(event: ServerEvent): void {
+    this.#channel?.send(JSON.stringify(event));
+  }
+
+  /** Ends the call; one that cannot be ended now ends at its deadline. */
+  async end(): Promise<void> {
+    const [id, peer] = [this.#id, this.#peer];
+    this.#id = this.#peer = null;
+    if (!peer) return;
+    for (const track of this.#microphone?.getTracks() ?? []) track.stop();
+    peer.close();
+    if (id) await this.#ask("DELETE", `/calls/${id}`).catch(() => undefined);
+    this.#listeners.onEnd();
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<Response> {
+    return fetch(this.#service + path, {
+      method,
+      headers: { Authorization: `Bearer ${await this.#getJwt()}`, "Content-Type": "application/json" },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+  }
+}
+
+function opened(channel: DataChannel): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error("The call did not connect.")), CONNECT_MS);
+    channel.onopen = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
+}

@@ -1,0 +1,104 @@
+"""The example apps: a React app, built and used in Chromium, and an Expo app, type-checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from tests.support.browser import PATIENCE_MS, listen_for_problems
+from tests.support.demo import PrintedDemo, printed_demo
+from tests.support.examples import PROGRAMS, install_node_packages
+from tests.support.processes import accepts_connections, bare_environ, free_port, running
+from tests.support.tools import require
+from tests.support.turns import one_at_a_time
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+REACT = PROGRAMS / "apps" / "react"
+EXPO = PROGRAMS / "apps" / "expo"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[PrintedDemo]:
+    """The demo, without a word of the app's origin."""
+    with printed_demo() as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def app_url(demo: PrintedDemo) -> Iterator[str]:
+    """The React app, built and served by Vite on a port of its own."""
+    require("node", "npm", "chromium")
+    install_node_packages(REACT)
+    environ = bare_environ(VITE_TOKEN_SERVICE=demo.exports["TOKEN_SERVICE"])
+    with one_at_a_time("react"):
+        built = subprocess.run(
+            ("npm", "run", "build"), cwd=REACT, env=environ, capture_output=True, text=True, check=False
+        )
+        assert built.returncode == 0, built.stdout + built.stderr
+        port = free_port()
+        vite = (
+            "node",
+            "node_modules/vite/bin/vite.js",
+            "preview",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        )
+        ready = lambda _: accepts_connections(port)  # noqa: E731 - one look
+        with running((*vite, "--strictPort"), environ=environ, cwd=REACT, ready=ready):
+            yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A tab that fails the test where the browser complains of anything."""
+    context = chromium.new_context(permissions=["microphone"])
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    problems = listen_for_problems(page)
+    yield page
+    context.close()
+    assert problems == []
+
+
+@pytest.mark.parametrize("way", ["Talk by a secret", "Call"])
+def test_the_react_app_talks_from_another_port(demo: PrintedDemo, app_url: str, page: Page, way: str) -> None:
+    """Signed in with the printed JWT, it hears an answer, and ends what it began."""
+    page.goto(f"{app_url}/#jwt={demo.exports['JWT']}")
+    page.get_by_role("button", name=way).click()
+    expect(page.get_by_role("status")).to_contain_text("talking")
+    expect(page.locator("#said")).to_have_text(re.compile(r"\w+( \w+)+"))
+    if way == "Call":
+        expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ s left"))
+    page.get_by_role("button", name="End").click()
+    expect(page.get_by_role("status")).to_have_text("idle")
+    headers = {"Authorization": f"Bearer {demo.exports['JWT']}"}
+    calls = requests.get(f"{demo.exports['TOKEN_SERVICE']}/calls", headers=headers, timeout=10).json()[
+        "calls"
+    ]
+    assert [call for call in calls if call["state"] == "open"] == []
+
+
+def test_the_react_app_tells_a_refusal_in_the_services_words(app_url: str, page: Page) -> None:
+    page.goto(f"{app_url}/#jwt=nobody")
+    page.get_by_role("button", name="Talk by a secret").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("(invalid_token)")
+
+
+def test_the_expo_app_is_typed() -> None:
+    """The strict TypeScript compiler agrees with it; it is not built, which takes an SDK of Apple's or Google's."""
+    require("node", "npm")
+    install_node_packages(EXPO, "--ignore-scripts")
+    compiler = EXPO / "node_modules" / ".bin" / "tsc"
+    checked = subprocess.run((compiler, "--project", EXPO), capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
