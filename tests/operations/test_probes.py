@@ -218,7 +218,7 @@ def test_a_service_that_can_mint_is_ready(service: TokenService) -> None:
     """Limits can be counted and tokens verified."""
     answer = service.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "limit_storage": "ok", "key_set": "ok"}
+    assert answer.json() == {"status": "ok", "limit_storage": "ok", "key_set": "ok", "calls": "ok"}
 
 
 def test_a_storage_that_is_away_from_the_start_is_noticed_before_the_first_caller(sandbox: Sandbox) -> None:
@@ -238,7 +238,8 @@ def test_without_a_key_set_the_service_is_not_ready(sandbox: Sandbox) -> None:
     with running_service(sandbox.base_url, JWT_SECRET="", JWT_JWKS_URL=jwks) as service:
         answer = service.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json() == {"status": "unavailable", "limit_storage": "ok", "key_set": "unavailable"}
+        keys = {"status": "unavailable", "limit_storage": "ok", "key_set": "unavailable"}
+        assert answer.json() == {**keys, "calls": "ok"}
 
 
 def test_probes_cost_no_quota_and_no_line_at_info(sandbox: Sandbox) -> None:
