@@ -20,7 +20,7 @@ NODE_RUNS = [
     *product(["openai-node", "openai-websocket"], ["tls_demo"]),
     *product(["openai-agents", "ws"], BOTH),
 ]
-BROWSER_EXAMPLES = ["browser-module", "browser-websocket"]
+BROWSER_EXAMPLES = ["browser-module", "browser-call", "browser-websocket"]
 BROWSER_RUNS = [*product(BROWSER_EXAMPLES, BOTH)]
 
 A_SENTENCE = re.compile(r"\w+( \w+)+")
