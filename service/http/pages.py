@@ -47,10 +47,7 @@ class Operation:
 def page_routes(description: Mapping[str, Any]) -> Blueprint:
     """Make the routes; ``description`` is what ``/openapi.json`` answers."""
     routes = Blueprint("pages", __name__)
-    operations = tuple(_operations(description))
-    schemas = description["components"]["schemas"]
-    bodies = {name: tuple(_members(schema)) for name, schema in schemas.items()}
-    secrets = {name: scheme.get("description", "") for name, scheme in _schemes(description).items()}
+    reference, info = _reference(description), description["info"]
     calls = "/calls" in description["paths"]
 
     @routes.get("/")
@@ -58,9 +55,8 @@ def page_routes(description: Mapping[str, Any]) -> Blueprint:
         """Say what this is: JSON to machines, a page to those who ask for HTML first."""
         found = _places(calls=calls, demo="demo.demo" in current_app.view_functions)
         if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
-            response = _page("index.html", info=description["info"], places=found)
+            response = _page("index.html", info=info, places=found)
         else:
-            info = description["info"]
             response = json_response({"service": info["title"], "version": info["version"], "routes": found})
         response.vary.add("Accept")
         return response
@@ -68,9 +64,7 @@ def page_routes(description: Mapping[str, Any]) -> Blueprint:
     @routes.get("/docs")
     def docs() -> Response:
         """Show the description to people, without a viewer of megabytes."""
-        return _page(
-            "docs.html", info=description["info"], operations=operations, bodies=bodies, credentials=secrets
-        )
+        return _page("docs.html", info=info, **reference)
 
     return routes
 
@@ -89,9 +83,14 @@ def _places(*, calls: bool, demo: bool) -> dict[str, str]:
     return {name: path for name, path in places.items() if name not in absent}
 
 
-def _schemes(description: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = description["components"].get("securitySchemes", {})
-    return found
+def _reference(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect what ``docs.html`` shows, once."""
+    schemas, schemes = (description["components"].get(kind, {}) for kind in ("schemas", "securitySchemes"))
+    return {
+        "operations": tuple(_operations(description)),
+        "bodies": {name: tuple(_members(schema)) for name, schema in schemas.items()},
+        "credentials": {name: scheme.get("description", "") for name, scheme in schemes.items()},
+    }
 
 
 def _operations(description: Mapping[str, Any]) -> Iterator[Operation]:

@@ -37,7 +37,7 @@ def demo(request: pytest.FixtureRequest) -> Demo:
 def test_every_marked_example_is_run_here() -> None:
     """An example that the README marks as run, and nobody runs, would be a promise unkept."""
     tested = {name for name, _ in [*PYTHON_RUNS, *NODE_RUNS, *BROWSER_RUNS]}
-    assert set(examples()) == {"curl", *tested}
+    assert set(examples()) == {"curl", "browser-call", *tested}
 
 
 @pytest.mark.parametrize("demo", BOTH, indirect=True)
@@ -67,6 +67,16 @@ def test_browser(name: str, demo: Demo, tab: Tab) -> None:
     """The script, on a page of the service's own origin, logs what the model says."""
     logged = tab.run(examples()[name], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor())
     assert A_SENTENCE.search("".join(logged))
+
+
+@pytest.mark.parametrize("demo", BOTH, indirect=True)
+def test_browser_call(demo: Demo, tab: Tab) -> None:
+    """The call is opened, tells its time, and is ended by the app."""
+    logged = tab.run_call(
+        examples()["browser-call"], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor()
+    )
+    assert re.fullmatch(r"\d+ s left", logged[0])
+    assert logged[-1] == "ended by client null"
 
 
 @pytest.mark.parametrize("name", BROWSER_EXAMPLES)

@@ -134,6 +134,24 @@ class Tab:
 
         The page is one on loopback, since Chromium lets no other connect to loopback.
         """
+        logged, uncaught = self._listen(at, globals_)
+        with self.page.expect_websocket() as opened:
+            self.page.add_script_tag(content=script, type="module")
+        if not opened.value.is_closed():
+            opened.value.wait_for_event("close")
+        assert uncaught == []
+        return logged
+
+    def run_call(self, script: str, *, at: str, **globals_: Any) -> list[str]:
+        """Run a module script on a page until it logs that its call has ended; return what it logged."""
+        logged, uncaught = self._listen(at, globals_)
+        with self.page.expect_console_message(lambda message: message.text.startswith("ended")):
+            self.page.add_script_tag(content=script, type="module")
+        assert uncaught == []
+        return logged
+
+    def _listen(self, at: str, globals_: dict[str, Any]) -> tuple[list[str], list[str]]:
+        """Open the page; return the lists that what it logs, and what it does not catch, will be in."""
         logged: list[str] = []
         uncaught: list[str] = []
 
@@ -145,9 +163,4 @@ class Tab:
         self.page.on("console", on_console)
         self.page.on("pageerror", lambda error: uncaught.append(str(error)))
         self.page.evaluate("(given) => Object.assign(globalThis, given)", globals_)
-        with self.page.expect_websocket() as opened:
-            self.page.add_script_tag(content=script, type="module")
-        if not opened.value.is_closed():
-            opened.value.wait_for_event("close")
-        assert uncaught == []
-        return logged
+        return logged, uncaught
