@@ -59,6 +59,9 @@ class EnvironmentModel(BaseModel):
     stripped: ClassVar[frozenset[str]] = frozenset()
     """Variables around whose value white space does no harm."""
 
+    read_elsewhere: ClassVar[frozenset[str]] = frozenset()
+    """Secrets that a library reads from the environment itself, so that no file can stand for them."""
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the group from a mapping. An empty variable counts as one that is not set.
@@ -106,7 +109,8 @@ class EnvironmentModel(BaseModel):
     def secret_variables(cls) -> frozenset[str]:
         """Name the variables that hold secrets, each of which may be given as ``<NAME>_FILE`` instead."""
         fields = cls.model_fields.values()
-        return frozenset(str(field.alias) for field in fields if SecretStr in _types_in(field.annotation))
+        secret = {str(field.alias) for field in fields if SecretStr in _types_in(field.annotation)}
+        return frozenset(secret - cls.read_elsewhere)
 
     @classmethod
     def _problem(cls, detail: Any) -> Problem:

@@ -75,6 +75,7 @@ class VendorSettings(DialectSettings):
     """The vendor's side."""
 
     stripped: ClassVar = frozenset({"OPENAI_API_KEY"})
+    read_elsewhere: ClassVar = frozenset({"AZURE_CLIENT_SECRET"})
 
     openai_api_key: Annotated[SecretStr, AfterValidator(api_key)] | None = None
     realtime_public_url: (

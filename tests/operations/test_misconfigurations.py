@@ -169,10 +169,11 @@ def test_a_start_logs_a_summary_and_its_warnings_and_no_secret() -> None:
     assert (summary["limit_storage"], summary["processes"]) == ("memory", 1)
     assert (summary["profiles"], summary["session_policy"]) == (1, True)
     assert summary["allowed_origins"] == ["capacitor://localhost"]
-    assert (summary["trusted_proxy_hops"], summary["warnings"]) == (0, 2)
+    assert (summary["trusted_proxy_hops"], summary["warnings"]) == (0, 3)
     warnings = [line["event"] for line in lines if line["level"] == "warning"]
     assert any(line.startswith("OPENAI_KEY: is not read; rename it to OPENAI_API_KEY") for line in warnings)
     assert any(line.startswith("WEB_CONCURRENCY: 3 processes were asked for") for line in warnings)
+    assert any(line.startswith("RATE_LIMIT_STORAGE_URL: calls are kept in memory") for line in warnings)
     assert "canary" not in log
 
 
@@ -213,6 +214,7 @@ def test_each_secret_can_be_given_as_a_file(content: str, tmp_path: Path) -> Non
         "JWT_SECRET": "a-secret-that-has-at-least-32-bytes",
         "SAFETY_IDENTIFIER_SECRET": "another-secret",
         "METRICS_TOKEN": "a-token-for-prometheus",
+        "ADMIN_TOKEN": "a-token-for-the-admin-of-32-characters",
         "REDIS_URL": "redis://:password@127.0.0.1:6379/0",
         "RATE_LIMIT_STORAGE_URL": "redis://:password@127.0.0.1:6379/1",
         "HTTPS_PROXY": "http://user:password@proxy.internal:3128",
@@ -222,7 +224,8 @@ def test_each_secret_can_be_given_as_a_file(content: str, tmp_path: Path) -> Non
     for name, secret in secrets.items():
         (tmp_path / name).write_text(content.format(secret=secret), encoding="utf-8", newline="")
         environ[f"{name}_FILE"] = str(tmp_path / name)
-    settings = Settings.from_environ(environ)
+    # With local, revocations cannot be checked while the storage is down, which is warned about.
+    settings = Settings.from_environ(environ | {"RATE_LIMIT_ON_STORAGE_FAILURE": "deny"})
     assert settings.secrets == set(secrets.values())
     assert settings.warnings() == ()
 

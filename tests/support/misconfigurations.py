@@ -13,6 +13,7 @@ GOOD: Mapping[str, str] = {
     "JWT_SECRET": SECRET,
     "JWT_ISSUER": ISSUER,
     "JWT_AUDIENCE": AUDIENCE,
+    "CALL_TYPES": "none",  # calls in memory are warned about
 }
 
 
