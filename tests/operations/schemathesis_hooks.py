@@ -54,7 +54,7 @@ def _learned_models(value: Any) -> list[str]:
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _options: Any) -> None:
     """Do the same where the body is not a generated one."""
-    case.body = _with_offer(case.body)
+    case.body = map_body(_context, case.body)
 
 
 def _with_offer(body: Any) -> Any:
