@@ -9,9 +9,9 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
+from service.calls.vendor_calls import without_offer
 from service.core.errors import InvalidRequestError, RejectedSessionError, ServiceError
 from service.core.model import Offer, TokenRequest
-from service.exchange import without_offer
 from service.http.call_bodies import parse_realtime
 
 BYTES = 262_144

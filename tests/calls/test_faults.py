@@ -48,7 +48,7 @@ def sandbox() -> Iterator[Sandbox]:
 def serving(sandbox: Sandbox) -> Iterator[TokenService]:
     """A service that is as impatient as it may be."""
     models = ",".join(["gpt-realtime-2.1", LIVE, *DEFINITE, *UNKNOWN, *ENDINGS])
-    variables = {"ALLOWED_MODELS": models, "UPSTREAM_TIMEOUT": "1", "METRICS_TOKEN": "metrics"}
+    variables = {"ALLOWED_MODELS": models, "UPSTREAM_TIMEOUT": "1", "METRICS_TOKEN": "a-token-for-metrics"}
     with running_service(sandbox.base_url, ADMIN_TOKEN=ADMIN_TOKEN, **variables) as service:
         yield service
 
@@ -95,7 +95,7 @@ def counted(service: TokenService) -> int:
 
 def number(service: TokenService, name: str) -> int:
     """Read one number of the metrics."""
-    metrics = service.get("/metrics", headers={"Authorization": "Bearer metrics"}).text
+    metrics = service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
     found = re.search(rf"^{name} (\d+)", metrics, re.MULTILINE)
     assert found
     return int(found[1])
@@ -115,7 +115,7 @@ def test_an_ending_that_fails_is_tried_until_it_succeeds(
 
     wait_until(lambda: voice.read(call_id)["state"] == "ended", seconds=2, what="the end")
     assert voice.read(call_id)["ended_by"] == "client"
-    metrics = serving.get("/metrics", headers={"Authorization": "Bearer metrics"}).text
+    metrics = serving.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
     assert "token_service_call_endings_failed_total 0.0" not in metrics
 
 

@@ -56,7 +56,9 @@ class Scene:
     upstream: Upstream = field(default_factory=Upstream)
 
     def act(self, *, has_left: bool = False) -> str:
-        action = OpenCall(bytes, self.calls, VENDORS["ga"], self.upstream, has_left=lambda: has_left)  # type: ignore[arg-type]
+        action = OpenCall(
+            bytes, self.calls, VENDORS["openai"].make({}), self.upstream, has_left=lambda: has_left
+        )  # type: ignore[arg-type]
         return action.act(CALLER, ASKED, GRANT).call.id
 
 

@@ -25,7 +25,7 @@ def serving(sandbox: Sandbox) -> Iterator[TokenService]:
     variables = {
         "ALLOWED_MODELS": MODELS,
         "ADMIN_TOKEN": ADMIN_TOKEN,
-        "METRICS_TOKEN": "metrics",
+        "METRICS_TOKEN": "a-token-for-metrics",
         "ALLOWED_ORIGINS": "https://app.test",
         "RATE_LIMIT_CALL_CONTROL_PER_USER": "20/minute",
         "CALLS_PER_USER": "2",
@@ -269,7 +269,7 @@ def test_what_is_open_is_in_the_headers_the_audit_log_and_the_metrics(voice: Voi
     granted, ended = (json.loads(line) for line in lines if '"event":"call"' in line)
     assert (granted["decision"], granted["upstream_id"]) == ("granted", ended["upstream_id"])
     assert (ended["decision"], ended["ended_by"], ended["charged_seconds"]) == ("ended", "client", 15)
-    metrics = voice.service.get("/metrics", headers={"Authorization": "Bearer metrics"}).text
+    metrics = voice.service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
     assert 'token_service_calls_ended_total{ended_by="client",session_type="live"}' in metrics
     assert "token_service_calls_open 0.0" in metrics
     assert "token_service_call_ending_lateness_seconds_count" in metrics
