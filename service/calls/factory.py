@@ -38,8 +38,7 @@ class Calls:
         """Begin to look after calls in this process, unless that was done; those kept in memory end with it."""
         if self.keeper.is_running:
             return
-        self.keeper.start()
-        if self.keeper.is_running and not self.registry.survives_process:
+        if self.keeper.start() and not self.registry.survives_process:
             atexit.register(self.keeper.stop, _STOP_SECONDS)  # does nothing where the server has stopped it
 
     def find(self, call_id: str, user: str) -> Call:

@@ -66,19 +66,20 @@ class Keeper:
         looks = time.monotonic() - self._looked < SILENT_SECONDS
         return looks and self._is_started() and not self._stopping
 
-    def start(self) -> None:
-        """Begin to look after calls, where the system has a thread to give; not twice in one process."""
+    def start(self) -> bool:
+        """Begin to look after calls, and tell whether it did: not twice in one process, nor without a thread."""
         with self._starting:
             if self._stopping or self._is_started():
-                return
+                return False
             self._pid, self._looked = os.getpid(), time.monotonic()
             thread = threading.Thread(target=self._run, name="call-keeper", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
                 _log.error("no thread can be started to end calls, so none is opened: %s", error)
-                return
+                return False
             self._thread = thread
+            return True
 
     def _is_started(self) -> bool:
         thread = self._thread

@@ -146,7 +146,8 @@ def worker_exit(_server: Any, worker: Any) -> None:
     What is left open would be a warning each, and no line of our format.
     """
     if calls := _calls_of(worker):
-        calls.keeper.stop(max(1.0, graceful_timeout - _MARGIN - worker.seconds_ending()))
+        ending = getattr(worker, "seconds_ending", float)()  # another worker class may have been asked for
+        calls.keeper.stop(max(1.0, graceful_timeout - _MARGIN - ending))
     from prometheus_client.values import close_all_multiprocess_files  # noqa: PLC0415
 
     close_all_multiprocess_files()  # type: ignore[no-untyped-call]

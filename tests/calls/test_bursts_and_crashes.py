@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from tests.support.http_server import Quiet, serving
+from tests.support.offers import OFFER
 from tests.support.processes import run_command, wait_until
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, running_sandbox, running_service, service_environ
@@ -168,3 +173,38 @@ def test_calls_in_memory_end_with_their_process(sandbox: Sandbox) -> None:
         assert '"ended_by":"shutdown"' in service.run.output
     assert at_sandbox(sandbox, state="open") == []
     assert len(at_sandbox(sandbox)) == 3
+
+
+def test_a_call_that_is_being_opened_at_the_shutdown_is_ended_too() -> None:
+    """In memory: its process answers what it was asked, and then ends what it opened."""
+    asked: list[str] = []
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    class Handler(Quiet, BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.path)
+            if self.path.endswith("/sessions"):
+                is_asked.set()
+                may_answer.wait(10)
+            answer = {"session": {"id": "live_1"}, "transport": {"type": "webrtc", "sdp": "v=0\r\n"}}
+            body = json.dumps(answer).encode()
+            self.send_response(201)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with (
+        serving(Handler) as vendor,
+        running_service(f"{vendor}/v1", ALLOWED_MODELS=LIVE) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        opening = pool.submit(service.post, "/calls", {"sdp": OFFER, "model": LIVE})
+        assert is_asked.wait(10)
+        service.run.process.terminate()
+        time.sleep(0.3)  # it has heard, and refuses nothing that it was asked before
+        may_answer.set()
+        assert opening.result().status_code == 201
+        assert service.run.wait() == 0
+        assert '"ended_by":"shutdown"' in service.run.output
+    assert asked == ["/v1/live/sessions", "/v1/live/sessions/live_1/hangup"]
