@@ -92,16 +92,18 @@ def _sign_in(settings: Settings) -> str:
 def _page(settings: Settings) -> dict[str, Any]:
     """Collect what the page is told of the service it belongs to."""
     call_types, policy = settings.policy.call_types, settings.policy.session_policy
-    admin_token = settings.calls.admin_token
+    admin_token, allowed = settings.calls.admin_token, settings.policy.allowed_models
+    models = {kind: [name for name in names if name in allowed] for kind, names in MODELS.items()}
     calls = tuple(door for kind, *door in _CALL_DOORS if kind in call_types)
     return {
         "doors": [*_SECRET_DOORS, *calls],
         "calls": bool(calls),
-        "models": MODELS,
+        "models": models,
         "voices": VOICES,
         "profiles": sorted(policy.profiles) if policy else [],
         "admin_token": admin_token.get_secret_value() if admin_token else None,
-        "sandbox": is_loopback(urlsplit(settings.vendor.endpoint.base_url).hostname or ""),
+        # Clients may be told another address: over the network, the demo hands on to a sandbox on loopback.
+        "sandbox": is_loopback(urlsplit(settings.vendor.openai_base_url).hostname),
     }
 
 

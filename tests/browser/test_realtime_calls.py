@@ -47,7 +47,10 @@ class App:
         self.jwt = sign(sub=f"caller-{id(self)}")
 
     def run(self, snippet: str, **given: Any) -> Any:
-        return self.page.evaluate(PRELUDE + snippet + "}", {"jwt": self.jwt, **given})
+        """Run the body of an async function, for a minute at most; the test's own values are in ``given``."""
+        overdue = "new Promise((_, no) => setTimeout(no, 60_000, new Error('no end within a minute')))"
+        script = f"(given) => Promise.race([({PRELUDE}{snippet}}})(given), {overdue}])"
+        return self.page.evaluate(script, {"jwt": self.jwt, **given})
 
 
 @pytest.fixture(scope="module")
