@@ -83,6 +83,7 @@ SIZES = {
     "service/vendors/dialect.py": "the table of vendors: a new one is a row here",
     "service/vendors/openai_beta.py": "a file for each vendor",
     "service/demo/wsgi.py": "gunicorn imports it by name",
+    "service/demo/gunicorn_conf.py": "gunicorn imports it by name",
     "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",
     "service/sandbox/ids.py": "imported by all of the sandbox",
     "service/sandbox/worker.py": "gunicorn imports it by name",
@@ -99,7 +100,7 @@ SIZES = {
 LONG_FUNCTIONS = {
     "service/app.py create_app": "the one place that names every part",
     "service/auth/command.py issue_jwt": "a command: its options and what it prints",
-    "service/demo/command.py _instructions": "a text, line by line",
+    "service/http/pages.py page_routes": "a blueprint: its views are read one by one",
     "service/calls/memory_registry.py poll": "one step, as it is in Lua",
     "service/calls/memory_registry.py reserve": "one step, as it is in Lua",
     "service/http/admin.py admin_routes": "a blueprint: its views are read one by one",
