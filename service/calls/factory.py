@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ OPENING_MARGIN = 5.0
 """Seconds after ``UPSTREAM_TIMEOUT`` at which an opening that nobody finished has an unknown outcome."""
 
 
+_STOP_SECONDS: Final = 20.0
 _CALL_ID: Final = re.compile(r"call_[0-9a-f]{32}")
 
 
@@ -33,9 +35,11 @@ class Calls:
     rules: CallRules
 
     def keep(self) -> None:
-        """Begin to look after calls in this process, unless that was done."""
-        if not self.keeper.is_running:
-            self.keeper.start()
+        """Begin to look after calls in this process, unless that was done; those kept in memory end with it."""
+        if self.keeper.is_running:
+            return
+        if self.keeper.start() and not self.registry.survives_process:
+            atexit.register(self.keeper.stop, _STOP_SECONDS)  # does nothing where the server has stopped it
 
     def find(self, call_id: str, user: str) -> Call:
         """Return a call of a user that is open, or ended within the last hour.

@@ -29,6 +29,9 @@ BUSY_LOOK_SECONDS: Final = 0.1
 ENDINGS_PER_SECOND: Final = 200
 CHECKS_PER_SECOND: Final = 20
 
+SILENT_SECONDS: Final = 10
+"""After so long without a look it does not run: some servers let no thread run between two requests."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,21 +58,32 @@ class Keeper:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._looked = 0.0
 
     @property
     def is_running(self) -> bool:
         """Whether it looks after calls in this very process; where it does not, none may be opened."""
-        thread = self._thread
-        return thread is not None and thread.is_alive() and self._pid == os.getpid() and not self._stopping
+        looks = time.monotonic() - self._looked < SILENT_SECONDS
+        return looks and self._is_started() and not self._stopping
 
-    def start(self) -> None:
-        """Begin to look after calls; does nothing where that was done in this process."""
+    def start(self) -> bool:
+        """Begin to look after calls, and tell whether it did: not twice in one process, nor without a thread."""
         with self._starting:
-            if self._stopping or self.is_running:
-                return
-            self._pid = os.getpid()
-            self._thread = threading.Thread(target=self._run, name="call-keeper", daemon=True)
-            self._thread.start()
+            if self._stopping or self._is_started():
+                return False
+            self._pid, self._looked = os.getpid(), time.monotonic()
+            thread = threading.Thread(target=self._run, name="call-keeper", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                _log.error("no thread can be started to end calls, so none is opened: %s", error)
+                return False
+            self._thread = thread
+            return True
+
+    def _is_started(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive() and self._pid == os.getpid()
 
     def wake(self) -> None:
         """Look now: this process has just had a call ended."""
@@ -126,6 +140,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._stopping:
+            self._looked = time.monotonic()
             try:
                 pause = self._look()
             except Exception:  # noqa: BLE001 - calls must be ended, whatever one look ran into

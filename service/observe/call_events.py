@@ -50,7 +50,7 @@ class CallMetrics:
         )
         self.unknown = Counter(
             "token_service_calls_unknown",
-            "Openings whose outcome nobody knows, since their process died.",
+            "Openings whose outcome nobody knows: an answer was lost, or the process died.",
             registry=registry,
         )
         self.lateness = Histogram(

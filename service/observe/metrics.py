@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from service import __version__
 from service.calls.errors import CallLimitError
+from service.calls.opening import OpeningFailedError
 from service.core.errors import RateLimitedError, ServiceError
 from service.core.model import Record, StorageState
 from service.observe.call_events import CallMetrics
@@ -122,6 +123,9 @@ class Metrics:
         if record.event and record.error:
             refused = self._calls_refused if record.event == "call" else self._refusals
             refused.labels(_bounded(record.code)).inc()
+            cause = record.error.__cause__
+            if self.calls and isinstance(cause, OpeningFailedError) and not cause.definite:
+                self.calls.unknown.inc()
             if isinstance(record.error, RateLimitedError | CallLimitError):
                 self._limited.labels(record.error.limit).inc()
         elif record.event and record.grant:

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(report.table(by_name))
     if found:
         print(report.verdicts(found))
+        print(report.keeping_calls())
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "benchmark.json").write_text(report.document(where, outings, found))
     (options.output / "benchmark.svg").write_text(chart.draw(by_name, where))

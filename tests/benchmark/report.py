@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -48,6 +49,14 @@ def verdicts(found: Sequence[Verdict]) -> str:
         for verdict in found
     ]
     return "\n".join(["", "targets", *lines])
+
+
+def keeping_calls() -> str:
+    """Measure the registry and the keeper of calls, and draw one line for each number."""
+    command = (sys.executable, "-m", "tests.calls.measure")
+    folder = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=600)
+    return f"\nkeeping calls\n{done.stdout}"
 
 
 def document(where: Mapping[str, Any], outings: Sequence[Outing], found: Sequence[Verdict]) -> str:

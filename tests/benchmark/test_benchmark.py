@@ -17,6 +17,7 @@ from tests.support.tools import require
 
 from . import chart, processes, profiling, report, summary, targets
 from .candidates import (
+    CALLS,
     EXPRESS,
     EXPRESS_UNPINNED,
     FASTAPI,
@@ -62,6 +63,7 @@ def good() -> dict[str, Outing]:
     return {
         SERVICE: outing(SERVICE, sample(), sample(DISTANT, p99=0.5)),
         SERVICE_REDIS: outing(SERVICE_REDIS, sample(mints_per_second=1000)),
+        CALLS: outing(CALLS, sample(cpu_per_mint=0.0008, redis_round_trips_per_mint=3)),
         SERVICE_TWO: outing(SERVICE_TWO, sample(), sample(HELD)),
         FLOOR: outing(FLOOR, sample(cpu_per_mint=0.0004)),
         OWN_FLOOR: outing(OWN_FLOOR, sample(cpu_per_mint=0.0002)),
@@ -80,7 +82,7 @@ def missed(by_name: dict[str, Outing]) -> list[str]:
 
 def test_a_run_within_every_bound_misses_no_target(good: dict[str, Outing]) -> None:
     """All targets are judged, and all hold."""
-    assert len(targets.judge(good)) == 15
+    assert len(targets.judge(good)) == 17
     assert missed(good) == []
 
 
@@ -107,6 +109,8 @@ def test_a_run_within_every_bound_misses_no_target(good: dict[str, Outing]) -> N
         (SERVICE_TWO, outing(SERVICE_TWO, sample(), sample(HELD), memory=512 * MEGABYTE), "highest memory"),
         (SERVICE_REDIS, outing(SERVICE_REDIS, sample(redis_round_trips_per_mint=3)), "Redis round trips"),
         (SERVICE_REDIS, outing(SERVICE_REDIS, sample(mints_per_second=900)), "throughput with Redis"),
+        (CALLS, outing(CALLS, sample(cpu_per_mint=0.00091)), "CPU of opening a call"),
+        (CALLS, outing(CALLS, sample(redis_round_trips_per_mint=4)), "Redis round trips an opening"),
         (FASTAPI, outing(FASTAPI, sample(mints_per_second=540)), "throughput to FastAPI"),
         (EXPRESS_UNPINNED, outing(EXPRESS_UNPINNED, sample(cpu_per_mint=0.0011)), "CPU a mint to Express"),
         (

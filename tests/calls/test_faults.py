@@ -61,6 +61,7 @@ def test_a_failed_opening_is_mapped_and_settled(
     sandbox.reset()
     voice = Voice(serving, sandbox, user=f"{kind}-{model}")
     before = counted(serving)
+    unknown_before = number(serving, "token_service_calls_unknown_total")
 
     answer = voice.open(session={"type": kind, "model": model})
 
@@ -68,6 +69,7 @@ def test_a_failed_opening_is_mapped_and_settled(
     assert answer.headers["x-should-retry"] == "false"
     assert OFFER.splitlines()[9] not in answer.text
     unknown = model in UNKNOWN
+    assert number(serving, "token_service_calls_unknown_total") - unknown_before == unknown
     assert counted(serving) - before == unknown  # against CALLS_GLOBAL, for two minutes
     (event,) = [
         json.loads(line)
@@ -88,8 +90,13 @@ def test_a_failed_opening_is_mapped_and_settled(
 
 def counted(service: TokenService) -> int:
     """Count what is open, by the metrics."""
+    return number(service, "token_service_calls_open")
+
+
+def number(service: TokenService, name: str) -> int:
+    """Read one number of the metrics."""
     metrics = service.get("/metrics", headers={"Authorization": "Bearer metrics"}).text
-    found = re.search(r"^token_service_calls_open (\d+)", metrics, re.MULTILINE)
+    found = re.search(rf"^{name} (\d+)", metrics, re.MULTILINE)
     assert found
     return int(found[1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -468,3 +469,25 @@ def test_the_keeper_works_under_gevent() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_keeper_that_does_not_look_is_not_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a server that lets no thread run between two requests: no call may be opened there."""
+    registry, vendor = memory_calls(), Vendor()
+    with keeping(registry, vendor) as keeper:
+        assert keeper.is_running
+        monkeypatch.setattr("service.calls.keeper.SILENT_SECONDS", 0)
+        assert not keeper.is_running
+
+
+def test_without_a_thread_to_give_a_keeper_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    keeper = Keeper(memory_calls(), Vendor().calls, check_seconds=0)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    keeper.start()
+    assert not keeper.is_running
+    assert "no thread can be started to end calls" in caplog.text

@@ -31,14 +31,24 @@ def map_body(_context: Any, body: Any) -> Any:
 
 
 @schemathesis.hook
-def filter_body(_context: Any, body: Any) -> bool:
-    """Leave out models of the other kind, whose names are learned from answers: that is no matter of a schema."""
+def filter_body(context: Any, body: Any) -> bool:
+    """Leave out models of another kind, whose names are learned from answers: that is no matter of a schema."""
     session = body.get("session") if isinstance(body, dict) else None
-    session = session if isinstance(session, dict) else {}
-    models = [session.get("model"), body.get("model") if isinstance(body, dict) else None]
-    live = any(isinstance(model, str) and model.startswith("gpt-live-") for model in models)
-    known = any(isinstance(model, str) and model.startswith("gpt-") for model in models)
-    return not live if session.get("type", "realtime") != "live" else live or not known
+    kind = session.get("type", "realtime") if isinstance(session, dict) else "realtime"
+    if "translations" in context.operation.path:
+        kind = "translation"
+    beginning = {"live": "gpt-live-", "realtime": "gpt-realtime-"}.get(
+        str(kind), "of no model that is learned"
+    )
+    return all(model.startswith(beginning) for model in _learned_models(body))
+
+
+def _learned_models(value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    model = value.get("model")
+    found = [model] if isinstance(model, str) and model.startswith("gpt-") else []
+    return found + [name for member in value.values() for name in _learned_models(member)]
 
 
 @schemathesis.hook

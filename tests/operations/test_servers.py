@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.processes import PYTHON, accepts_connections, free_port, running
 from tests.support.service import GUNICORN, Sandbox, TokenService, service_environ
+from tests.support.voice import LIVE, MODELS, Voice
 
 SERVERS = {
     "gunicorn's gevent worker": (*GUNICORN, "wsgi:app"),
@@ -23,7 +24,7 @@ SERVERS = {
 def served(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[TokenService]:
     """The service under one of the servers."""
     port = free_port()
-    environ = service_environ(sandbox.base_url, PORT=str(port), UPSTREAM_TIMEOUT="5")
+    environ = service_environ(sandbox.base_url, PORT=str(port), UPSTREAM_TIMEOUT="5", ALLOWED_MODELS=MODELS)
     command = [part.format(port=port) for part in SERVERS[request.param]]
     with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
         yield TokenService(f"http://127.0.0.1:{port}", run)
@@ -47,3 +48,14 @@ def test_every_line_about_a_request_has_our_format(served: TokenService) -> None
 def test_a_refusal_is_answered_under_every_server(served: TokenService) -> None:
     assert served.token({"model": "gpt-4o"}).json()["error"]["code"] == "model_not_allowed"
     assert served.token(jwt="junk").status_code == 401
+
+
+def test_calls_are_opened_and_ended_under_every_server(served: TokenService, sandbox: Sandbox) -> None:
+    """Elsewhere than in gunicorn's own worker, who ends them starts with the first request."""
+    sandbox.reset()
+    voice = Voice(served, sandbox)
+    for body in ({"model": LIVE}, {}):
+        call_id = voice.opened(**body)
+        assert voice.end(call_id).status_code == 204
+        voice.wait_until_ended()
+        voice.wait_until_told(call_id, "client")

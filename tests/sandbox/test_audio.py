@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.sandbox.audio import pcm, speech
+from service.sandbox.audio.input_buffer import InputBuffer
 from service.sandbox.schemas.audio import VoiceName
 
 _SENTENCE = ["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog."]
@@ -90,3 +91,21 @@ def test_any_telephone_bytes_survive_decoding_and_encoding(coded: bytes, encodin
     once = pcm.decode(coded, encoding)
     levels, again = pcm.samples(once), pcm.samples(pcm.decode(pcm.encode(once, encoding), encoding))
     assert all(abs(a - b) <= max(16, abs(a) // 16) for a, b in zip(levels, again, strict=True))
+
+
+def test_endless_noise_is_cut_into_turns_of_five_minutes() -> None:
+    """So a microphone that is loud for hours takes no more memory than that."""
+    second = speech.synthesize(["mmmmmmmmmmmmmmmmmmmm"], "marin")[0][:4800] * 10
+    buffer = InputBuffer({"silence_duration_ms": 500})
+    turns = [turn for _ in range(301) for turn in buffer.append(second)]
+    assert [turn.kind for turn in turns][:2] == ["started", "stopped"]
+    assert pcm.milliseconds(turns[1].audio) == 300_000
+
+
+def test_of_audio_that_is_never_committed_the_latest_is_kept() -> None:
+    """Where the client finds turns itself, and finds none."""
+    buffer = InputBuffer(None)
+    for minute in range(7):
+        buffer.append(bytes([minute]) * 60_000 * pcm.BYTES_PER_MS)
+    assert buffer.pending_ms == 300_000
+    assert buffer.take()[0] == 2

@@ -100,6 +100,26 @@ def test_the_vendors_python_sdk_opens_a_session(sandbox: Sandbox) -> None:
     assert listed(sandbox.base_url, created.session.id)["ended_by"] == "hangup"
 
 
+def test_the_vendors_python_sdk_watches_and_ends_a_session(sandbox: Sandbox) -> None:
+    """By its sideband, to the last event."""
+    session_id = _open(sandbox)
+    with (
+        OpenAI(base_url=sandbox.base_url, api_key="sk-test", max_retries=0) as vendor,
+        vendor.live.sideband.connect(session_id=session_id, graceful_close=True) as sideband,
+    ):
+        assert sideband.recv().type == "session.started"
+        sideband.send({"type": "session.close"})
+        closed = sideband.recv()
+        assert (closed.type, closed.reason) == ("session.closed", "close_requested")
+
+
+@pytest.mark.parametrize("model", ["fault-401", "fault-429", "fault-500", "fault-truncated"])
+def test_openings_fail_as_mints_do(sandbox: Sandbox, model: str) -> None:
+    """Every failure of the minting routes is one of these, too."""
+    expected = {"fault-401": 401, "fault-429": 429, "fault-500": 500, "fault-truncated": 200}[model]
+    assert open_live(sandbox.base_url, OFFER, model).status_code == expected
+
+
 @pytest.mark.parametrize("path", ["/live/client_secrets", "/live/sessions/client_secrets"])
 def test_there_are_no_client_secrets(sandbox: Sandbox, path: str) -> None:
     """Nor does a secret of the other API open a session."""

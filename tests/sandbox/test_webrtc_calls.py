@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 import websocket
+from openai import OpenAI
 
 from tests.support.offers import OFFER
 from tests.support.processes import wait_until
@@ -235,6 +236,20 @@ def test_sidebands_watch_and_steer(sandbox: Sandbox, clients: Clients) -> None:
         second.listen()
         assert first.closed == second.closed == (1000, "")
         assert listed(sandbox.base_url, call_id)["ended_by"] == "hangup"
+
+
+def test_the_vendors_python_sdk_joins_a_call(sandbox: Sandbox, clients: Clients) -> None:
+    """By ``call_id``, and changes the session of the browser's."""
+    call_id = _connect(sandbox, clients)
+    with (
+        OpenAI(base_url=sandbox.base_url, api_key="sk-test", max_retries=0) as vendor,
+        vendor.realtime.connect(call_id=call_id) as sideband,
+    ):
+        sideband.session.update(session={"type": "realtime", "instructions": "Be kind."})
+        assert sideband.recv().type == "session.updated"
+        assert clients.until("session.updated")["session"]["instructions"] == "Be kind."
+        vendor.realtime.calls.hangup(call_id)
+    assert listed(sandbox.base_url, call_id)["ended_by"] == "hangup"
 
 
 def test_detaching_ends_nothing(sandbox: Sandbox, clients: Clients) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import wait_until
-from tests.support.service import Sandbox, running_sandbox, worker_pid
-from tests.support.webrtc import Clients, listed, open_call, webrtc_clients
+from tests.support.service import Sandbox, running_sandbox
+from tests.support.webrtc import Clients, listed, open_call, webrtc_clients, worker_pid
 
 pytestmark = pytest.mark.alone
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import ifaddr
 import pytest
 import requests
 
-from service.sandbox.webrtc.network import address_source
+from service.sandbox.webrtc.network import address_source, has_interface
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from tests.support.offers import CANDIDATE, OFFER, offer_without
 from tests.support.realtime import bearing, line, mint
@@ -126,6 +127,18 @@ def test_candidates_are_on_loopback_and_elsewhere_only_where_asked_for(
     assert found[0] == first
     assert len(found) == 1 or others
     assert ("::1" in address_source(host)(use_ipv4=True, use_ipv6=True)) == (host == "::1")
+
+
+def test_a_machine_without_an_interface_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log then says what a browser needs; link-local addresses alone do not count."""
+    lone = ifaddr.Adapter(
+        "lo", "lo", [ifaddr.IP("127.0.0.1", 8, "lo"), ifaddr.IP(("fe80::1", 0, 2), 64, "lo")]
+    )
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [lone])
+    assert not has_interface()
+    wired = ifaddr.Adapter("eth0", "eth0", [ifaddr.IP("192.0.2.2", 24, "eth0")])
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [lone, wired])
+    assert has_interface()
 
 
 def test_a_sandbox_on_loopback_offers_nothing_else(sandbox: Sandbox) -> None:

@@ -7,15 +7,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.exceptions import DataError
 
+from service.auth.revocations import Revocations
+from service.calls.redis_registry import RedisCalls
 from service.core.errors import RateLimitedError, StorageBusyError, StorageFailureError
 from service.store import redis as redis_module
 from service.store.protocol import KEY_PREFIX, Script
 from service.store.redis import PooledRedis
+from tests.support.calls import request
 from tests.support.limits import client, limits, make_store
 from tests.support.processes import accepts_connections, free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
@@ -139,6 +143,24 @@ def test_a_cluster_behind_a_plain_url_is_recognised_at_its_first_answer(
         assert user.uses_up() == 5
         assert store.topology == topology  # type: ignore[union-attr]  # a Redis
     assert "failed" not in caplog.text
+
+
+def test_calls_are_kept_on_a_cluster(cluster: tuple[RedisServer, RedisServer]) -> None:
+    """All keys of calls, and what is read with a reservation, are on the node of our hash tag."""
+    for node in cluster:
+        node.client.flushall()
+    store = PooledRedis(cluster[0].url)
+    revocations = Revocations(store, max_lifetime=3600, leeway=10)
+    registry = RedisCalls(store, opening_seconds=15)
+    asked = request()
+    until = revocations.revoke(asked.user)
+    reservation = registry.reserve(replace(asked, read=f"{KEY_PREFIX}/revoked/{asked.user}"))
+    assert int(reservation.value) == until
+    opened = registry.record(reservation.call.id, "live_1")
+    assert opened is not None
+    assert registry.list_all() == (opened,)
+    assert registry.end_user(asked.user, "revoked")
+    assert store.topology == "cluster"
 
 
 def test_waiting_for_a_hung_redis_ends_when_the_first_one_gives_up(own_redis: RedisServer) -> None:

@@ -22,7 +22,7 @@ from service.calls.memory_registry import MemoryCalls
 from service.calls.model import Call, CallLimits, CallRequest, CallType, Poll, PollRequest
 from service.calls.redis_registry import RedisCalls
 from service.calls.registry import CallRegistry
-from service.core.errors import RateLimitStorageUnavailableError
+from service.core.errors import StorageFailureError
 from tests.support.redis import RedisServer
 
 OPENING_SECONDS = 15
@@ -69,7 +69,7 @@ class Scripts:
         try:
             return registered(keys, arguments)
         except redis.RedisError as error:
-            raise RateLimitStorageUnavailableError("away", reason=str(error), retry_after=1) from error
+            raise StorageFailureError(str(error)) from error
 
 
 class MakeRegistry(Protocol):

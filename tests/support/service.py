@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -38,12 +37,6 @@ class Sandbox:
         answer.raise_for_status()
         mints: list[dict[str, Any]] = answer.json()["mints"]
         return mints
-
-
-def worker_pid(run: Running) -> int:
-    """Find gunicorn's only worker."""
-    (worker,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-    return int(worker)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from tests.support.processes import ROOT, bare_environ
+from tests.support.processes import ROOT, Running, bare_environ
 from tests.support.realtime import KEY
 
 SECONDS = 20.0
@@ -181,3 +181,9 @@ def write_sentence(path: Path, text: str) -> float:
 
     with wave.open(str(path)) as file:
         return file.getnframes() / file.getframerate()
+
+
+def worker_pid(run: Running) -> int:
+    """Find gunicorn's only worker."""
+    (worker,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return int(worker)

@@ -21,11 +21,13 @@ from service.sandbox.sessions import configuration
 from service.sandbox.sessions.configuration import Config
 from service.sandbox.sessions.media import MediaSession
 from service.sandbox.sessions.realtime_media import MEDIA_SESSIONS
+from service.sandbox.webrtc.loop import Timer
 from service.sandbox.webrtc.offers import InvalidOfferError, answerable
 from service.sandbox.webrtc.playout import Playout
 
 _ANSWER_SECONDS = 10.0
 _CLOSE_SECONDS = 0.4
+_TIDY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Calls:
         self._open: dict[str, Call] = {}
         self._reports: dict[str, Callable[[], dict[str, Any]]] = {}
         self._machinery: Machinery | None = None
+        self._tidying: Timer | None = None
+        self._tidies_soon = False
 
     def open_realtime(self, opened: Opened, config: Config, offer: Offer) -> str:
         """Open a Realtime call; ``config`` is the session's complete configuration. Returns the SDP answer.
@@ -162,6 +166,7 @@ class Calls:
         with self._lock:
             if self._machinery is None:
                 self._machinery = Machinery()
+                self._tidying = self._machinery.loop.timer(self._tidy)
             return self._machinery
 
     def _on_end(self, call: Call) -> None:
@@ -170,9 +175,18 @@ class Calls:
             self._open.pop(call.opened.id, None)
             if call.opened.id in self._reports:
                 self._reports[call.opened.id] = partial(dict, report)
-            others = any(other.connected for other in self._open.values())
-        if not others:
-            gc.collect()  # aiortc's connections are cycles; and a collection would pause the sound of others
+            soon, self._tidies_soon = self._tidies_soon, True
+        if self._tidying and not soon:
+            self._tidying.set(_TIDY_SECONDS)
+
+    def _tidy(self) -> None:
+        """Collect what calls have left, a moment after one has ended.
+
+        aiortc's connections are cycles. A collection pauses all threads, so there is none while somebody listens.
+        """
+        self._tidies_soon = False
+        if not any(call.connected for call in tuple(self._open.values())):
+            gc.collect()
 
     def _forget_oldest(self) -> None:
         for call_id in tuple(self._reports):

@@ -25,6 +25,7 @@ from service.sandbox.schemas.session import AnySession
 from service.sandbox.schemas.validation import check
 from service.sandbox.sessions.configuration import Config
 from service.sandbox.sessions.media import CloseReason, EndedBy
+from service.sandbox.webrtc.network import has_interface
 from service.vendors import wire
 
 calls = Blueprint("calls", __name__, url_prefix=BASE_PATH)
@@ -36,6 +37,10 @@ _ANSWER_TYPE = "text/plain; charset=utf-8"
 """What the vendor labels its SDP answers with (observed)."""
 
 _MAX_CHANNEL_ID = 65_534
+_NO_INTERFACE = (
+    "No network interface is up but loopback: a browser will not connect, unless it is Chromium with "
+    "--allow-loopback-in-peer-connection. WebRTC needs an interface that is up, not the Internet."
+)
 _ENDED_BY: Mapping[CloseReason, EndedBy] = {
     "content": "reset",
     "expired": "expired",
@@ -185,6 +190,8 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
 
 def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secret: bool = False) -> Opened:
     current_app.logger.info("%s opens %s. %s", request.path, call_id, NOTICE)
+    if not has_interface():
+        current_app.logger.warning(_NO_INTERFACE)
     return Opened(
         id=call_id,
         api=api,

@@ -26,6 +26,11 @@ def use_addresses_for(host: str) -> None:
     aioice.ice.get_host_addresses = address_source(host)
 
 
+def has_interface() -> bool:
+    """Return whether a network interface is up beside loopback: without one, browsers offer no address."""
+    return any(_own(adapter) for adapter in ifaddr.get_adapters())
+
+
 def address_source(host: str) -> AddressSource:
     """Make the function that tells ICE its own addresses."""
 
