@@ -38,8 +38,10 @@ class Upstream:
     sdp: str = "v=0\r\n"
     meanwhile: Callable[[], object] = lambda: None
     requests: list[Request] = field(default_factory=list)
+    timeout: float = 10
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, *, seconds: float = timeout) -> Response:
+        assert 0 < seconds <= self.timeout
         self.requests.append(request)
         self.meanwhile()
         answer: dict[str, Any] = {"session": {"id": "live_1"}, "transport": {"sdp": self.sdp}}
