@@ -325,6 +325,7 @@ class UpstreamQuotaExhaustedError(UnavailableError):
 
     type = "upstream_error"
     code = "upstream_quota_exhausted"
+    alarm = True
 
     @property
     def headers(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ export declare const version = "2.0.0";
 export type Connection = {
     url: string;
     protocols: string[];
-    calls_url: string;
+    calls_url?: string;
 };
 export type Token = {
     value: string;

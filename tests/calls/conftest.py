@@ -9,6 +9,7 @@ import pytest
 from service.calls.registry import CallRegistry
 from tests.support.calls import OPENING_SECONDS, Clock, MakeRegistry, memory_calls, redis_calls
 from tests.support.redis import RedisServer, running_redis
+from tests.support.service import Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +17,14 @@ def redis() -> Iterator[RedisServer]:
     """Give a server that all tests share."""
     with running_redis() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_open(request: pytest.FixtureRequest) -> None:
+    """End what other tests left open at the sandbox, which all tests of a worker share."""
+    if "sandbox" in request.fixturenames:
+        sandbox: Sandbox = request.getfixturevalue("sandbox")
+        sandbox.reset()
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ def filter_body(context: Any, body: Any) -> bool:
     beginning = {"live": "gpt-live-", "realtime": "gpt-realtime-"}.get(
         str(kind), "of no model that is learned"
     )
-    return all(model.startswith(beginning) for model in _learned_models(body))
+    ears = _learned_models(session.get("audio")) if isinstance(session, dict) else []  # of transcription
+    return not ears and all(model.startswith(beginning) for model in _learned_models(body))
 
 
 def _learned_models(value: Any) -> list[str]:

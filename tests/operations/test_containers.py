@@ -23,6 +23,7 @@ from service.serving.refusal import MAX_FIELD_BYTES
 from service.settings import Settings
 from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, running
 from tests.support.service import TokenService, running_service, service_environ
+from tests.support.tools import require
 
 FILES: Mapping[str, str] = dict(
     re.findall(r"<!-- file: ([\w.]+) -->\n```\w+\n(.*?)\n```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -114,9 +115,9 @@ def test_the_compose_file_gives_a_stop_more_time_than_it_takes() -> None:
     assert int(compose()["services"]["tokens"]["stop_grace_period"].removesuffix("s")) > int(seconds)
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 def test_behind_nginx_clients_are_known_and_the_longest_token_arrives(tmp_path: Path) -> None:
     """With the README's configuration, but for its certificate and the ports."""
+    require("nginx")
     port = free_port()
     environ = {"TRUSTED_PROXY_HOPS": "1", "RATE_LIMIT_FAILED_AUTH": "2/hour"}
     with running_service("http://127.0.0.1:1/v1", **environ) as service:

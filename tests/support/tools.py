@@ -20,6 +20,7 @@ PACKAGES = {
     "git": "git",
     "espeak-ng": "espeak-ng",
     "ip": "iproute2",
+    "nginx": "nginx-light",
 }
 """Each program's package on Debian."""
 
