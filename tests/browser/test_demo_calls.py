@@ -31,9 +31,11 @@ def test_a_realtime_call_is_typed_into_and_its_answer_stopped(demo: DemoPage) ->
     """Text goes over the data channel; the answer's sound comes on a track."""
     demo.connect("call")
     demo.press("Stop talking")
-    demo.say("Tell me a long story, with many words in it, about everything that you have ever heard of.")
+    # The answer repeats what is said, so that it lasts long enough to be stopped on a busy machine, too.
+    demo.say(" ".join(["Tell me a long story, about everything that you have ever heard of."] * 4))
     expect(demo.own_words.first).to_have_text(re.compile(r"\w+"))
     demo.expect_event("output_audio_buffer.started")
+    expect(demo.page.get_by_role("button", name="Stop the answer")).to_be_visible()
     demo.page.keyboard.press("Escape")
     demo.expect_event("output_audio_buffer.clear")
     expect(demo.page.get_by_role("button", name="Stop the answer")).to_be_hidden()
