@@ -98,7 +98,6 @@ SIZES = {
     "service/vendors/base.py": "the interface that every vendor implements, on one page",
     "service/calls/endings.py": "one attempt from its claim to its confirmation, with the storage or without it",
     "service/calls/memory_registry.py": "one interface, every operation of which is one step under one lock",
-    "service/calls/redis_registry.py": "the same interface on Redis",
 }
 """Modules of fewer than 40 lines, or more than 250, and why each is so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from service.budgets import MinuteLimit, MinuteStatus
 from service.calls.errors import (
@@ -29,6 +29,7 @@ from service.calls.model import (
 )
 from service.calls.registry import PAGE
 from service.core.errors import RateLimitStorageUnavailableError
+from service.store.protocol import RedisStore, Script
 
 PREFIX: Final = "{realtime-token}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
@@ -36,20 +37,6 @@ PREFIX: Final = "{realtime-token}:calls"
 
 CHUNK: Final = 200
 """How many calls one step of a list reads."""
-
-
-class Script(NamedTuple):
-    """One Lua script."""
-
-    name: str
-    source: str
-
-
-class ScriptStore(Protocol):
-    """What runs scripts on Redis."""
-
-    def run(self, script: Any, keys: Sequence[str], arguments: Sequence[str | int | float]) -> Any:
-        """Run a script; raises ``RateLimitStorageUnavailableError`` while the storage is away."""
 
 
 def _moves_in_lua() -> str:
@@ -80,7 +67,7 @@ class RedisCalls:
 
     def __init__(
         self,
-        store: ScriptStore,
+        store: RedisStore,
         *,
         opening_seconds: float,
         checked: bool = True,
