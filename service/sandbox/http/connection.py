@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from service.sandbox.sessions.events import Event
 
 _SOCKET = "gunicorn.socket"
 _CLOSE_SECONDS = 2.0
+_DISCARD_BYTES = 65_536
 
 
 class SharedConnection:
@@ -54,6 +56,25 @@ class SharedConnection:
         """End the connection in both directions, which wakes whoever reads it."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close once the client has closed too, or after 2 s.
+
+        simple-websocket's reader closes as soon as a Close frame was sent, often before the client's own arrived.
+        With unread bytes the kernel would reset the connection, and a reset can take the close code with it.
+        """
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+            self._discard(time.monotonic() + _CLOSE_SECONDS)
+        self._connection.close()
+
+    def _discard(self, until: float) -> None:
+        """Read until the client's end; shutting down has ended TLS, so that these are the bytes on the wire."""
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        while (left := until - time.monotonic()) > 0 and poll.poll(left * 1000):
+            if not self._connection.recv(_DISCARD_BYTES):
+                return
 
     def _try(self, work: Any) -> Any:
         """Do something with OpenSSL as soon as the socket lets it."""

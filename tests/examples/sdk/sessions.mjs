@@ -30,7 +30,7 @@ async function converse() {
 }
 
 async function transcribe() {
-  const transcription = { model: "gpt-4o-transcribe" };
+  const transcription = { model: "gpt-live-transcribe" };
   const session = new OpenAIRealtimeWS(
     { intent: "transcription" },
     holder(
