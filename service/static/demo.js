@@ -68,10 +68,10 @@ let choice = read();
 function read() {
   const data = new FormData(form);
   const value = (/** @type {string} */ name) => String(data.get(name) ?? "");
-  const door = /** @type {Choice["door"]} */ (value("door"));
-  const types = TYPES[door];
+  const access = /** @type {Choice["access"]} */ (value("access"));
+  const types = TYPES[access];
   const type = types.find((name) => name === value("type")) ?? types[0];
-  return { door, type, model: model.value, answers: value("answers"), voice: value("voice"),
+  return { access, type, model: model.value, answers: value("answers"), voice: value("voice"),
     language: value("language"), profile: value("profile"), maxSeconds: Number(value("max-seconds")) || null };
 }
 
@@ -150,7 +150,7 @@ function refuse(error) {
 
 /** @param {TokenSource} source */
 function openSecret(source) {
-  if (choice.door !== "webrtc") {
+  if (choice.access !== "webrtc") {
     conversation = new SocketConversation(choice.type, source, meters, listener);
   } else {
     const sound = new OutgoingSound();
@@ -173,7 +173,7 @@ function openCall() {
   call.addEventListener("close", ({ detail }) => {
     if (detail.error instanceof TokenError && !detail.call) report(described(detail.error));
   });
-  conversation = new TrackConversation(choice.door, call, sound, meters, listener);
+  conversation = new TrackConversation(choice.access, call, sound, meters, listener);
   render();
 }
 
@@ -225,24 +225,24 @@ function say(element, words) {
 
 /** @param {number} bytes */
 function heard(bytes) {
-  if (choice.door !== "websocket") return "Sound on a media track";
+  if (choice.access !== "websocket") return "Sound on a media track";
   const seconds = (bytes / BYTES_PER_SAMPLE / SAMPLE_RATE).toFixed(1);
   return bytes ? `${bytes.toLocaleString("en")} bytes of audio, ${seconds} s` : "No audio yet";
 }
 
 /** Offers the settings that what is chosen has; the models too, where another session type was chosen. */
 function offer() {
-  const { door, type, answers } = read();
+  const { access, type, answers } = read();
   if (type !== form.dataset.type) {
     model.replaceChildren(...(page.models[type] ?? []).map((name) => new Option(name)));
   }
-  Object.assign(form.dataset, { door, type, answers });
-  for (const field of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-doors], [data-types]"))) {
-    const { doors = door, types = type, answers: wanted = answers } = field.dataset;
+  Object.assign(form.dataset, { access, type, answers });
+  for (const field of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-access], [data-types]"))) {
+    const { access: ways = access, types = type, answers: wanted = answers } = field.dataset;
     const needless = type === "realtime" && wanted !== answers;
-    field.hidden = !doors.split(" ").includes(door) || !types.split(" ").includes(type) || needless;
+    field.hidden = !ways.split(" ").includes(access) || !types.split(" ").includes(type) || needless;
   }
-  progress.begin(isCall(door) ? "Call" : "Secret");
+  progress.begin(isCall(access) ? "Call" : "Secret");
   choice = read();
   showCode();
   render();
@@ -278,7 +278,7 @@ form.addEventListener("submit", (event) => {
   if (conversation && conversation.state !== "closed") return conversation.close();
   choice = read();
   start();
-  if (isCall(choice.door)) openCall();
+  if (isCall(choice.access)) openCall();
   else openSecret(({ signal }) => mint({ signal }));
 });
 
