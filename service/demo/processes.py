@@ -15,7 +15,7 @@ from service.demo.environment import DemoServer
 from service.sandbox.tls import Certificate
 
 _START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 30.0  # longer than the service takes to end its calls
 
 
 class StartError(Exception):

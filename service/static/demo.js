@@ -138,14 +138,19 @@ const listener = {
   },
 };
 
-/** Shows where and why a request or a session was stopped. @param {unknown} error */
-function refuse(error) {
-  const refusal = describe(error, { counted: Boolean(answer?.quotas.length) });
+/**
+ * Shows where and why a request or a session was stopped.
+ * @param {unknown} error
+ * @param {{ waits?: boolean }} [options] as `Notice.show` takes them
+ */
+function refuse(error, options) {
+  const found = describe(error, { counted: Boolean(answer?.quotas.length) });
+  const refusal = progress.running ? { ...found, step: /** @type {const} */ ("session") } : found;
   if (error instanceof RealtimeError && error.closeCode) {
     log.add("refused", error.code, described(error), `close ${error.closeCode}`);
   }
   progress.refused(refusal, answer);
-  notice.show(refusal);
+  notice.show(refusal, options);
 }
 
 /** @param {TokenSource} source */
@@ -208,7 +213,7 @@ function render() {
   say(connectButton, active ? "Disconnect" : "Connect");
   connectButton.setAttribute("aria-disabled", String(trying || (waiting && !active)));
   text.disabled = send.disabled = !(ready && writable);
-  text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only: use the microphone";
+  text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only";
   talk.disabled = sample.disabled = !ready;
   talk.setAttribute("aria-pressed", String(listening));
   say(/** @type {HTMLElement} */ (talk.querySelector("[data-label]")), listening ? "Stop talking" : "Talk");
@@ -251,7 +256,8 @@ function offer() {
 let language = "curl";
 
 function showCode() {
-  const { code, note } = snippet(language, read(), { service: location.origin, jwt: jwt.value.trim() });
+  const chosen = settings.disabled ? choice : read(); // disabled fields are silent
+  const { code, note } = snippet(language, chosen, { service: location.origin, jwt: jwt.value.trim() });
   byId("code", HTMLElement).textContent = code;
   byId("code-note", HTMLElement).textContent = note;
 }
@@ -313,7 +319,7 @@ trials.addEventListener("click", async ({ target }) => {
   try {
     await experiment({ mint, open: openSecret, choose, call: openCall, jwt: () => jwt.value, another });
   } catch (error) {
-    refuse(error);
+    refuse(error, { waits: false }); // the limit that was met is another user's
   } finally {
     trying = false;
     render();
@@ -372,3 +378,4 @@ byId("filter", HTMLInputElement).addEventListener("input", ({ target }) => {
 placeConnect();
 showClaims();
 offer();
+connectButton.disabled = false; // before this script ran, the browser itself would have sent the form

@@ -38,6 +38,8 @@ def test_a_call_and_the_other_views_are_accessible(demo: DemoPage) -> None:
     """A call that runs, with code to copy and then the list of calls beside it."""
     demo.connect("live")
     demo.show("Use it in your app")
+    demo.show("React")
+    expect(demo.page.locator("#code")).to_contain_text('model: "gpt-live-1.1"')
     assert violations(demo) == []
     demo.show("Admin")
     expect(demo.page.get_by_role("row").nth(1)).to_be_visible()

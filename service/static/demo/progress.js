@@ -23,6 +23,11 @@ export class Progress {
   #began = 0;
   #running = false;
 
+  /** Whether a session has begun, and has not ended. */
+  get running() {
+    return this.#running;
+  }
+
   /** The id of the call that is open here; empty where none is. */
   callId = "";
 
@@ -125,7 +130,7 @@ export class Progress {
    */
   refused(refusal, answer) {
     this.#stop();
-    if (answer?.quotas.length) this.#pipeline.pass("limit", quotaHeadline(answer.quotas), quotaFacts(answer.quotas));
+    if (refusal.step !== "session" && answer?.quotas.length) this.#pipeline.pass("limit", quotaHeadline(answer.quotas), quotaFacts(answer.quotas));
     this.#pipeline.refuse(refusal);
   }
 

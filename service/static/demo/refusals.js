@@ -86,6 +86,9 @@ const MICROPHONE = {
 /** Codes whose message says more than we know: which limit, which model, which member. */
 const TELLING = new Set(["rate_limit_exceeded", "too_many_calls", "call_minutes_exhausted"]);
 
+/** What the page counts down itself. */
+const COUNTED = / Try again in \d+ s\.$/;
+
 /**
  * @param {unknown} error
  * @param {{ counted?: boolean }} [known] `counted`: the answer told a quota, so the request had passed the policy
@@ -114,7 +117,7 @@ export function describe(error, { counted = false } = {}) {
  */
 function worded({ code, message, param }, entry = REFUSALS[code], elsewhere) {
   const [step, title, words, fix] = entry ?? [elsewhere, "The request was refused", "", ""];
-  const said = TELLING.has(code) || param || !words ? message : "";
+  const said = TELLING.has(code) || param || !words ? message.replace(COUNTED, "") : "";
   return { step, title, words: [words, said].filter(Boolean).join(" "), fix, code };
 }
 
