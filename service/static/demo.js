@@ -214,6 +214,7 @@ function render() {
   connectButton.setAttribute("aria-disabled", String(trying || (waiting && !active)));
   text.disabled = send.disabled = !(ready && writable);
   text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only";
+  say(byId("hint", HTMLElement), !ready ? "Connect, then type or talk." : writable ? "Type or talk." : "Talk.");
   talk.disabled = sample.disabled = !ready;
   talk.setAttribute("aria-pressed", String(listening));
   say(/** @type {HTMLElement} */ (talk.querySelector("[data-label]")), listening ? "Stop talking" : "Talk");

@@ -102,7 +102,7 @@ export class Progress {
     this.#began = Date.now();
     const id = String(session.id ?? "");
     const transport = access === "websocket" ? "WebSocket" : "WebRTC";
-    this.#pipeline.pass("session", "", [["Session", shorten(id, 14)], ["Transport", transport]]);
+    this.#pipeline.pass("session", this.callId ? this.#timer.textContent : "", [["Session", shorten(id, 14)], ["Transport", transport]]);
     if (this.callId) return;
     this.#pipeline.pass("grant", "Used: its session runs", [["Session", shorten(id, 14)], ["Ends", "when the client or the vendor ends it"]]);
     const clock = setInterval(tell.bind(this), 1000);
