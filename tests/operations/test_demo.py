@@ -229,7 +229,12 @@ def test_its_page_is_served_and_all_of_it_ends_at_ctrl_c() -> None:
 IGNORING_SIGINT = (
     PYTHON,
     "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+    """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
+os.execv(sys.argv[1], sys.argv[1:])
+""",
 )
 
 
