@@ -1,4 +1,4 @@
-"""``/`` and ``/docs``: for people a page, for machines JSON; nothing from another host, and accessible."""
+"""``/``, ``/docs`` and its pages: for people a page, for machines JSON; nothing from another host, and accessible."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from service.http.documentation import PAGES
 from tests.support.browser import listen_for_problems
 from tests.support.service import Sandbox, TokenService, running_service
 
@@ -49,7 +50,7 @@ def test_the_documentation_is_the_description(service: TokenService) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/docs", *(f"/docs/{name}" for name in PAGES)])
 def test_the_pages_are_accessible_and_fit_a_phone(
     chromium: Browser, service: TokenService, path: str, scheme: Any
 ) -> None:
