@@ -63,7 +63,7 @@ def read_page(name: str) -> Page:
 
 def _wrap_table(table: re.Match[str]) -> str:
     """Put a table into a box that scrolls where the screen is narrower; by the keyboard too, if it has many columns."""
-    columns = len(re.findall("<t[hd]", table[0].partition("</thead>")[0]))
+    columns = len(re.findall("<t[hd]>", table[0].partition("</thead>")[0]))
     focus = ' tabindex="0"' if columns > _NARROW_COLUMNS else ""
     return f'<div class="table columns-{columns}"{focus}>{table[0]}</div>'
 

@@ -43,6 +43,12 @@ def test_links_between_pages_lead_to_headings(app: TokenService, name: str) -> N
         assert f'id="{heading}"' in app.get(target or f"/docs/{name}").text, (target, heading)
 
 
+def test_a_table_of_many_columns_is_scrolled_by_the_keyboard_too(app: TokenService) -> None:
+    page = app.get("/docs/deployment").text
+    assert '<div class="table columns-6" tabindex="0"><table>' in page
+    assert '<div class="table columns-2"><table>' in app.get("/docs/calls").text
+
+
 def test_html_in_code_stays_text() -> None:
     """And each page is rendered once in a process."""
     assert "Bearer $JWT&quot;" in read_page("calls").html
