@@ -331,6 +331,14 @@ def test_connect_opens_a_call_and_ends_it(demo: PrintedDemo, tmp_path: Path) -> 
     assert [call for call in calls if call["state"] == "open"] == []
 
 
+def test_a_call_that_connect_ends_is_ended_by_the_service(demo: PrintedDemo, tmp_path: Path) -> None:
+    """Before its client closes: whether a call still runs that its client has just left, nobody could tell."""
+    shell(f"{demo.connect} --call", tmp_path)
+    sandbox = demo.exports["OPENAI_BASE_URL"].removesuffix("/v1")
+    calls = requests.get(f"{sandbox}/sandbox/calls", timeout=10).json()["calls"]
+    assert calls[-1]["ended_by"] == "hangup"
+
+
 def test_connect_says_a_sound_to_gpt_live(demo: PrintedDemo, tmp_path: Path) -> None:
     require("espeak-ng")
     subprocess.run(("espeak-ng", "-w", tmp_path / "hello.wav", "Hello, can you hear me?"), check=True)
