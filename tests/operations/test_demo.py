@@ -34,7 +34,12 @@ ADDED_ORIGIN = "https://added.example.com"
 IGNORING_SIGINT = (
     PYTHON,
     "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+    """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
+os.execv(sys.argv[1], sys.argv[1:])
+""",
 )
 """A shell has the background jobs of a script ignore SIGINT."""
 
@@ -80,6 +85,8 @@ def test_what_it_prints_works_from_any_folder_until_a_signal_ends_it(
     """Also where it is a background job, which ignores SIGINT."""
     require("curl")
     with printed_demo(*options, prefix=IGNORING_SIGINT, OPENAI_API_KEY="sk-canary") as demo:
+        printed = {line.partition(" ")[0] for line in demo.run.output.splitlines() if line[:1].islower()}
+        assert printed == {"curl", "env", "export"}, "a command that is printed, and not run below"
         assert json.loads(shell(f"{demo.curl} --silent", tmp_path))["value"].startswith("ek_")
         assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
         exports = "\n".join(line for line in demo.run.output.splitlines() if line.startswith("export "))
@@ -307,6 +314,14 @@ def test_connect_opens_a_call_and_ends_it(demo: PrintedDemo, tmp_path: Path) -> 
         "calls"
     ]
     assert [call for call in calls if call["state"] == "open"] == []
+
+
+def test_a_call_that_connect_ends_is_ended_by_the_service(demo: PrintedDemo, tmp_path: Path) -> None:
+    """Before its client closes: whether a call still runs that its client has just left, nobody could tell."""
+    shell(f"{demo.connect} --call", tmp_path)
+    sandbox = demo.exports["OPENAI_BASE_URL"].removesuffix("/v1")
+    calls = requests.get(f"{sandbox}/sandbox/calls", timeout=10).json()["calls"]
+    assert calls[-1]["ended_by"] == "hangup"
 
 
 def test_connect_says_a_sound_to_gpt_live(demo: PrintedDemo, tmp_path: Path) -> None:
