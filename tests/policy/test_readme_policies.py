@@ -11,7 +11,7 @@ import pytest
 from service.policy import Policy, PolicyDocument, build
 from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
-from service.vendors.layouts import OPENAI
+from service.vendors.openai import LAYOUT as OPENAI
 from tests.support.policies import decide, refusal
 from tests.support.processes import ROOT
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 
 from service.sandbox import models
-from service.sandbox.azure import require_secret
+from service.sandbox.azure import client_events, require_secret
 from service.sandbox.calls.call import Api, Call, Opened
 from service.sandbox.calls.registry import Offer
 from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer
@@ -177,9 +178,11 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     call_id = f"rtc_{config['id'].partition('_')[2]}"
     if posted is None:
         posted = config if secret else {"type": use, "model": config["model"]}
-    # On Azure, where nothing but a secret opens a call, the key finds it all the same.
-    by_secret = secret is not None and current().azure is None
-    opened = _opened(call_id, "realtime", posted, config, by_secret=by_secret)
+    opened = _opened(call_id, "realtime", posted, config)
+    if current().azure:
+        opened = replace(opened, client_events=client_events(request.args))
+    else:  # on Azure, where nothing but a secret opens a call, the key finds it all the same
+        opened = replace(opened, by_secret=secret is not None)
     answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if secret:
         current().secrets.use(secret)
@@ -189,7 +192,7 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     return Response(answer, status=201, content_type=_ANSWER_TYPE, headers=headers)
 
 
-def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secret: bool = False) -> Opened:
+def _opened(call_id: str, api: Api, session: Config, config: Config) -> Opened:
     current_app.logger.info("%s opens %s. %s", request.path, call_id, NOTICE)
     if not has_interface():
         current_app.logger.warning(_NO_INTERFACE)
@@ -200,7 +203,6 @@ def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secre
         session=session,
         project=request.headers.get(wire.PROJECT_HEADER, ""),
         headers=worth_keeping(request.headers),
-        by_secret=by_secret,
     )
 
 
