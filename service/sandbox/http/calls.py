@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -178,11 +177,7 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     call_id = f"rtc_{config['id'].partition('_')[2]}"
     if posted is None:
         posted = config if secret else {"type": use, "model": config["model"]}
-    opened = _opened(call_id, "realtime", posted, config)
-    if current().azure:
-        opened = replace(opened, client_events=client_events(request.args))
-    else:  # on Azure, where nothing but a secret opens a call, the key finds it all the same
-        opened = replace(opened, by_secret=secret is not None)
+    opened = _opened(call_id, "realtime", posted, config, by_secret=secret is not None)
     answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if secret:
         current().secrets.use(secret)
@@ -192,7 +187,7 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     return Response(answer, status=201, content_type=_ANSWER_TYPE, headers=headers)
 
 
-def _opened(call_id: str, api: Api, session: Config, config: Config) -> Opened:
+def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secret: bool = False) -> Opened:
     current_app.logger.info("%s opens %s. %s", request.path, call_id, NOTICE)
     if not has_interface():
         current_app.logger.warning(_NO_INTERFACE)
@@ -203,6 +198,9 @@ def _opened(call_id: str, api: Api, session: Config, config: Config) -> Opened:
         session=session,
         project=request.headers.get(wire.PROJECT_HEADER, ""),
         headers=worth_keeping(request.headers),
+        # On Azure, where nothing but a secret opens a call, the key finds it all the same.
+        by_secret=by_secret and current().azure is None,
+        client_events=client_events(request.args) if current().azure and api == "realtime" else None,
     )
 
 
