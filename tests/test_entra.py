@@ -13,7 +13,9 @@ from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 
 from service.core.errors import RejectedCredentialsError
+from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.entra import EntraId
+from service.vendors.outbound import Network
 from tests.support.entra import CLIENT, CLIENT_SECRET, WRONG_SECRET, Entra, running_entra
 from tests.support.processes import run_command, wait_until
 from tests.support.service import Sandbox, running_service, service_environ
@@ -123,6 +125,14 @@ def test_a_token_is_redacted_from_the_vendors_words() -> None:
     credential = EntraId(Library(3600).fetch, wait_seconds=5)
     authorization(credential)
     assert credential.redact_key(b"Access denied for token-1") == b"Access denied for ***"
+
+
+def test_an_ending_without_a_token_fails_with_the_reason_and_is_tried_again() -> None:
+    """As every failure of a control socket does, so that a hangup is tried next."""
+    credential = EntraId(Library(ClientAuthenticationError("away")).fetch, wait_seconds=1)
+    sockets = ControlSockets("http://127.0.0.1:1/v1", credential=credential, network=Network())
+    with pytest.raises(ControlSocketError, match="not opened: Entra ID: ClientAuthenticationError: away"):
+        sockets.is_open("/realtime?call_id=rtc_1", seconds=2)
 
 
 @pytest.fixture
