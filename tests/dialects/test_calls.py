@@ -67,6 +67,8 @@ def test_a_call_is_opened_read_and_ended(opening: Dialect, kind: str) -> None:
     [there] = at_sandbox(opening.sandbox)
     assert (there["api"], there["model"]) == (kind, MODELS[kind])
     assert there["session"]["instructions"] == "Be brief."
+    asked = [*(mint.session for mint in opening.mints()), there["session"]][0]
+    assert asked["model"] == opening.at_vendor(MODELS[kind])
     for hidden in (there["id"], "ek_", opening.sent.get(MODELS[kind], "rtc_")):
         assert hidden not in answer.text
     [listed] = voice.admin("GET", f"/calls?sub={voice.user}").json()["calls"]
@@ -84,14 +86,20 @@ def users_at(dialect: Dialect, call: dict[str, Any]) -> set[str | None]:
     return {user for user in (body, header, *(mint.user for mint in dialect.mints())) if user}
 
 
-def test_a_live_session_is_locked_and_stores_nothing(opening: Dialect) -> None:
-    opening.user("locked").opened(model=LIVE)
+def test_a_live_session_is_sent_locked_and_with_the_users_pseudonym(opening: Dialect) -> None:
+    """Nothing else is added, and ``session.type`` is not sent."""
+    voice = opening.user("locked")
+    voice.opened(model=LIVE)
 
     [there] = at_sandbox(opening.sandbox)
+    [listed] = voice.admin("GET", f"/calls?sub={voice.user}").json()["calls"]
     allowed = ["session.input_audio.mute", "session.input_audio.unmute", "session.close"]
-    assert there["session"]["client"] == {"data_channel": {"allowed_client_events": allowed}}
-    assert there["session"]["store"] is False
-    assert "type" not in there["session"]
+    assert there["session"] == {
+        "model": opening.at_vendor(LIVE),
+        "store": False,
+        "client": {"data_channel": {"allowed_client_events": allowed}},
+        "safety_identifier": listed["user"],
+    }
 
 
 def test_a_second_call_replaces_the_first(opening: Dialect) -> None:
