@@ -26,6 +26,7 @@ from tests.support.offers import OFFER
 from tests.support.realtime import Line, bearing, line, offering
 from tests.support.service import Sandbox, service_environ
 from tests.support.vendor import Answer, scripted_vendor
+from tests.support.voice import at_sandbox
 from tests.support.webrtc import listed, webrtc_clients
 
 KEY = {"api-key": "azure-key"}
@@ -60,37 +61,56 @@ def sideband(sandbox: Sandbox, call_id: str) -> Iterator[Line]:
         yield watching
 
 
+TEXT = {"type": "response.create", "response": {"output_modalities": ["text"]}}
+
+
 def test_the_filter_lets_few_events_reach_a_client_and_its_sideband_sees_all(azure: Dialect) -> None:
-    """None of the few repeats the session, and errors do not pass. Without the filter all reach the client."""
-    told: list[str] = []
+    """None of the few repeats the session, and errors do not pass. A client that leaves the filter out gets all."""
     with webrtc_clients(2) as clients:
-        for number in range(2):
-            answer = azure.service.token().json()
-            url = answer["connection"]["calls_url"]
-            url = url if number == 0 else url.partition("?")[0]
-            opened = post_offer(url, clients.offers[number], Authorization=f"Bearer {answer['value']}")
+        call_ids = []
+        for number, query in enumerate(("?webrtcfilter=on", "")):
+            minted = azure.service.token().json()
+            url = minted["connection"]["calls_url"].partition("?")[0] + query
+            opened = post_offer(url, clients.offers[number], Authorization=f"Bearer {minted['value']}")
             assert opened.status_code == 201, opened.text
-            told.append(opened.headers["Location"].rpartition("/")[2])
+            call_ids.append(opened.headers["Location"].rpartition("/")[2])
             clients.answer(opened.text, call=number)
             clients.until_open(call=number)
-        clients.until("session.created", call=1)
-        text = {"type": "response.create", "response": {"output_modalities": ["text"]}}
-        with sideband(azure.sandbox, told[0]) as watching:
-            watching.send(text)
+        with sideband(azure.sandbox, call_ids[0]) as watching:
+            watching.send(TEXT)
             watching.until("response.done")
             clients.send({"type": "nonsense"})
-            clients.send(text)
+            clients.send(TEXT)
             watching.until("response.done")
             clients.until("response.output_text.done")
+        clients.until("session.created", call=1)
         clients.send({"type": "nonsense"}, call=1)
         clients.until("error", call=1)
-        clients.send(text, call=1)
-        clients.until("response.done", call=1)
-        filtered, watched = clients.events(), {event["type"] for event in watching.events}
+        kinds = {event["type"] for event in clients.events()}
 
-    kinds = {event["type"] for event in filtered}
     assert {"conversation.item.added", "response.output_text.delta"} <= kinds <= FILTERED_EVENTS
+    watched = {event["type"] for event in watching.events}
     assert {"response.created", "response.output_item.added", "response.done"} <= watched
+
+
+def test_a_client_whose_call_the_service_opened_talks_through_the_filter_and_is_ended(azure: Dialect) -> None:
+    """By real WebRTC and the vendor's own route."""
+    azure.reset()
+    voice = azure.user("connected")
+    with webrtc_clients() as clients:
+        offer, headers = clients.offers[0], {"Content-Type": "application/sdp"}
+        opened = voice.request("POST", "/v1/realtime/calls", data=offer, headers=headers)
+        assert opened.status_code == 201, opened.text
+        clients.answer(opened.text)
+        clients.until_open()
+        clients.send(TEXT)
+        clients.until("response.output_text.done")
+        [there] = at_sandbox(azure.sandbox)
+        assert there["connected"]
+        assert voice.end(opened.headers["Location"].rpartition("/")[2]).status_code == 204
+        voice.wait_until_ended(seconds=5)
+        clients.wait("channel", state="closed")
+        assert {event["type"] for event in clients.events()} <= FILTERED_EVENTS
 
 
 def test_the_sandbox_refuses_what_azure_refuses(azure: Dialect) -> None:
