@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -21,10 +22,9 @@ MODELS = {"realtime": MODEL, "live": LIVE}
 GRANTED, MINUTES, CHARGED = 600, 3600, 15
 
 
-@pytest.fixture(params=["ga", "azure"])
-def opening(request: pytest.FixtureRequest) -> Iterator[Dialect]:
-    """Each dialect that has calls, with nothing open at the vendor."""
-    dialect: Dialect = request.getfixturevalue(request.param)
+@contextmanager
+def fresh(dialect: Dialect) -> Iterator[Dialect]:
+    """Begin with nothing open at the vendor, and leave nothing open at the service."""
     dialect.reset()
     yield dialect
     admin = dialect.user("admin").admin
@@ -36,6 +36,20 @@ def opening(request: pytest.FixtureRequest) -> Iterator[Dialect]:
         admin("DELETE", f"/calls/{call_id}")
     wait_until(lambda: not known(), seconds=5, what="the end of all calls")
     assert CANDIDATE not in dialect.service.run.output  # an offer holds addresses
+
+
+@pytest.fixture(params=["ga", "azure"])
+def opening(request: pytest.FixtureRequest) -> Iterator[Dialect]:
+    """Each dialect that has calls."""
+    with fresh(request.getfixturevalue(request.param)) as dialect:
+        yield dialect
+
+
+@pytest.fixture
+def both(ga: Dialect, azure: Dialect) -> Iterator[tuple[Dialect, Dialect]]:
+    """Both of them, for what takes its time."""
+    with fresh(ga), fresh(azure):
+        yield ga, azure
 
 
 @pytest.mark.parametrize("name", ["beta", "xai"])
@@ -144,54 +158,65 @@ def test_the_vendors_own_routes_open_and_end_calls(opening: Dialect) -> None:
     voice.wait_until_ended(seconds=5)
 
 
-def test_a_failed_opening_is_told_and_settled(opening: Dialect) -> None:
+def is_unknown(dialect: Dialect, kind: str, fault: str) -> bool:
+    """Tell whether a fault leaves open if there is a session.
+
+    On Azure a Realtime call is minted first: where that fails, surely nothing was opened.
+    """
+    is_minted = bool(dialect.sent) and kind == "realtime"
+    return fault in LOST or (fault in BROKEN and not is_minted)
+
+
+def test_a_failed_opening_is_told_and_settled(both: tuple[Dialect, Dialect]) -> None:
     """Every fault at once, each of a user of its own: some take as long as an opening may.
 
-    What may have opened a session counts against ``CALLS_GLOBAL``, and nothing against the user. On Azure a Realtime
-    call is minted first: where that fails, surely nothing was opened.
+    What may have opened a session counts against ``CALLS_GLOBAL``, and nothing against the user but its charge.
     """
     told = REFUSED | BROKEN | LOST
-    minted_first = {kind: bool(opening.sent) and kind == "realtime" for kind in MODELS}
-    cases = [(kind, fault) for kind in MODELS for fault in told]
-    unknown = [
-        (kind, fault)
-        for kind, fault in cases
-        if fault in LOST or (fault in BROKEN and not minted_first[kind])
-    ]
-    before = opening.metric("token_service_calls_unknown_total")
+    cases = [(dialect, kind, fault) for dialect in both for kind in MODELS for fault in told]
+    unknown = {dialect.name: dialect.metric("token_service_calls_unknown_total") for dialect in both}
 
-    def fail(case: tuple[str, str]) -> requests.Response:
-        kind, fault = case
-        return opening.user(f"{kind} {fault}").open(session={"type": kind, "model": fault})
+    def fail(dialect: Dialect, kind: str, fault: str) -> requests.Response:
+        return dialect.user(f"{kind} {fault}").open(session={"type": kind, "model": fault})
 
     with ThreadPoolExecutor(len(cases)) as pool:
-        answers = dict(zip(cases, pool.map(fail, cases), strict=True))
+        answers = list(pool.map(lambda case: fail(*case), cases))
 
-    log = [json.loads(line) for line in opening.service.run.output.splitlines() if '"event":"call"' in line]
-    for (kind, fault), answer in answers.items():
+    events = {dialect.name: audit_events(dialect) for dialect in both}
+    for (dialect, kind, fault), answer in zip(cases, answers, strict=True):
         assert (answer.status_code, answer.json()["error"]["code"]) == told[fault], (kind, fault)
         assert answer.headers["x-should-retry"] == "false"
-        [event] = [line for line in log if line.get("request_id") == answer.headers["X-Request-Id"]]
-        outcome = "unknown" if (kind, fault) in unknown else "refused"
+        event = events[dialect.name][answer.headers["X-Request-Id"]]
+        outcome = "unknown" if is_unknown(dialect, kind, fault) else "refused"
         assert (event["decision"], event["outcome"]) == ("refused", outcome), (kind, fault)
-        assert opening.user(f"{kind} {fault}").listed() == []
-    assert opening.metric("token_service_calls_unknown_total") - before == len(unknown)
-    for case in cases[::5]:  # the slot is free again, and the minutes are there but for the charge
-        voice = opening.user(" ".join(case))
+        assert dialect.user(f"{kind} {fault}").listed() == []
+        unknown[dialect.name] += outcome == "unknown"
+    assert unknown == {dialect.name: dialect.metric("token_service_calls_unknown_total") for dialect in both}
+    for dialect, kind, fault in cases[
+        ::5
+    ]:  # the slot is free again, and the minutes are there but for the charge
+        voice = dialect.user(f"{kind} {fault}")
         good = voice.open()
         left = re.search(r'"call-seconds";r=(\d+)', good.headers["RateLimit"])
         assert left
-        assert int(left[1]) == MINUTES - GRANTED - (CHARGED if case in unknown else 0), case
+        charged = CHARGED if is_unknown(dialect, kind, fault) else 0
+        assert int(left[1]) == MINUTES - GRANTED - charged, (kind, fault)
         voice.end(good.json()["call"]["id"])
-    never_told = len(MODELS) * len(LOST)
-    opening.user("anybody").wait_until_ended(never_told, seconds=5)
+    for dialect in both:
+        dialect.user("anybody").wait_until_ended(len(MODELS) * len(LOST), seconds=5)
 
 
-def test_an_ending_that_fails_is_tried_until_it_succeeds(ga: Dialect, azure: Dialect) -> None:
-    """In both dialects at once: at once, after 1 s, 2 s and 4 s."""
+def audit_events(dialect: Dialect) -> dict[str, dict[str, Any]]:
+    """Read the audit events of calls from the log, by request."""
+    lines = dialect.service.run.output.splitlines()
+    events = [json.loads(line) for line in lines if '"event":"call"' in line]
+    return {event["request_id"]: event for event in events if "request_id" in event}
+
+
+def test_an_ending_that_fails_is_tried_until_it_succeeds(both: tuple[Dialect, Dialect]) -> None:
+    """At once, after 1 s, 2 s and 4 s."""
     called = []
-    for dialect in (ga, azure):
-        dialect.reset()
+    for dialect in both:
         for kind in MODELS:
             for model in ENDINGS:
                 voice = dialect.user(f"{kind} {model}")
@@ -199,7 +224,7 @@ def test_an_ending_that_fails_is_tried_until_it_succeeds(ga: Dialect, azure: Dia
     for voice, call_id in called:
         assert voice.end(call_id).status_code == 204
 
-    for dialect in (ga, azure):
+    for dialect in both:
         dialect.user("anybody").wait_until_ended(seconds=12)
         assert dialect.metric("token_service_call_endings_failed_total") > 0
     for voice, call_id in called:

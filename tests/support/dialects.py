@@ -14,7 +14,7 @@ from tests.support.voice import ADMIN_TOKEN, Voice
 
 MODEL = "gpt-realtime-2.1"
 LIVE = "gpt-live-1.1"
-EARS = "gpt-4o-transcribe"
+EARS = "gpt-live-transcribe"
 TRANSLATOR = "gpt-realtime-translate"
 GROK = "grok-voice-latest"
 METRICS_TOKEN = "a-token-for-metrics"
