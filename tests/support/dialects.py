@@ -1,4 +1,7 @@
-"""A service for each dialect of the vendors' APIs, and what differs between them, for the cases of the contract."""
+"""A service for each dialect of the vendors' APIs, and what differs between them, for the cases of the contract.
+
+Those that have calls run as in production, the others in a thread of the tests.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.service import API_KEY, Sandbox, TokenService, running_service
+from tests.support.service import API_KEY, Sandbox, TokenService, running_service, serving_app
 from tests.support.vendor import Answer, Vendor, scripted_vendor
 from tests.support.voice import ADMIN_TOKEN, Voice
 
@@ -163,18 +166,14 @@ GA_PROTOCOLS = ("realtime", "openai-insecure-api-key.*")
 GA_VOICE = {"audio": {"output": {"voice": "ash"}}}
 _SECRET_MODELS = (MODEL, EARS, TRANSLATOR, *REFUSED, *BROKEN)
 _MODELS = (*_SECRET_MODELS, LIVE, *LOST, *ENDINGS)
-_COMMON = {
-    "UPSTREAM_TIMEOUT": "2",
-    "METRICS_TOKEN": METRICS_TOKEN,
-    "ADMIN_TOKEN": ADMIN_TOKEN,
-    "SAFETY_IDENTIFIER_SECRET": "the same in every dialect",
-}
+_COMMON = {"UPSTREAM_TIMEOUT": "2", "SAFETY_IDENTIFIER_SECRET": "the same in every dialect"}
+_WITH_CALLS = {**_COMMON, "METRICS_TOKEN": METRICS_TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
 
 
 @contextmanager
 def running_ga(sandbox: Sandbox) -> Iterator[Dialect]:
     """Run a service for OpenAI's API of today."""
-    with running_service(sandbox.base_url, ALLOWED_MODELS=",".join(_MODELS), **_COMMON) as service:
+    with running_service(sandbox.base_url, ALLOWED_MODELS=",".join(_MODELS), **_WITH_CALLS) as service:
         name = "OPENAI_VENDOR=openai"
         yield Dialect(service, sandbox, name, MODEL, GA_PATHS, GA_PROTOCOLS, voice=GA_VOICE)
 
@@ -183,7 +182,7 @@ def running_ga(sandbox: Sandbox) -> Iterator[Dialect]:
 def running_beta(sandbox: Sandbox) -> Iterator[Dialect]:
     """Run a service for a server that speaks the retired beta."""
     variables = {"REALTIME_API": "beta", "ALLOWED_MODELS": ",".join(_SECRET_MODELS)}
-    with running_service(sandbox.base_url, **variables, **_COMMON) as service:
+    with serving_app(sandbox.base_url, **variables, **_COMMON) as service:
         yield Dialect(
             service,
             sandbox,
@@ -205,7 +204,7 @@ def azure_variables(**more: str) -> dict[str, str]:
         "OPENAI_VENDOR": "azure",
         "OPENAI_API_KEY": "azure-key",
         "ALLOWED_MODELS": models,
-        **_COMMON,
+        **_WITH_CALLS,
         **more,
     }
 
@@ -233,7 +232,7 @@ def running_xai() -> Iterator[Dialect]:
     """Run a service for xAI, whose answers are recorded bodies."""
     with scripted_vendor() as vendor:
         variables = {"OPENAI_VENDOR": "xai", "DEFAULT_MODEL": GROK, **_COMMON}
-        with running_service(vendor.base_url, **variables) as service:
+        with serving_app(vendor.base_url, **variables) as service:
             yield Dialect(
                 service,
                 vendor,
