@@ -28,7 +28,7 @@ from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
 from service.vendors.base import Response, Vendor
-from service.vendors.openai import bad_response
+from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 Known = TypeVar("Known")
