@@ -20,7 +20,7 @@ from service.core.origins import parse_origin
 from service.demo import kept, network, terminal
 from service.demo.environment import DemoServer, live_environment, sandbox_environment
 from service.demo.front import SANDBOX_PATH
-from service.demo.processes import StartError, start_sandbox, start_service, stop
+from service.demo.processes import StartError, running
 from service.sandbox.command import require_packages
 from service.settings import Settings
 
@@ -127,18 +127,16 @@ def _run_with_sandbox(options: Options) -> None:
     found = kept.load(os.environ)
     server = _choose_server(options, found, sandbox=True)
     one_origin = bool(server.own_hosts) and (options.tls or options.host in network.WILDCARDS)
+    own_certificate = None if one_origin else server.certificate
     url = _public_url(options, server)
-    flags = ["--port", str(_take_sandbox_port(options, found, server.port))]
+    port = _take_sandbox_port(options, found, server.port)
+    base_url = f"{network.url_of('https' if own_certificate else 'http', '127.0.0.1', port)}/v1"
+    public_url = f"{url}{SANDBOX_PATH}/v1" if one_origin else None
+    flags = ["--port", str(port)]
     flags += ["--peer-host", _ANY_ADDRESS] if options.lan else []
-    if server.certificate and not one_origin:
-        flags += ["--tls", "--certificate", str(server.certificate.authority)]
-    started: list[subprocess.Popen[str]] = []
-    try:
-        sandbox, base_url = start_sandbox(flags)
-        started.append(sandbox)
-        public_url = f"{url}{SANDBOX_PATH}/v1" if one_origin else None
-        environ = sandbox_environment(server, base_url, public_url=public_url)
-        started.append(start_service(server.url, environ, server.certificate))
+    flags += ["--tls", "--certificate", str(own_certificate.authority)] if own_certificate else []
+    environ = sandbox_environment(server, base_url, public_url=public_url)
+    with running(server, environ, sandbox=flags) as processes:
         _print_instructions(url, environ, server, api_url=public_url or base_url)
         if options.lan:
             click.echo(terminal.qr_code(f"{url}/demo"))
@@ -146,9 +144,7 @@ def _run_with_sandbox(options: Options) -> None:
                 "A phone on this network opens the page by this code, and accepts its certificate once."
             )
         click.echo("Ctrl-C ends all of it.")
-        _wait_for_any(started)
-    finally:
-        stop(*started)
+        _wait_for_any(processes)
 
 
 def _run_live(options: Options) -> None:
@@ -156,13 +152,10 @@ def _run_live(options: Options) -> None:
     server = _choose_server(options, kept.load(os.environ), sandbox=False)
     environ = live_environment(server)
     click.echo("\n".join(terminal.costs(Settings.from_environ(environ))))
-    service = start_service(server.url, environ, server.certificate)
-    try:
+    with running(server, environ) as processes:
         _print_instructions(server.url, environ, server, api_url=None)
         click.echo("Ctrl-C ends all of it.")
-        _wait_for_any([service])
-    finally:
-        stop(service)
+        _wait_for_any(processes)
 
 
 def _choose_server(options: Options, found: kept.Kept, *, sandbox: bool) -> DemoServer:

@@ -24,13 +24,16 @@ class PortTakenError(Exception):
 def take_port(
     host: str, named: int | None, preferred: int, claim: Callable[[int], bool], *, apart_from: int = 0
 ) -> int:
-    """Choose a port of ``host``: the named one, or the first free one from ``preferred`` on that can be claimed.
+    """Choose a port of ``host``: the named one (0: any), else the first free from ``preferred`` on that can be claimed.
 
     Raises:
         PortTakenError: another program listens on the named one, or on all that were tried.
     """
     if named is not None:
-        if named and is_taken(host, named):
+        if named == 0:
+            with socket.create_server((host, 0)) as probe:
+                return int(probe.getsockname()[1])
+        if is_taken(host, named):
             raise PortTakenError(f"Port {named} of {host} is taken; name another one, or none.")
         return named
     for port in range(preferred, min(preferred + _TRIES, 65_536)):

@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
 from service.auth.development import sign
-from service.core.environment_types import is_loopback
 from service.demo.environment import MODELS, VOICES
 from service.http.responses import json_response
 from service.settings import Settings
 
 _JWT_SECONDS = 3600
 
-_SECRET_DOORS = (
+_SECRET_ACCESS = (
     (
         "websocket",
         "Secret",
@@ -32,7 +31,7 @@ _SECRET_DOORS = (
         "The same, with sound on a media track. The service cannot end it.",
     ),
 )
-_CALL_DOORS = (
+_CALL_ACCESS = (
     (
         "realtime",
         "call",
@@ -50,11 +49,14 @@ _CALL_DOORS = (
 )
 
 
-def demo_routes(settings: Settings) -> Blueprint:
-    """Make ``GET /demo`` and ``POST /demo/jwt``."""
+def demo_routes(settings: Settings, *, live: bool) -> Blueprint:
+    """Make ``GET /demo`` and ``POST /demo/jwt``. With ``live`` the page says that its sessions cost money.
+
+    That is for who started the demo to say: a vendor on loopback may be a gateway to one that is paid.
+    """
     routes = Blueprint("demo", __name__)
     policy = _content_security_policy(settings.vendor.endpoint.base_url)
-    page = _page(settings)
+    page = _page(settings, live=live)
 
     @routes.before_request
     def refuse_other_origins() -> None:
@@ -89,21 +91,20 @@ def _sign_in(settings: Settings) -> str:
     )
 
 
-def _page(settings: Settings) -> dict[str, Any]:
+def _page(settings: Settings, *, live: bool) -> dict[str, Any]:
     """Collect what the page is told of the service it belongs to."""
     call_types, policy = settings.policy.call_types, settings.policy.session_policy
     admin_token, allowed = settings.calls.admin_token, settings.policy.allowed_models
     models = {kind: [name for name in names if name in allowed] for kind, names in MODELS.items()}
-    calls = tuple(door for kind, *door in _CALL_DOORS if kind in call_types)
+    calls = tuple(access for kind, *access in _CALL_ACCESS if kind in call_types)
     return {
-        "doors": [*_SECRET_DOORS, *calls],
+        "access": [*_SECRET_ACCESS, *calls],
         "calls": bool(calls),
         "models": models,
         "voices": VOICES,
         "profiles": sorted(policy.profiles) if policy else [],
         "admin_token": admin_token.get_secret_value() if admin_token else None,
-        # Clients may be told another address: over the network, the demo hands on to a sandbox on loopback.
-        "sandbox": is_loopback(urlsplit(settings.vendor.openai_base_url).hostname),
+        "live": live,
     }
 
 

@@ -13,13 +13,14 @@ from service.settings import process_settings
 
 _settings = process_settings()
 _sandbox = os.environ.get(SANDBOX_VARIABLE)
+_live = LIVE_VARIABLE in os.environ
 
 app = create_app(_settings)
-app.register_blueprint(demo_routes(_settings))
+app.register_blueprint(demo_routes(_settings, live=_live))
 print_requests(app)
 app.wsgi_app = Front(  # type: ignore[method-assign] # where Flask has middleware put
     app.wsgi_app,
     own_hosts=os.environ.get(HOSTS_VARIABLE, "").split(","),
     sandbox_port=int(_sandbox) if _sandbox else None,
-    loopback_only=LIVE_VARIABLE in os.environ,
+    loopback_only=_live,
 )

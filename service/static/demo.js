@@ -68,10 +68,10 @@ let choice = read();
 function read() {
   const data = new FormData(form);
   const value = (/** @type {string} */ name) => String(data.get(name) ?? "");
-  const door = /** @type {Choice["door"]} */ (value("door"));
-  const types = TYPES[door];
+  const access = /** @type {Choice["access"]} */ (value("access"));
+  const types = TYPES[access];
   const type = types.find((name) => name === value("type")) ?? types[0];
-  return { door, type, model: model.value, answers: value("answers"), voice: value("voice"),
+  return { access, type, model: model.value, answers: value("answers"), voice: value("voice"),
     language: value("language"), profile: value("profile"), maxSeconds: Number(value("max-seconds")) || null };
 }
 
@@ -138,19 +138,24 @@ const listener = {
   },
 };
 
-/** Shows where and why a request or a session was stopped. @param {unknown} error */
-function refuse(error) {
-  const refusal = describe(error, { counted: Boolean(answer?.quotas.length) });
+/**
+ * Shows where and why a request or a session was stopped.
+ * @param {unknown} error
+ * @param {{ waits?: boolean }} [options] as `Notice.show` takes them
+ */
+function refuse(error, options) {
+  const found = describe(error, { counted: Boolean(answer?.quotas.length) });
+  const refusal = progress.running ? { ...found, step: /** @type {const} */ ("session") } : found;
   if (error instanceof RealtimeError && error.closeCode) {
     log.add("refused", error.code, described(error), `close ${error.closeCode}`);
   }
   progress.refused(refusal, answer);
-  notice.show(refusal);
+  notice.show(refusal, options);
 }
 
 /** @param {TokenSource} source */
 function openSecret(source) {
-  if (choice.door !== "webrtc") {
+  if (choice.access !== "webrtc") {
     conversation = new SocketConversation(choice.type, source, meters, listener);
   } else {
     const sound = new OutgoingSound();
@@ -173,7 +178,7 @@ function openCall() {
   call.addEventListener("close", ({ detail }) => {
     if (detail.error instanceof TokenError && !detail.call) report(described(detail.error));
   });
-  conversation = new TrackConversation(choice.door, call, sound, meters, listener);
+  conversation = new TrackConversation(choice.access, call, sound, meters, listener);
   render();
 }
 
@@ -208,7 +213,8 @@ function render() {
   say(connectButton, active ? "Disconnect" : "Connect");
   connectButton.setAttribute("aria-disabled", String(trying || (waiting && !active)));
   text.disabled = send.disabled = !(ready && writable);
-  text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only: use the microphone";
+  text.placeholder = !ready ? "Connect first" : writable ? "Type a message" : "Spoken only";
+  say(byId("hint", HTMLElement), !ready ? "Connect, then type or talk." : writable ? "Type or talk." : "Talk.");
   talk.disabled = sample.disabled = !ready;
   talk.setAttribute("aria-pressed", String(listening));
   say(/** @type {HTMLElement} */ (talk.querySelector("[data-label]")), listening ? "Stop talking" : "Talk");
@@ -225,24 +231,24 @@ function say(element, words) {
 
 /** @param {number} bytes */
 function heard(bytes) {
-  if (choice.door !== "websocket") return "Sound on a media track";
+  if (choice.access !== "websocket") return "Sound on a media track";
   const seconds = (bytes / BYTES_PER_SAMPLE / SAMPLE_RATE).toFixed(1);
   return bytes ? `${bytes.toLocaleString("en")} bytes of audio, ${seconds} s` : "No audio yet";
 }
 
 /** Offers the settings that what is chosen has; the models too, where another session type was chosen. */
 function offer() {
-  const { door, type, answers } = read();
+  const { access, type, answers } = read();
   if (type !== form.dataset.type) {
     model.replaceChildren(...(page.models[type] ?? []).map((name) => new Option(name)));
   }
-  Object.assign(form.dataset, { door, type, answers });
-  for (const field of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-doors], [data-types]"))) {
-    const { doors = door, types = type, answers: wanted = answers } = field.dataset;
+  Object.assign(form.dataset, { access, type, answers });
+  for (const field of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-access], [data-types]"))) {
+    const { access: ways = access, types = type, answers: wanted = answers } = field.dataset;
     const needless = type === "realtime" && wanted !== answers;
-    field.hidden = !doors.split(" ").includes(door) || !types.split(" ").includes(type) || needless;
+    field.hidden = !ways.split(" ").includes(access) || !types.split(" ").includes(type) || needless;
   }
-  progress.begin(isCall(door) ? "Call" : "Secret");
+  progress.begin(isCall(access) ? "Call" : "Secret");
   choice = read();
   showCode();
   render();
@@ -251,7 +257,8 @@ function offer() {
 let language = "curl";
 
 function showCode() {
-  const { code, note } = snippet(language, read(), { service: location.origin, jwt: jwt.value.trim() });
+  const chosen = settings.disabled ? choice : read(); // disabled fields are silent
+  const { code, note } = snippet(language, chosen, { service: location.origin, jwt: jwt.value.trim() });
   byId("code", HTMLElement).textContent = code;
   byId("code-note", HTMLElement).textContent = note;
 }
@@ -278,7 +285,7 @@ form.addEventListener("submit", (event) => {
   if (conversation && conversation.state !== "closed") return conversation.close();
   choice = read();
   start();
-  if (isCall(choice.door)) openCall();
+  if (isCall(choice.access)) openCall();
   else openSecret(({ signal }) => mint({ signal }));
 });
 
@@ -313,7 +320,7 @@ trials.addEventListener("click", async ({ target }) => {
   try {
     await experiment({ mint, open: openSecret, choose, call: openCall, jwt: () => jwt.value, another });
   } catch (error) {
-    refuse(error);
+    refuse(error, { waits: false }); // the limit that was met is another user's
   } finally {
     trying = false;
     render();
@@ -372,3 +379,4 @@ byId("filter", HTMLInputElement).addEventListener("input", ({ target }) => {
 placeConnect();
 showClaims();
 offer();
+connectButton.disabled = false; // before this script ran, the browser itself would have sent the form

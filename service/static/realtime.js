@@ -719,14 +719,13 @@ export class RealtimeCall extends EventStream {
     try {
       await this.#open(peer);
       const end = ending(peer, channel, this.#stop.signal);
-      if ((await within(CONNECT_SECONDS, Promise.race([opened(channel), end]))) !== "open") {
-        throw new ConnectionFailed(`The call could not be connected within ${CONNECT_SECONDS} s.`, {
-          code: "connection_failed",
-        });
+      if ((await within(CONNECT_SECONDS, Promise.race([opened(channel), end]))) === "open") {
+        this.#listen(channel);
+        await this.#learnEnd(await this.#untilEnd(end), "connection_lost", "The connection was lost.");
+      } else {
+        const words = `The call could not be connected within ${CONNECT_SECONDS} s.`;
+        await this.#learnEnd("failed", "connection_failed", words);
       }
-      this.#listen(channel);
-      const reason = await this.#untilEnd(end);
-      await this.#learnEnd(reason);
     } catch (error) {
       // Whatever failed here must not leave a call running that nobody hears. Silence first: the service may be slow.
       stopSound();
@@ -803,41 +802,45 @@ export class RealtimeCall extends EventStream {
   }
 
   /**
-   * Finds out why the connection ended.
+   * Finds out why the connection ended, or was never made: a call whose end was decided is not opened again.
+   *
    * @param {"failed" | "closed" | "stopped" | null} reason null where the deadline has passed
+   * @param {string} code of the error where the connection failed by itself
+   * @param {string} words
    */
-  async #learnEnd(reason) {
+  async #learnEnd(reason, code, words) {
     this.#stop.signal.throwIfAborted();
     this.#channel = null;
     const patience = Date.now() + ENDING_SECONDS * 1000;
-    let call = await this.#read().catch((error) => this.#afterRevocation(error, reason));
-    // The vendor hangs up first, then the service writes down the end that it had ordered.
-    while (call.state !== "ended" && (call.state === "ending" || reason === "closed") && Date.now() < patience) {
-      await pause(0.5, this.#stop.signal);
+    let call = await this.#readEnd();
+    // The service records that a call is to end before the vendor hangs up, and by whom once the end is confirmed.
+    while (call.state === "ending" && Date.now() < patience) {
+      await pause(0.25, this.#stop.signal);
       this.#stop.signal.throwIfAborted();
-      call = await this.#read().catch((error) => this.#afterRevocation(error, reason));
+      call = await this.#readEnd();
     }
     this.call = call;
     if (call.state !== "open") return;
-    if (reason === "failed") {
-      throw new ConnectionFailed("The connection was lost.", { code: "connection_lost" });
-    }
+    if (reason === "failed") throw new ConnectionFailed(words, { code });
     await this.#delete(); // the vendor closed it, and the service has not noticed yet
     this.call = { ...call, state: "ended", ended_by: "vendor" };
   }
 
   /**
-   * A call that the other side closed, and a JWT that is refused before its time: the user was revoked, and the
-   * service tells that user nothing more.
+   * Reads the call after its connection has ended. A JWT that is refused before its time: the user was revoked, and the
+   * service tells that user nothing more. A call that the service does not know: it kept it in memory, and restarted.
    *
-   * @param {unknown} error
-   * @param {string | null} reason
-   * @returns {Call}
+   * @returns {Promise<Call>}
    */
-  #afterRevocation(error, reason) {
-    const refused = error instanceof TokenError && error.status === 401;
-    if (!this.call || reason !== "closed" || !refused || expiry(this.#bearer) < Date.now() / 1000) throw error;
-    return { ...this.call, state: "ended", ended_by: "revoked" };
+  async #readEnd() {
+    try {
+      return await this.#read();
+    } catch (error) {
+      const status = error instanceof TokenError ? error.status : 0;
+      const revoked = status === 401 && expiry(this.#bearer) > Date.now() / 1000;
+      if (!this.call || !(revoked || status === 404)) throw error;
+      return { ...this.call, state: "ended", ended_by: revoked ? "revoked" : "unknown" };
+    }
   }
 
   /** @returns {Promise<Call>} */

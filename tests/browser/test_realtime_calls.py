@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.support.browser import listen_for_problems
 from tests.support.examples import install_node_packages, running_origin
-from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.processes import wait_until
+from tests.support.service import API_KEY, Sandbox, TokenService, running_service
+from tests.support.severable import udp_relay
 from tests.support.tokens import sign
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "service" / "static"
+ADMIN_TOKEN = "an-admins-token-of-at-least-32-characters"
 
 # What every snippet finds in scope. `calls` starts one for this test's user, and keeps all its news in `news`.
 PRELUDE = """async ({ jwt, ...given }) => {
   const { startCall, TokenError } = await import("/static/realtime.js");
-  const news = [];
+  const news = (globalThis.news ??= []);
   const calls = (options = {}) => {
     const call = startCall("/calls", jwt, { model: "gpt-realtime-2.1", reconnect: { minDelay: 0.05 }, ...options });
     for (const type of ["call", "open", "track", "retry", "close"]) {
@@ -36,6 +41,14 @@ PRELUDE = """async ({ jwt, ...given }) => {
   const closed = (call) => new Promise((resolve) => call.addEventListener("close", ({ detail }) => resolve(detail)));
   const ask = (path, method) => fetch(path, { method, headers: { Authorization: `Bearer ${jwt}` } });
   const told = ({ name, message, ...details }) => ({ name, ...details });
+  // A fetch whose first call cannot be connected; notes the methods that it was called with.
+  const broken = (asked) => async (url, init) => {
+    const answer = await fetch(url, init);
+    asked.push(init.method);
+    if (init.method !== "POST" || asked.filter((one) => one === "POST").length > 1) return answer;
+    const { call, sdp } = await answer.json();
+    return Response.json({ call, sdp: sdp.replace(/a=ice-pwd:.*/g, "a=ice-pwd:" + "x".repeat(24)) });
+  };
 """
 
 
@@ -44,7 +57,8 @@ class App:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.jwt = sign(sub=f"caller-{id(self)}")
+        self.user = f"caller-{id(self)}"
+        self.jwt = sign(sub=self.user)
 
     def run(self, snippet: str, **given: Any) -> Any:
         """Run the body of an async function, for a minute at most; the test's own values are in ``given``."""
@@ -54,14 +68,28 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def calling(sandbox: Sandbox) -> Iterator[TokenService]:
-    """A token service that opens calls to both kinds of session."""
-    with running_service(sandbox.base_url, ALLOWED_MODELS="gpt-realtime-2.1,gpt-live-1.1") as service:
+def other_origin() -> Iterator[str]:
+    """Where pages of another origin come from."""
+    with running_origin() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def calling(sandbox: Sandbox, other_origin: str) -> Iterator[TokenService]:
+    """A token service that opens calls to both kinds of session.
+
+    It is stopped soon: a call whose page has left is looked after for two minutes.
+    """
+    variables = {"ALLOWED_MODELS": "gpt-realtime-2.1,gpt-live-1.1", "ADMIN_TOKEN": ADMIN_TOKEN}
+    with running_service(
+        sandbox.base_url, "--graceful-timeout", "3", ALLOWED_ORIGINS=other_origin, **variables
+    ) as service:
         yield service
 
 
-@pytest.fixture
-def app(chromium: Browser, calling: TokenService) -> Iterator[App]:
+@contextmanager
+def opened_app(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    """Open a page of the service's origin, which may connect anywhere: its policy is tested elsewhere."""
     context = chromium.new_context(bypass_csp=True)
     page = context.new_page()
     problems = listen_for_problems(page)
@@ -71,6 +99,72 @@ def app(chromium: Browser, calling: TokenService) -> Iterator[App]:
     assert problems == []
 
 
+@pytest.fixture(scope="module")
+def unconnected(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    """An app whose first call cannot be connected. Begun early, as the next three: other tests run meanwhile."""
+    with opened_app(chromium, calling) as app:
+        app.run("""
+          globalThis.asked = [];
+          globalThis.began = performance.now();
+          globalThis.call = calls({ fetch: broken(asked) });
+          call.ready.then(() => (globalThis.waited = (performance.now() - began) / 1000));
+        """)
+        yield app
+
+
+@pytest.fixture(scope="module")
+def replaced(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    """An app whose first call cannot be connected and is replaced meanwhile, as by another tab of its user."""
+    with opened_app(chromium, calling) as app:
+        app.run("""
+          const first = calls({ fetch: broken([]) });
+          globalThis.end = closed(first);
+          await new Promise((resolve) => first.addEventListener("call", resolve));
+          globalThis.second = calls();
+          await second.ready;
+        """)
+        yield app
+
+
+@pytest.fixture(scope="module")
+def cut_off(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    """An app whose first call loses its network as soon as it is connected."""
+    with opened_app(chromium, calling) as app, ExitStack() as relays:
+
+        def relay(route: Route) -> None:
+            answer = route.fetch()
+            opened = answer.json()
+            line = re.search(r"a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) typ host", opened["sdp"])
+            assert line
+            host, port = line.groups()
+            through = relays.enter_context(udp_relay((host, int(port))))
+            only = line[0].replace(f" {port} typ", f" {through} typ")
+            opened["sdp"] = re.sub(r"a=candidate:.*", only, opened["sdp"])
+            route.fulfill(response=answer, json=opened)
+
+        app.page.route("**/calls", relay, times=1)
+        app.run("globalThis.call = calls(); await call.ready; globalThis.first = call.call.id;")
+        relays.close()
+        yield app
+
+
+@pytest.fixture(scope="module")
+def running_out(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    """An app whose call may last 30 s, the shortest time there is."""
+    with opened_app(chromium, calling) as app:
+        app.run(
+            "globalThis.call = calls({ maxSeconds: 30 }); globalThis.end = closed(call); await call.ready;"
+        )
+        yield app
+
+
+@pytest.fixture
+def app(chromium: Browser, calling: TokenService) -> Iterator[App]:
+    with opened_app(chromium, calling) as app:
+        yield app
+
+
+@pytest.mark.usefixtures("unconnected", "replaced", "cut_off", "running_out")
 @pytest.mark.parametrize("model", ["gpt-realtime-2.1", "gpt-live-1.1"])
 def test_a_call_brings_sound_events_and_its_time(app: App, model: str) -> None:
     """The microphone goes in, a track and events come out, the time left is told, and ``end`` ends it."""
@@ -124,33 +218,30 @@ def test_a_refused_opening_is_an_error_and_is_not_repeated(app: App) -> None:
     assert (told["posts"], told["outcome"]) == (1, None)
 
 
-@pytest.mark.parametrize("ended_by", ["replaced", "revoked", "admin", "deadline", "vendor"])
-def test_an_end_that_was_decided_is_final(app: App, ended_by: str) -> None:
-    """The other side hangs up and the service tells why: no new call, although the app asked for reconnection."""
-    told = app.run(
-        """
-        const retold = async (url, init) => {
-          const answer = await fetch(url, init);
-          if (init.method !== "GET") return answer;
-          const { call } = await answer.json();
-          const ended = { ...call, state: "ended", ended_by: given.why };
-          return Response.json({ call: call.state === "open" ? call : ended });
-        };
-        const call = calls({ fetch: retold });
-        const { id } = await call.ready;
-        const end = closed(call);
-        await ask(`/calls/${id}`, "DELETE");
-        const { error, endedBy } = await end;
-        return { error, endedBy, news };
-        """,
-        why=ended_by,
-    )
-    assert (told["endedBy"], told["error"]) == (ended_by, None)
-    assert told["news"] == ["call", "track", "open", "close"]
+@pytest.mark.parametrize("ended_by", ["admin", "revoked", "vendor", "client"])
+def test_an_end_that_was_decided_is_final(
+    app: App, calling: TokenService, sandbox: Sandbox, ended_by: str
+) -> None:
+    """The vendor hangs up and the service tells why: no new call, although the app asked for reconnection."""
+    app.run("globalThis.call = calls(); globalThis.end = closed(call); await call.ready;")
+    admin = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    (call,) = calling.get("/admin/calls", params={"sub": app.user}, headers=admin).json()["calls"]
+    if ended_by == "admin":
+        calling.request("DELETE", f"{calling.url}/admin/calls/{call['id']}", headers=admin, timeout=10)
+    elif ended_by == "revoked":
+        calling.post("/admin/revocations", {"sub": app.user}, jwt=ADMIN_TOKEN)
+    elif ended_by == "client":
+        app.run("await ask(`/calls/${call.call.id}`, 'DELETE');")  # as another tab of the user does
+    else:
+        key = {"Authorization": f"Bearer {API_KEY}"}
+        url = f"{sandbox.base_url}/realtime/calls/{call['upstream_id']}/hangup"
+        requests.post(url, headers=key, timeout=10).raise_for_status()
+    told = app.run("const { error, endedBy } = await end; return { error, endedBy, news };")
+    assert told == {"error": None, "endedBy": ended_by, "news": ["call", "track", "open", "close"]}
 
 
-def test_the_service_says_that_a_newer_call_replaced_this_one(app: App) -> None:
-    """Not by a test's own words: the second call of a user ends the first."""
+def test_a_newer_call_of_the_same_user_is_final_too(app: App) -> None:
+    """Or two open pages would end each other's calls in turn."""
     told = app.run("""
       const first = calls();
       await first.ready;
@@ -162,31 +253,6 @@ def test_the_service_says_that_a_newer_call_replaced_this_one(app: App) -> None:
       return { endedBy, retries: news.filter(([type]) => type === "retry") };
     """)
     assert told == {"endedBy": "replaced", "retries": []}
-
-
-def test_a_connection_that_cannot_be_made_is_ended_and_tried_anew(app: App) -> None:
-    """After 10 s the call is ended at the service, which would otherwise be paid for; then another is opened."""
-    told = app.run("""
-      const asked = [];
-      const broken = async (url, init) => {
-        const answer = await fetch(url, init);
-        asked.push(init.method);
-        if (init.method !== "POST" || asked.filter((one) => one === "POST").length > 1) return answer;
-        const { call, sdp } = await answer.json();
-        return Response.json({ call, sdp: sdp.replace(/a=ice-pwd:.*/g, "a=ice-pwd:" + "x".repeat(24)) });
-      };
-      const call = calls({ fetch: broken });
-      const began = performance.now();
-      const { id } = await call.ready;
-      const waited = (performance.now() - began) / 1000;
-      const { calls: open } = await (await ask("/calls", "GET")).json();
-      await call.end();
-      return { asked, waited, news, others: open.filter((one) => one.id !== id && one.state === "open").length };
-    """)
-    assert told["asked"][:3] == ["POST", "DELETE", "POST"]
-    assert 10 <= told["waited"] < 20
-    assert ["retry", "connection_failed"] in told["news"]
-    assert told["others"] == 0
 
 
 def test_ending_while_it_is_opened_leaves_no_call(app: App) -> None:
@@ -215,31 +281,31 @@ def test_leaving_the_page_ends_the_call(app: App, calling: TokenService) -> None
     )
 
 
-def test_leaving_a_page_of_another_origin_ends_the_call(chromium: Browser, sandbox: Sandbox) -> None:
+def test_leaving_a_page_of_another_origin_ends_the_call(
+    chromium: Browser, calling: TokenService, other_origin: str
+) -> None:
     """There the request that outlives the page needs a preflight, which outlives it as well."""
-    with running_origin() as origin:
-        variables = {"ALLOWED_ORIGINS": origin, "ALLOWED_MODELS": "gpt-live-1.1"}
-        with running_service(sandbox.base_url, **variables) as service:
-            context = chromium.new_context()
-            page = context.new_page()
-            page.goto(f"{origin}/package.json")
-            jwt = sign(sub="elsewhere")
-            page.evaluate(
-                """async ({ service, jwt }) => {
-                  const { startCall } = await import(`${service}/static/realtime.js`);
-                  await startCall(`${service}/calls`, jwt, { model: "gpt-live-1.1" }).ready;
-                }""",
-                {"service": service.url, "jwt": jwt},
-            )
-            headers = {"Authorization": f"Bearer {jwt}"}
-            (call,) = service.get("/calls", headers=headers).json()["calls"]
-            page.goto("about:blank")
-            end = time.monotonic() + 10
-            while call["state"] != "ended" and time.monotonic() < end:
-                page.wait_for_timeout(100)
-                call = service.get(f"/calls/{call['id']}", headers=headers).json()["call"]
-            context.close()
-    assert (call["state"], call.get("ended_by")) == ("ended", "client")
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{other_origin}/package.json")
+    jwt = sign(sub="elsewhere")
+    page.evaluate(
+        """async ({ service, jwt }) => {
+          const { startCall } = await import(`${service}/static/realtime.js`);
+          await startCall(`${service}/calls`, jwt, { model: "gpt-live-1.1" }).ready;
+        }""",
+        {"service": calling.url, "jwt": jwt},
+    )
+    headers = {"Authorization": f"Bearer {jwt}"}
+    (call,) = calling.get("/calls", headers=headers).json()["calls"]
+    page.goto("about:blank")
+
+    def is_ended() -> bool:
+        found = calling.get(f"/calls/{call['id']}", headers=headers).json()["call"]
+        return bool(found["state"] != "open")
+
+    wait_until(is_ended, seconds=10, what="the end of the call")
+    context.close()
 
 
 def test_a_jwt_may_be_asked_for_each_time(app: App) -> None:
@@ -254,24 +320,67 @@ def test_a_jwt_may_be_asked_for_each_time(app: App) -> None:
     assert told == {"asked": 2, "endedBy": "client"}
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "final", "passing"),
-    [
-        *((status, "upstream_error", False, True) for status in (0, 429, 500, 502, 503, 504, 520, 524, 530)),
-        (502, "upstream_rejected_credentials", False, False),
-        (503, "upstream_quota_exhausted", False, False),
-        (503, "upstream_unavailable", True, False),
-        (400, "invalid_value", False, False),
-        (501, "x", False, False),
-        (531, "x", False, False),
-    ],
-)
-def test_what_may_pass_is_told_from_what_will_not(
-    app: App, status: int, code: str, final: bool, passing: bool
-) -> None:
-    """Faults of a service or of a CDN pass; what only an admin can mend, and ``x-should-retry: false``, do not."""
-    given = {"status": status, "code": code, "final": final}
-    assert app.run("return new TokenError('No', given.details).transient;", details=given) is passing
+def test_a_connection_that_cannot_be_made_is_ended_and_tried_anew(unconnected: App) -> None:
+    """After 10 s the call is ended at the service, which would otherwise be paid for; then another is opened."""
+    told = unconnected.run("""
+      const { id } = await call.ready;
+      const { calls: open } = await (await ask("/calls", "GET")).json();
+      await call.end();
+      return { asked, waited, news, others: open.filter((one) => one.id !== id && one.state === "open").length };
+    """)
+    assert told["asked"][:4] == ["POST", "GET", "DELETE", "POST"]
+    assert 10 <= told["waited"] < 20
+    assert ["retry", "connection_failed"] in told["news"]
+    assert told["others"] == 0
+
+
+def test_a_call_that_was_replaced_before_it_was_connected_is_not_opened_again(replaced: App) -> None:
+    """No sound ever came, but the service decided that; a new call would only end the newer one."""
+    told = replaced.run("""
+      const { error, endedBy } = await end;
+      const { calls: open } = await (await ask("/calls", "GET")).json();
+      const others = open.map(({ id }) => id === second.call.id);
+      await second.end();
+      return { error, endedBy, others, retries: news.filter(([type]) => type === "retry") };
+    """)
+    assert told == {"error": None, "endedBy": "replaced", "others": [True], "retries": []}
+
+
+def test_a_connection_that_fails_in_mid_call_is_opened_anew(cut_off: App) -> None:
+    """The first call is ended at the service, and a second one opened; both are told to the app."""
+    told = cut_off.run("""
+      while (news.filter((one) => one === "open").length < 2) await new Promise((resolve) => setTimeout(resolve, 50));
+      const { call: { state } } = await (await ask(`/calls/${first}`, "GET")).json();
+      const second = call.call.id;
+      const { endedBy } = await call.end();
+      return { news, state, another: second !== first, endedBy };
+    """)
+    assert told["news"][:5] == ["call", "track", "open", ["retry", "connection_lost"], "call"]
+    assert (told["state"], told["another"], told["endedBy"]) == ("ended", True, "client")
+
+
+def test_a_call_at_its_deadline_is_over(running_out: App) -> None:
+    """The service ends it at the vendor, and no other is opened."""
+    told = running_out.run("const { error, endedBy } = await end; return { error, endedBy, news };")
+    assert told == {"error": None, "endedBy": "deadline", "news": ["call", "track", "open", "close"]}
+
+
+def test_what_may_pass_is_told_from_what_will_not(app: App) -> None:
+    """Faults of a service or of a CDN pass; what only an admin can repair, and ``x-should-retry: false``, do not."""
+    passing = [(status, "upstream_error", False) for status in (0, 429, 500, 502, 503, 504, 520, 524, 530)]
+    lasting = [
+        (502, "upstream_rejected_credentials", False),
+        (503, "upstream_quota_exhausted", False),
+        (503, "upstream_unavailable", True),
+        (400, "invalid_value", False),
+        (501, "x", False),
+        (531, "x", False),
+    ]
+    told = app.run(
+        "return given.errors.map(([status, code, final]) => new TokenError('No', { status, code, final }).transient);",
+        errors=passing + lasting,
+    )
+    assert told == [True] * len(passing) + [False] * len(lasting)
 
 
 def test_the_types_beside_the_module_are_the_modules_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.support.browser import PATIENCE_MS, listen_for_problems
-from tests.support.demo import PrintedDemo, printed_demo
+from tests.support.demo import RestartableDemo
 from tests.support.examples import PROGRAMS, install_node_packages
 from tests.support.processes import accepts_connections, bare_environ, free_port, running
 from tests.support.tools import require
@@ -26,18 +26,19 @@ EXPO = PROGRAMS / "apps" / "expo"
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[PrintedDemo]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableDemo]:
     """The demo, without a word of the app's origin."""
-    with printed_demo() as demo:
-        yield demo
+    demo = RestartableDemo(tmp_path_factory.mktemp("cache"))
+    yield demo
+    demo.stop()
 
 
 @pytest.fixture(scope="module")
-def app_url(demo: PrintedDemo) -> Iterator[str]:
+def app_url(demo: RestartableDemo) -> Iterator[str]:
     """The React app, built and served by Vite on a port of its own."""
     require("node", "npm", "chromium")
     install_node_packages(REACT)
-    environ = bare_environ(VITE_TOKEN_SERVICE=demo.exports["TOKEN_SERVICE"])
+    environ = bare_environ(VITE_TOKEN_SERVICE=demo.printed.exports["TOKEN_SERVICE"])
     with one_at_a_time("react"):
         built = subprocess.run(
             ("npm", "run", "build"), cwd=REACT, env=environ, capture_output=True, text=True, check=False
@@ -70,10 +71,22 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert problems == []
 
 
-@pytest.mark.parametrize("way", ["Talk by a secret", "Call"])
-def test_the_react_app_talks_from_another_port(demo: PrintedDemo, app_url: str, page: Page, way: str) -> None:
-    """Signed in with the printed JWT, it hears an answer, and ends what it began."""
-    page.goto(f"{app_url}/#jwt={demo.exports['JWT']}")
+def test_the_react_app_talks_from_another_port_before_and_after_a_restart(
+    demo: RestartableDemo, app_url: str, page: Page
+) -> None:
+    """Signed in with the printed JWT and left open, it hears an answer either way, and ends what it began."""
+    exports = demo.printed.exports
+    page.goto(f"{app_url}/#jwt={exports['JWT']}")
+    talk(page, "Talk by a secret")
+    demo.restart()
+    talk(page, "Talk by a secret")
+    talk(page, "Call")
+    headers = {"Authorization": f"Bearer {exports['JWT']}"}
+    calls = requests.get(f"{exports['TOKEN_SERVICE']}/calls", headers=headers, timeout=10).json()["calls"]
+    assert [call for call in calls if call["state"] == "open"] == []
+
+
+def talk(page: Page, way: str) -> None:
     page.get_by_role("button", name=way).click()
     expect(page.get_by_role("status")).to_contain_text("talking")
     expect(page.locator("#said")).to_have_text(re.compile(r"\w+( \w+)+"))
@@ -81,11 +94,6 @@ def test_the_react_app_talks_from_another_port(demo: PrintedDemo, app_url: str, 
         expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ s left"))
     page.get_by_role("button", name="End").click()
     expect(page.get_by_role("status")).to_have_text("idle")
-    headers = {"Authorization": f"Bearer {demo.exports['JWT']}"}
-    calls = requests.get(f"{demo.exports['TOKEN_SERVICE']}/calls", headers=headers, timeout=10).json()[
-        "calls"
-    ]
-    assert [call for call in calls if call["state"] == "open"] == []
 
 
 def test_the_react_app_tells_a_refusal_in_the_services_words(app_url: str, page: Page) -> None:

@@ -13,11 +13,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.support.demo import COMMAND, PrintedDemo, printed_demo
+from service.demo.network import take_port
+from tests.support.demo import COMMAND, PrintedDemo, RestartableDemo, kept_ports, printed_demo
 from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, wait_until
 from tests.support.tools import require
 
@@ -27,26 +29,36 @@ PREFLIGHT = {
 }
 
 
+ADDED_ORIGIN = "https://added.example.com"
+
+IGNORING_SIGINT = (
+    PYTHON,
+    "-c",
+    """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
+os.execv(sys.argv[1], sys.argv[1:])
+""",
+)
+"""A shell has the background jobs of a script ignore SIGINT."""
+
+
 @pytest.fixture(scope="module")
 def demo() -> Iterator[PrintedDemo]:
     """One that the tests below share; a real environment's variables are not even looked at."""
-    with printed_demo(OPENAI_API_KEY="sk-canary", JWT_SECRET="short", PORT="not-a-port") as demo:
+    environ = {"OPENAI_API_KEY": "sk-canary", "JWT_SECRET": "short", "PORT": "not-a-port"}
+    with printed_demo("--origin", ADDED_ORIGIN, **environ) as demo:
         yield demo
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A cache folder in which a demo has kept ports of this test's own."""
-    folder = tmp_path / "cache" / "realtime-token-service"
-    folder.mkdir(parents=True)
-    ports = {"service": free_port(), "sandbox": free_port()}
-    (folder / ".demo.json").write_text(json.dumps({"keys": {}, "ports": ports}))
-    return folder.parent
-
-
-def kept(cache: Path) -> Path:
-    """Name the file of keys and ports."""
-    return cache / "realtime-token-service" / ".demo.json"
+def expect_end(demo: PrintedDemo, number: signal.Signals) -> None:
+    """Send a signal, at which both servers end, and the demo without an error."""
+    sandbox_port = urlsplit(demo.exports["OPENAI_BASE_URL"]).port or 0
+    os.kill(demo.run.pid, number)
+    assert demo.run.wait(20) == 0
+    assert not accepts_connections(demo.port)
+    assert not accepts_connections(sandbox_port)
 
 
 def shell(line: str, cwd: Path) -> str:
@@ -64,10 +76,15 @@ def shell(line: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("--tls",)], ids=["plain", "TLS"])
-def test_what_it_prints_works_from_any_folder(options: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "ends_by"), [((), signal.SIGINT), (("--tls",), signal.SIGHUP)], ids=["plain", "TLS"]
+)
+def test_what_it_prints_works_from_any_folder_until_a_signal_ends_it(
+    options: tuple[str, ...], ends_by: signal.Signals, tmp_path: Path
+) -> None:
+    """Also where it is a background job, which ignores SIGINT."""
     require("curl")
-    with printed_demo(*options, OPENAI_API_KEY="sk-canary") as demo:
+    with printed_demo(*options, prefix=IGNORING_SIGINT, OPENAI_API_KEY="sk-canary") as demo:
         printed = {line.partition(" ")[0] for line in demo.run.output.splitlines() if line[:1].islower()}
         assert printed == {"curl", "env", "export"}, "a command that is printed, and not run below"
         assert json.loads(shell(f"{demo.curl} --silent", tmp_path))["value"].startswith("ek_")
@@ -79,6 +96,7 @@ def test_what_it_prints_works_from_any_folder(options: tuple[str, ...], tmp_path
         base = demo.exports["OPENAI_BASE_URL"].replace("http", "ws", 1)
         assert minted["connection"]["url"].startswith(f"{base}/realtime?")
         assert "sk-canary" not in demo.run.output
+        expect_end(demo, ends_by)
 
 
 def test_the_page_of_an_app_on_loopback_may_call_it_on_any_port(demo: PrintedDemo) -> None:
@@ -129,13 +147,11 @@ def test_no_page_may_call_the_admins_routes(demo: PrintedDemo) -> None:
     assert "Access-Control-Allow-Origin" not in asked.headers
 
 
-def test_an_origin_can_be_added() -> None:
-    origin = "https://app.example.com"
-    with printed_demo("--origin", origin) as demo:
-        answer = requests.post(
-            f"{demo.exports['TOKEN_SERVICE']}/token", headers={"Origin": origin}, timeout=10
-        )
-        assert answer.headers["Access-Control-Allow-Origin"] == origin
+def test_an_origin_can_be_added(demo: PrintedDemo) -> None:
+    asked = {"Origin": ADDED_ORIGIN}
+    answer = requests.post(f"{demo.exports['TOKEN_SERVICE']}/token", headers=asked, timeout=10)
+
+    assert answer.headers["Access-Control-Allow-Origin"] == ADDED_ORIGIN
 
 
 def test_each_request_is_a_line_that_says_who_what_and_why_not(demo: PrintedDemo) -> None:
@@ -157,43 +173,43 @@ def test_each_request_is_a_line_that_says_who_what_and_why_not(demo: PrintedDemo
     assert "\x1b[2J" not in demo.run.output
 
 
-def test_a_restart_changes_neither_keys_nor_ports_nor_certificate(cache: Path) -> None:
+def test_a_restart_changes_neither_keys_nor_ports_nor_certificate(tmp_path: Path) -> None:
     """What was pasted, a page that is open and a phone that trusts the certificate go on working."""
-    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(cache)) as first:
-        before = first.exports
-        trusted = cache / "trusted.pem"
-        trusted.write_bytes(Path(before["SSL_CERT_FILE"]).read_bytes())
-    with printed_demo("--tls", named_ports=False, XDG_CACHE_HOME=str(cache)) as second:
-        headers = {"Authorization": f"Bearer {before['JWT']}"}
-        url = before["TOKEN_SERVICE"]
-        minted = requests.post(f"{url}/token", json={}, headers=headers, verify=trusted, timeout=10)
-        assert minted.status_code == 200
-        assert second.exports["OPENAI_BASE_URL"] == before["OPENAI_BASE_URL"]
-    assert stat.S_IMODE(kept(cache).stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept(cache).parent.stat().st_mode) == 0o700
+    demo = RestartableDemo(tmp_path, "--tls")
+    before = demo.printed.exports
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(Path(before["SSL_CERT_FILE"]).read_bytes())
+    demo.restart()
+    headers = {"Authorization": f"Bearer {before['JWT']}"}
+    url = before["TOKEN_SERVICE"]
+    minted = requests.post(f"{url}/token", json={}, headers=headers, verify=trusted, timeout=10)
+    after = demo.printed.exports
+    demo.stop()
+    assert minted.status_code == 200
+    assert after["OPENAI_BASE_URL"] == before["OPENAI_BASE_URL"]
+    (kept,) = tmp_path.glob("*/.demo.json")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
 
-def test_a_busy_port_is_passed_over_and_said(cache: Path) -> None:
-    usual = json.loads(kept(cache).read_text())["ports"]["service"]
-    with (
-        closing(socket.create_server(("127.0.0.1", usual))),
-        printed_demo(named_ports=False, XDG_CACHE_HOME=str(cache)) as demo,
-    ):
-        assert demo.port > usual
-        assert f"Port {usual} is taken; the token service takes {demo.port}." in demo.run.output
-        assert requests.get(demo.page, timeout=10).status_code == 200
-
-
-def test_two_demos_run_beside_each_other(cache: Path) -> None:
+def test_two_demos_run_beside_each_other(tmp_path: Path) -> None:
     """With the same keys, on ports of their own; the first one's stay those of its next start."""
-    environ = {"XDG_CACHE_HOME": str(cache)}
+    kept = kept_ports(tmp_path)
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
     with (
         printed_demo(named_ports=False, **environ) as first,
         printed_demo(named_ports=False, **environ) as second,
     ):
-        assert first.port != second.port
+        assert f"Port {first.port} is taken; the token service takes {second.port}." in second.run.output
         assert first.exports["OPENAI_BASE_URL"] != second.exports["OPENAI_BASE_URL"]
-        assert json.loads(kept(cache).read_text())["ports"]["service"] == first.port
+        assert json.loads(kept.read_text())["ports"]["service"] == first.port
+        assert requests.get(second.page, timeout=10).status_code == 200
+
+
+def test_a_port_of_another_program_is_passed_over() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        assert port < take_port("127.0.0.1", None, port, lambda _: True) < port + 100
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
@@ -216,39 +232,6 @@ def test_a_named_port_that_is_taken_is_an_error_of_one_line(option: str) -> None
     assert port in done.stderr
 
 
-def test_its_page_is_served_and_all_of_it_ends_at_ctrl_c() -> None:
-    with printed_demo() as demo:
-        page = requests.get(demo.page, timeout=10)
-        assert page.status_code == 200
-        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-        sandbox_port = int(demo.exports["OPENAI_BASE_URL"].split(":")[2].split("/")[0])
-        os.kill(demo.run.pid, signal.SIGINT)
-        assert demo.run.wait(20) == 0
-        assert not accepts_connections(demo.port)
-        assert not accepts_connections(sandbox_port)
-
-
-IGNORING_SIGINT = (
-    PYTHON,
-    "-c",
-    """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
-os.execv(sys.argv[1], sys.argv[1:])
-""",
-)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda it: it.name)
-def test_it_ends_by_each_signal_although_it_is_a_background_job(number: signal.Signals) -> None:
-    """A shell has the background jobs of a script ignore SIGINT."""
-    with printed_demo(prefix=IGNORING_SIGINT) as demo:
-        os.kill(demo.run.pid, number)
-        assert demo.run.wait(20) == 0
-        assert not accepts_connections(demo.port)
-
-
 def test_one_published_port_of_a_container_is_enough(tmp_path: Path) -> None:
     """The sandbox is reached through the token service, at an address that the machine around it knows."""
     with printed_demo("--host", "0.0.0.0") as demo:  # noqa: S104 - what a container needs
@@ -256,6 +239,7 @@ def test_one_published_port_of_a_container_is_enough(tmp_path: Path) -> None:
         assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
         outside = requests.get(f"http://127.0.0.1:{demo.port}/sandbox/sandbox/calls", timeout=10)
         assert outside.status_code == 404
+        expect_end(demo, signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -284,15 +268,15 @@ def test_what_cannot_be_is_refused_in_words(options: tuple[str, ...], said: str,
 
 
 def test_live_is_the_vendor_with_the_key_of_the_env_file_and_says_what_it_costs(
-    demo: PrintedDemo, tmp_path: Path, cache: Path
+    demo: PrintedDemo, tmp_path: Path
 ) -> None:
-    """The sandbox is the vendor here."""
+    """The sandbox is the vendor here, which the page does not take for one: a gateway may be on loopback, too."""
     (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-of-the-file\nREDIS_URL=redis://nowhere.invalid\n")
     upstream = demo.exports["OPENAI_BASE_URL"]
     environ = {"PYTHONPATH": str(ROOT), "OPENAI_BASE_URL": upstream}
-    with printed_demo(
-        "--live", named_ports=False, cwd=tmp_path, XDG_CACHE_HOME=str(cache), **environ
-    ) as live:
+    kept_ports(tmp_path / "cache")
+    cache = str(tmp_path / "cache")
+    with printed_demo("--live", named_ports=False, cwd=tmp_path, XDG_CACHE_HOME=cache, **environ) as live:
         assert "billed to the key in OPENAI_API_KEY" in live.run.output
         assert "$0.05 a minute" in live.run.output
         assert "30 per 1 hour" in live.run.output
@@ -300,6 +284,7 @@ def test_live_is_the_vendor_with_the_key_of_the_env_file_and_says_what_it_costs(
         for jwt, status in ((live.exports["JWT"], 200), (demo.exports["JWT"], 401)):
             headers = {"Authorization": f"Bearer {jwt}"}
             assert requests.post(f"{url}/token", json={}, headers=headers, timeout=10).status_code == status
+        assert "cost money" in requests.get(live.page, timeout=10).text
         rebound = requests.get(live.page, headers={"Host": "attacker.example"}, timeout=10)
         assert rebound.status_code == 421
         assert "sk-of-the-file" not in live.run.output

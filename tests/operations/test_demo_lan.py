@@ -9,18 +9,20 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.support.browser import CHROMIUM, FLAGS, PATIENCE_MS
-from tests.support.demo import PrintedDemo, printed_demo
+from tests.support.browser import CHROMIUM, FLAGS, PATIENCE_MS, DemoPage, listen_for_problems
+from tests.support.demo import PrintedDemo, RestartableDemo
 from tests.support.tools import require
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
+    from playwright.sync_api import Browser
 
 ANSWER = re.compile(r"\w+( \w+)+")
+PHONE: Any = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @dataclass
@@ -67,10 +69,16 @@ def phone() -> Iterator[Phone]:
 
 
 @pytest.fixture(scope="module")
-def demo(phone: Phone) -> Iterator[PrintedDemo]:  # noqa: ARG001 - its network is there before the demo looks
+def lan(phone: Phone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableDemo]:  # noqa: ARG001 - its network is there before the demo looks
     """The demo on the network, with TLS."""
-    with printed_demo("--lan") as demo:
-        yield demo
+    demo = RestartableDemo(tmp_path_factory.mktemp("cache"), "--lan")
+    yield demo
+    demo.stop()
+
+
+@pytest.fixture
+def demo(lan: RestartableDemo) -> PrintedDemo:
+    return lan.printed
 
 
 def curl(phone: Phone, *arguments: str) -> str:
@@ -109,72 +117,44 @@ def test_page_service_and_sandbox_are_one_origin(demo: PrintedDemo, phone: Phone
 
 
 @pytest.fixture
-def browser(phone: Phone, chromium: Browser, tmp_path: Path) -> Iterator[Browser]:
-    """Chromium on the phone."""
+def on_the_phone(demo: PrintedDemo, phone: Phone, chromium: Browser, tmp_path: Path) -> Iterator[DemoPage]:
+    """The page in the phone's own Chromium, whose user has accepted the certificate."""
     start = tmp_path / "chromium"
     start.write_text(f'#!/bin/sh\nexec {" ".join(phone.prefix)} {CHROMIUM} "$@"\n')
     start.chmod(0o755)
     browser = chromium.browser_type.launch(executable_path=start, headless=True, args=list(FLAGS))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A profile of its user, who has accepted the certificate."""
-    context = browser.new_context(ignore_https_errors=True, permissions=["microphone"])
+    context = browser.new_context(**PHONE, ignore_https_errors=True, permissions=["microphone"])
     context.set_default_timeout(PATIENCE_MS)
-    yield context
-    context.close()
-
-
-TALK = """async ({jwt}) => {
-  const { connect, requestToken } = await import("/static/realtime.js");
-  const session = connect((options) => requestToken("/token", jwt, options));
-  session.addEventListener("open", () =>
-    session.send({ type: "response.create", response: { output_modalities: ["text"] } }));
-  let said = "";
-  for await (const event of session) {
-    if (event.type === "response.output_text.delta") said += event.delta;
-    if (event.type === "response.done") session.close();
-  }
-  return said;
-}"""
-
-CALL = """async ({jwt}) => {
-  const headers = { Authorization: `Bearer ${jwt}`, "Content-Type": "application/json" };
-  const peer = new RTCPeerConnection();
-  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-  peer.addTrack(microphone.getTracks()[0], microphone);
-  const channel = peer.createDataChannel("oai-events");
-  const opened = new Promise((resolve) => (channel.onopen = resolve));
-  await peer.setLocalDescription(await peer.createOffer());
-  if (peer.iceGatheringState !== "complete") {
-    await new Promise((resolve) => (peer.onicecandidate = ({ candidate }) => candidate || resolve()));
-  }
-  const body = JSON.stringify({ sdp: peer.localDescription.sdp });
-  const answer = await (await fetch("/calls", { method: "POST", headers, body })).json();
-  await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-  await opened;
-  const said = new Promise((resolve) => {
-    let text = "";
-    channel.onmessage = ({ data }) => {
-      const event = JSON.parse(data);
-      if (event.type === "response.output_text.delta") text += event.delta;
-      if (event.type === "response.done") resolve(text);
-    };
-  });
-  channel.send(JSON.stringify({ type: "response.create", response: { output_modalities: ["text"] } }));
-  const text = await said;
-  await fetch(`/calls/${answer.call.id}`, { method: "DELETE", headers });
-  return text;
-}"""
-
-
-@pytest.mark.parametrize("script", [TALK, CALL], ids=["secret", "call"])
-def test_a_phones_browser_talks(demo: PrintedDemo, context: BrowserContext, script: str) -> None:
-    """The page is a secure context, so its microphone may be asked for; sound goes straight to the sandbox."""
     page = context.new_page()
+    visit = DemoPage(page, listen_for_problems(page))
     page.goto(demo.page)
+    yield visit
+    browser.close()
+    assert visit.problems == []
+
+
+def test_a_page_left_open_on_a_phone_talks_before_and_after_a_restart(
+    lan: RestartableDemo, on_the_phone: DemoPage
+) -> None:
+    """By its own buttons: a secret, then a call, whose sound goes straight to the sandbox."""
+    page = on_the_phone.page
     assert page.evaluate("window.isSecureContext && Boolean(navigator.mediaDevices)")
-    assert ANSWER.search(page.evaluate(script, {"jwt": demo.exports["JWT"]}))
+    talk_by_secret_and_by_call(on_the_phone)
+    lan.restart()
+    expect(on_the_phone.status).to_have_text("Not connected")
+    expect(on_the_phone.step("session")).to_have_attribute("data-state", re.compile("ended|refused"))
+    talk_by_secret_and_by_call(on_the_phone)
+    assert page.url == lan.printed.page
+
+
+def talk_by_secret_and_by_call(demo: DemoPage) -> None:
+    """Have a typed message answered by a secret; then open a call, and leave it open once a word was answered."""
+    demo.choose("Written")
+    demo.connect("websocket")
+    demo.say("Hello from a phone.")
+    expect(demo.answers).to_have_text(ANSWER)
+    demo.press("Disconnect")
+    demo.connect("call")
+    demo.say("Hello again.")
+    expect(demo.answers.first).to_have_text(ANSWER)
+    assert demo.steps == ["passed"] * 6

@@ -109,12 +109,12 @@ class DemoPage:
     def time_left(self) -> Locator:
         return self.page.locator("#time-left")
 
-    def station(self, name: str) -> Locator:
-        """One step of the request's way: ``jwt``, ``policy``, ``limit``, ``vendor``, ``grant`` or ``session``."""
-        return self.page.locator(f"#pipeline [data-station={name}]")
+    def step(self, name: str) -> Locator:
+        """One step of the request: ``jwt``, ``policy``, ``limit``, ``vendor``, ``grant`` or ``session``."""
+        return self.page.locator(f"#pipeline [data-step={name}]")
 
     @property
-    def stations(self) -> list[str]:
+    def steps(self) -> list[str]:
         """How far the request came: the state of each step."""
         states: list[str] = self.page.locator("#pipeline > li").evaluate_all(
             "items => items.map((item) => item.dataset.state)"
@@ -130,13 +130,13 @@ class DemoPage:
         """Choose one of the session types or kinds of answer."""
         self.page.get_by_text(label, exact=True).click()
 
-    def enter_by(self, door: str) -> None:
-        """Choose the way in: ``websocket``, ``webrtc``, ``call`` or ``live``."""
-        self.page.locator(f".doors label:has(input[value={door}])").click()
+    def choose_access(self, access: str) -> None:
+        """Choose how to connect: ``websocket``, ``webrtc``, ``call`` or ``live``."""
+        self.page.locator(f".access-list label:has(input[value={access}])").click()
 
-    def connect(self, door: str | None = None) -> None:
-        if door:
-            self.enter_by(door)
+    def connect(self, access: str | None = None) -> None:
+        if access:
+            self.choose_access(access)
         self.page.get_by_role("button", name="Connect", exact=True).click()
         expect(self.status).to_have_text(re.compile("Connected|Listening…"))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,3 +71,36 @@ def printed_demo(
         yield PrintedDemo(run)
         if not named_ports:
             run.stop()  # the next demo is to find its ports free
+
+
+def kept_ports(folder: Path) -> Path:
+    """Make a cache folder in which a demo has kept free ports; gives the file of keys and ports in it."""
+    file = folder / "realtime-token-service" / ".demo.json"
+    file.parent.mkdir(parents=True)
+    ports = {"service": free_port(), "sandbox": free_port()}
+    file.write_text(json.dumps({"keys": {}, "ports": ports}))
+    return file
+
+
+class RestartableDemo:
+    """A demo whose keys and ports are kept in a cache folder of its own."""
+
+    def __init__(self, cache: Path, *options: str) -> None:
+        kept_ports(cache)
+        self._cache = cache
+        self._options = options
+        self._running = ExitStack()
+        self.printed = self._start()
+
+    def restart(self) -> None:
+        """End it as Ctrl-C does, and start it again."""
+        self.stop()
+        self.printed = self._start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._running.close()
+
+    def _start(self) -> PrintedDemo:
+        started = printed_demo(*self._options, named_ports=False, XDG_CACHE_HOME=str(self._cache))
+        return self._running.enter_context(started)

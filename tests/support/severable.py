@@ -1,7 +1,8 @@
-"""A wire that can be cut: TCP between a client and a server, until a test ends it."""
+"""Ways between a client and a server that a test can cut: a wire for TCP, a relay for UDP."""
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -61,3 +62,25 @@ def severable_wire(target: tuple[str, int]) -> Iterator[SeverableWire]:
         yield wire
     finally:
         wire.close()
+
+
+@contextmanager
+def udp_relay(server: tuple[str, int]) -> Iterator[int]:
+    """Pass datagrams between one client and a server, until the block ends; gives the port, of the same address."""
+    with socket.socket(type=socket.SOCK_DGRAM) as near, socket.socket(type=socket.SOCK_DGRAM) as far:
+        near.bind((server[0], 0))
+        far.bind((server[0], 0))
+        clients: list[tuple[str, int]] = []
+
+        def pass_on() -> None:
+            with suppress(OSError, ValueError):  # they are closed
+                while ready := select.select((near, far), (), ())[0]:
+                    if near in ready:
+                        data, client = near.recvfrom(65_536)
+                        clients[:] = [client]
+                        far.sendto(data, server)
+                    if far in ready:
+                        near.sendto(far.recv(65_536), clients[0])
+
+        threading.Thread(target=pass_on, daemon=True).start()
+        yield near.getsockname()[1]

@@ -39,7 +39,7 @@ export class Admin {
     });
   }
 
-  /** @param {string} sub the user whom the form offers to revoke */
+  /** @param {string} sub the user that the form offers to revoke */
   set user(sub) {
     const field = this.#panel.querySelector("input");
     if (field) field.value = sub;

@@ -1,18 +1,18 @@
 // @ts-check
 /**
- * What a visitor can choose: the door, and what goes through it.
+ * What a visitor can choose: how to connect, and to which session.
  * @module
  */
 
 import { liveConfig, sessionConfig } from "./sessions.js";
 
 /** @typedef {import("./sessions.js").SessionType} SessionType */
-/** @typedef {"websocket" | "webrtc" | "call" | "live"} Door */
+/** @typedef {"websocket" | "webrtc" | "call" | "live"} Access */
 
 /**
  * Everything the form says.
  * @typedef {object} Choice
- * @property {Door} door
+ * @property {Access} access
  * @property {SessionType} type
  * @property {string} model
  * @property {string} answers `audio` or `text`
@@ -23,8 +23,8 @@ import { liveConfig, sessionConfig } from "./sessions.js";
  */
 
 /**
- * The session types that each door leads to. Others than conversations are spoken to in chunks, by WebSocket.
- * @type {Record<Door, readonly SessionType[]>}
+ * The session types of each way to connect. All but conversations are sent sound in chunks, by WebSocket.
+ * @type {Record<Access, readonly SessionType[]>}
  */
 export const TYPES = {
   websocket: ["realtime", "transcription", "translation"],
@@ -33,9 +33,9 @@ export const TYPES = {
   live: ["live"],
 };
 
-/** @param {Door} door */
-export function isCall(door) {
-  return door === "call" || door === "live";
+/** @param {Access} access */
+export function isCall(access) {
+  return access === "call" || access === "live";
 }
 
 /**
@@ -45,11 +45,11 @@ export function isCall(door) {
  *             maxSeconds: number | null }}
  */
 export function requestFor(choice) {
-  const call = isCall(choice.door);
+  const call = isCall(choice.access);
   return {
     path: call ? "/calls" : "/token",
     model: choice.model,
-    session: choice.door === "live" ? liveConfig(choice) : sessionConfig(choice),
+    session: choice.access === "live" ? liveConfig(choice) : sessionConfig(choice),
     profile: choice.profile || null,
     maxSeconds: call ? choice.maxSeconds : null,
   };

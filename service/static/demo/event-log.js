@@ -80,7 +80,7 @@ export class EventLog {
   #append(run, figures) {
     const header = make("button", { type: "button", "aria-expanded": "false", tabindex: -1 },
       make("span", { class: "arrow", role: "img", "aria-label": SPOKEN[run.direction] }, ARROWS[run.direction]),
-      make("span", { class: "name" }, run.name),
+      make("span", { class: "name" }, ...breakable(run.name)),
       make("span", { class: "times" }),
       make("span", { class: "figures" }, figures));
     const item = make("li", { "data-direction": run.direction, "data-name": run.name, "data-count": 1 }, header);
@@ -207,6 +207,14 @@ function compact(value, key = "") {
   if (Array.isArray(value)) return value.map((member) => compact(member, key));
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, compact(member, name)]));
+}
+
+/**
+ * A long name, with places where a narrow screen may break it.
+ * @param {string} name
+ */
+function breakable(name) {
+  return name.split(/(?<=[./_])/).flatMap((part) => [part, make("wbr")]);
 }
 
 /** @param {string} secret */

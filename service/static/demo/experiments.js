@@ -28,17 +28,17 @@ const MARGIN_SECONDS = 1;
  */
 export const experiments = {
   async token({ choose, mint, jwt }) {
-    choose({ door: "websocket", type: "realtime" });
+    choose({ access: "websocket", type: "realtime" });
     await mint({ jwt: tamper(jwt()) });
   },
 
   async model({ choose, mint }) {
-    choose({ door: "websocket", type: "realtime", model: "gpt-of-somebody-else" });
+    choose({ access: "websocket", type: "realtime", model: "gpt-of-somebody-else" });
     await mint();
   },
 
   async used({ choose, mint, open }) {
-    choose({ door: "websocket", type: "realtime" });
+    choose({ access: "websocket", type: "realtime" });
     const token = await mint();
     const first = connect(token);
     await first.ready;
@@ -47,7 +47,7 @@ export const experiments = {
   },
 
   async expired({ choose, mint, open }) {
-    choose({ door: "websocket", type: "realtime" });
+    choose({ access: "websocket", type: "realtime" });
     const token = await mint({ expiresIn: SHORTEST_LIFE_SECONDS });
     const end = (token.expires_at + MARGIN_SECONDS) * 1000;
     await new Promise((resolve) => setTimeout(resolve, end - Date.now()));
@@ -55,13 +55,13 @@ export const experiments = {
   },
 
   async limited({ choose, mint, another }) {
-    choose({ door: "websocket", type: "realtime" });
+    choose({ access: "websocket", type: "realtime" });
     const jwt = await another(); // or the visitor would be locked out
     for (;;) await mint({ jwt });
   },
 
   async deadline({ choose, call }) {
-    choose({ door: "live", type: "live", maxSeconds: SHORTEST_CALL_SECONDS });
+    choose({ access: "live", type: "live", maxSeconds: SHORTEST_CALL_SECONDS });
     call();
   },
 };

@@ -41,7 +41,7 @@ export function quotaFacts(quotas) {
     if (name === "call-seconds") {
       return ["Minutes left", `${minutes(left)}${size === null ? "" : ` of ${minutes(size)}`}${every(window)}`];
     }
-    return [`Per ${name}`, `${size ?? left}${every(window)}, resets in ${reset} s`];
+    return [`Per ${name}`, `${size ?? left}${every(window)}, resets in\u00a0${reset}\u00a0s`];
   });
 }
 

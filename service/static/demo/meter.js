@@ -4,6 +4,8 @@ const SPOKEN_EVERY_MS = 500;
 /** Quieter than this, in decibels below full scale, is an empty meter. */
 const FLOOR_DB = -54;
 const STEP_MS = 1000 / 15;
+/** Between two looks at a source that has fallen silent: often enough to be there when it is heard again. */
+const SILENT_MS = 250;
 /** Steps of a meter that must not move: it changes its fill, coarsely and seldom. */
 const STILL_STEPS = 4;
 const STILL_MS = 1000;
@@ -18,7 +20,7 @@ export class Meter {
   #levels = Array(BARS).fill(0);
   /** @type {(() => number) | null} */
   #source = null;
-  /** @type {ReturnType<typeof setInterval> | undefined} */
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #spokenAt = 0;
 
@@ -38,16 +40,19 @@ export class Meter {
   /** @param {(() => number) | null} level tells the loudness now, between 0 and 1 */
   set source(level) {
     this.#source = level;
-    clearInterval(this.#timer);
-    if (level) this.#timer = setInterval(() => this.#step(level), stillness.matches ? STILL_MS : STEP_MS);
+    clearTimeout(this.#timer);
+    if (level) this.#step(level);
     else this.#show(Array(BARS).fill(0), 0);
   }
 
   /** @param {() => number} level */
   #step(level) {
-    if (document.hidden) return;
-    const now = level();
-    this.#show(stillness.matches ? filled(now) : [...this.#levels.slice(1), now], now);
+    if (!document.hidden) {
+      const now = level();
+      this.#show(stillness.matches ? filled(now) : [...this.#levels.slice(1), now], now);
+    }
+    const pause = this.#levels.some(Boolean) ? STEP_MS : SILENT_MS;
+    this.#timer = setTimeout(() => this.#step(level), stillness.matches ? STILL_MS : pause);
   }
 
   /**

@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 
 /** @typedef {import("./refusals.js").Refusal} Refusal */
 
-/** Says why something was refused and what would mend it, and counts the seconds until it may be tried again. */
+/** Says why something was refused and how to fix it, and counts the seconds until it may be tried again. */
 export class Notice {
   #box;
   #onWaiting;
@@ -30,13 +30,13 @@ export class Notice {
    * @param {Refusal} refusal
    * @param {{ waits?: boolean }} [options] `waits`: the page must not ask again before `retryAfter` has passed
    */
-  show({ title, words, mend, code, param, requestId, retryAfter }, { waits = true } = {}) {
+  show({ title, words, fix, code, param, requestId, retryAfter }, { waits = true } = {}) {
     this.clear();
     const details = [code, param && `param ${param}`, requestId && `request ${requestId}`].filter(Boolean).join(" · ");
     this.#box.append(
       make("strong", {}, title),
       words ? make("p", {}, words) : "",
-      mend ? make("p", { class: "mend" }, mend) : "",
+      fix ? make("p", { class: "fix" }, fix) : "",
       make("code", {}, details),
     );
     this.#box.hidden = false;

@@ -23,6 +23,11 @@ export class Progress {
   #began = 0;
   #running = false;
 
+  /** Whether a session has begun, and has not ended. */
+  get running() {
+    return this.#running;
+  }
+
   /** The id of the call that is open here; empty where none is. */
   callId = "";
 
@@ -46,8 +51,8 @@ export class Progress {
    * @param {Record<string, any> | null} claims
    * @param {Choice} choice
    */
-  asked(claims, { door }) {
-    this.begin(door === "call" || door === "live" ? "Call" : "Secret");
+  asked(claims, { access }) {
+    this.begin(access === "call" || access === "live" ? "Call" : "Secret");
     this.#pipeline.wait("jwt", claims?.sub ?? "No JWT", claims ? jwtFacts(claims) : []);
   }
 
@@ -76,12 +81,12 @@ export class Progress {
    * @param {Choice} choice
    * @param {Answer | null} answer
    */
-  granted(call, { maxSeconds, profile, door }, answer) {
+  granted(call, { maxSeconds, profile, access }, answer) {
     this.callId = call.id;
     const cut = maxSeconds && maxSeconds > call.max_seconds ? `, ${minutes(maxSeconds)} asked` : "";
     this.#passService(answer, profile ? `Profile ${profile}` : call.model, [
       ["At most", `${minutes(call.max_seconds)} min${cut}`],
-      ["Client may", door === "live" ? "mute, unmute, close" : "send any event"],
+      ["Client may", access === "live" ? "mute, unmute, close" : "send any event"],
     ]);
     this.#pipeline.pass("grant", `${minutes(call.max_seconds)} min granted`, [["Call", shorten(call.id, 14)]]);
     this.#pipeline.wait("session", "Connecting…", []);
@@ -91,13 +96,13 @@ export class Progress {
    * @param {Record<string, any>} session
    * @param {Choice} choice
    */
-  opened(session, { door }) {
+  opened(session, { access }) {
     this.#stopClock();
     this.#running = true;
     this.#began = Date.now();
     const id = String(session.id ?? "");
-    const transport = door === "websocket" ? "WebSocket" : "WebRTC";
-    this.#pipeline.pass("session", "", [["Session", shorten(id, 14)], ["Transport", transport]]);
+    const transport = access === "websocket" ? "WebSocket" : "WebRTC";
+    this.#pipeline.pass("session", this.callId ? this.#timer.textContent : "", [["Session", shorten(id, 14)], ["Transport", transport]]);
     if (this.callId) return;
     this.#pipeline.pass("grant", "Used: its session runs", [["Session", shorten(id, 14)], ["Ends", "when the client or the vendor ends it"]]);
     const clock = setInterval(tell.bind(this), 1000);
@@ -125,7 +130,7 @@ export class Progress {
    */
   refused(refusal, answer) {
     this.#stop();
-    if (answer?.quotas.length) this.#pipeline.pass("limit", quotaHeadline(answer.quotas), quotaFacts(answer.quotas));
+    if (refusal.step !== "session" && answer?.quotas.length) this.#pipeline.pass("limit", quotaHeadline(answer.quotas), quotaFacts(answer.quotas));
     this.#pipeline.refuse(refusal);
   }
 

@@ -63,7 +63,7 @@ function literal(value, indent, quote = (key) => key, step = "  ") {
 /** @param {Choice} choice @param {Place} place */
 function curl(choice, { service, jwt }) {
   const { path } = requestFor(choice);
-  const content = isCall(choice.door) ? { ...body(choice), sdp: "v=0…" } : body(choice);
+  const content = isCall(choice.access) ? { ...body(choice), sdp: "v=0…" } : body(choice);
   const code = [
     `export TOKEN_SERVICE=${service}`,
     `export JWT=${jwt || "…"}`,
@@ -72,7 +72,7 @@ function curl(choice, { service, jwt }) {
     '  -H "Content-Type: application/json" \\',
     `  -d '${JSON.stringify(content)}'`,
   ].join("\n");
-  const note = isCall(choice.door) ? "The offer (sdp) is your WebRTC library’s; curl has none." : "";
+  const note = isCall(choice.access) ? "The offer (sdp) is your WebRTC library’s; curl has none." : "";
   return { code, note };
 }
 
@@ -80,7 +80,7 @@ const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /s
 
 /** @param {Choice} choice */
 function sessionCode(choice) {
-  if (isCall(choice.door)) {
+  if (isCall(choice.access)) {
     return { names: "startCall", code: [
       `const call = startCall(\`\${TOKEN_SERVICE}/calls\`, getJwt, ${literal(options(choice), "")});`,
       'call.addEventListener("time", ({ detail }) => console.log(`${detail} s left`));',
@@ -90,7 +90,7 @@ function sessionCode(choice) {
   }
   const wanted = literal(options(choice), "");
   const source = "async (options) => requestToken(`${TOKEN_SERVICE}/token`, await getJwt(), { ...wanted, ...options })";
-  if (choice.door === "webrtc") {
+  if (choice.access === "webrtc") {
     return { names: "connectWebRTC, requestToken", code: [
       "const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });",
       "const peer = new RTCPeerConnection();",
@@ -126,7 +126,7 @@ function plain(choice, { service }) {
 
 /** @param {Choice} choice @param {Place} place */
 function react(choice, { service }) {
-  const call = isCall(choice.door);
+  const call = isCall(choice.access);
   const set = literal(options(choice), call ? "    " : "");
   const lines = call ? [
     'import { useRef, useState } from "react";',
@@ -169,7 +169,7 @@ function react(choice, { service }) {
 /** @param {Choice} choice @param {Place} place */
 function python(choice, { service }) {
   const { path } = requestFor(choice);
-  const call = isCall(choice.door);
+  const call = isCall(choice.access);
   const content = call ? { ...body(choice), sdp: "OFFER" } : body(choice);
   const written = literal(content, "    ", JSON.stringify, "    ")
     .replace('"OFFER"', "offer").replace(/: null/g, ": None").replace(/: true/g, ": True").replace(/: false/g, ": False");

@@ -5,7 +5,7 @@ import { userMessage } from "./sessions.js";
 
 /** @typedef {import("../realtime.js").RealtimeEvent} RealtimeEvent */
 /** @typedef {import("../realtime.js").CallOutcome} CallOutcome */
-/** @typedef {import("./choices.js").Door} Door */
+/** @typedef {import("./choices.js").Access} Access */
 /** @typedef {import("./conversation.js").Listener} Listener */
 /** @typedef {import("./meter.js").Meter} Meter */
 /** @typedef {import("./sound.js").OutgoingSound} OutgoingSound */
@@ -31,14 +31,14 @@ export class TrackConversation {
   audioBytes = 0;
 
   /**
-   * @param {Door} door
+   * @param {Access} access
    * @param {Line} line
    * @param {OutgoingSound} sound
    * @param {{ input: Meter, output: Meter }} meters
    * @param {Listener} listener
    */
-  constructor(door, line, sound, meters, listener) {
-    this.#live = door === "live";
+  constructor(access, line, sound, meters, listener) {
+    this.#live = access === "live";
     this.#line = line;
     this.#sound = sound;
     this.#meters = meters;
@@ -130,7 +130,11 @@ export class TrackConversation {
   /** @param {RealtimeEvent} event */
   #send(event) {
     if (this.state !== "open") return;
-    this.#line.send(event);
+    try {
+      this.#line.send(event);
+    } catch {
+      return; // the connection has ended, and why is being asked
+    }
     this.#listener.event("sent", event);
   }
 }
