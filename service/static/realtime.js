@@ -569,6 +569,9 @@ const CONNECT_SECONDS = 10;
 /** How long a call's end may take to be known at the service, and at the client after its deadline. */
 const ENDING_SECONDS = 6;
 
+/** How long the vendor may take to close a call that was ended here. */
+const CLOSING_SECONDS = 3;
+
 /**
  * Opens a call: a session over WebRTC that the token service opens, limits, and can end.
  *
@@ -731,6 +734,8 @@ export class RealtimeCall extends EventStream {
       stopSound();
       for (const sender of peer.getSenders()) void sender.replaceTrack(null);
       await this.#delete();
+      // The vendor closes first: about a session that its client has just left it could tell the service nothing.
+      if (channel.readyState === "open") await within(CLOSING_SECONDS, closed(channel));
       throw error;
     } finally {
       this.#channel = null;
@@ -920,6 +925,14 @@ function opened(channel) {
     if (channel.readyState === "open") resolve("open");
     else channel.addEventListener("open", () => resolve("open"), { once: true });
   });
+}
+
+/**
+ * @param {RTCDataChannel} channel
+ * @returns {Promise<unknown>}
+ */
+function closed(channel) {
+  return new Promise((resolve) => channel.addEventListener("close", resolve, { once: true }));
 }
 
 /**

@@ -182,7 +182,11 @@ def test_a_call_brings_sound_events_and_its_time(app: App, model: str) -> None:
         call.muted = true;
         live.push(track.enabled);
         const outcome = await call.end();
-        const { call: { state } } = await (await ask(`/calls/${id}`, "GET")).json();
+        let state = "ending";  // not for long: the vendor closed first, and confirmed it
+        for (let looks = 0; state === "ending" && looks < 40; looks++) {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          state = (await (await ask(`/calls/${id}`, "GET")).json()).call.state;
+        }
         return { event, longest, times, live, outcome, news, state, after: track.readyState };
         """,
         model=model,
@@ -197,7 +201,7 @@ def test_a_call_brings_sound_events_and_its_time(app: App, model: str) -> None:
     assert told["live"][2] is False
     assert (told["outcome"]["endedBy"], told["outcome"]["error"]) == ("client", None)
     assert told["news"] == ["call", "track", "open", "close"]
-    assert told["state"] in {"ending", "ended"}
+    assert told["state"] == "ended"
     assert told["after"] == "ended"  # the browser's sign that the microphone is on goes out
 
 
