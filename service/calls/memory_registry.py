@@ -6,15 +6,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus
-from service.calls.errors import CallNotFoundError, TooManyCallsError
+from service.calls.errors import Bound, CallNotFoundError, TooManyCallsError
 from service.calls.memory_parts import Memory, MinuteCounters, Schedule
 from service.calls.model import (
     CONNECTING_SECONDS,
     ENDED_KEPT_SECONDS,
+    ENDING_RETRY_SECONDS,
     MOVES,
     UNKNOWN_SECONDS,
     Call,
@@ -26,6 +28,7 @@ from service.calls.model import (
     Poll,
     PollRequest,
     Reservation,
+    State,
     new_call_id,
 )
 from service.calls.registry import PAGE
@@ -100,10 +103,14 @@ class MemoryCalls:
 
     def _check_slots(self, request: CallRequest, now: int) -> list[Call]:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""
-        limits = request.limits
-        held = [call for call in self._of_user(request.user) if call.state in MOVES["end"]]
+        limits, calls = request.limits, tuple(self._of_user(request.user))
+        held = [call for call in calls if call.state in MOVES["end"]]
+        ending = sum(call.state == "ending" and call.upstream_id is not None for call in calls)
+        scope: Bound
         if len(self._active) >= limits.calls_global:
             scope, first = "global", self._due.first() or now
+        elif ending >= limits.ending:
+            scope, first = "ending", now + 1000 * ENDING_RETRY_SECONDS
         elif len(held) >= limits.calls and limits.at_limit == "refuse":
             scope, first = "user", min(call.opened_ms + call.reserved_ms for call in held)
         else:
@@ -220,21 +227,27 @@ class MemoryCalls:
         with self._lock:
             return self._read(call_id)
 
-    def list_open(self, user: str) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first."""
-        with self._lock:
-            return tuple(call for call in self._of_user(user) if call.state == "open")
+    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
+        """List a user's open calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open",), user, after, limit)
 
-    def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
+    def list_all(
+        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    ) -> tuple[Call, ...]:
         """List open and ending calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open", "ending"), user, after, limit)
+
+    def _list(
+        self, states: Sequence[State], user: str | None, after: str | None, limit: int
+    ) -> tuple[Call, ...]:
         with self._lock:
             first = self._read(after) if after else None
-            if after and first is None:
+            if after and (first is None or user not in {None, first.user}):
                 raise CallNotFoundError
             sequence = first.sequence if first else 0
             calls = self._of_user(user) if user else (self._calls[call_id] for call_id in self._active)
-            listed = (call for call in calls if call.state != "opening" and call.sequence > sequence)
-            return tuple(call for call, _ in zip(listed, range(PAGE), strict=False))
+            listed = (call for call in calls if call.state in states and call.sequence > sequence)
+            return tuple(islice(listed, limit))
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import requests
 
+from tests.support.call_vendor import call_vendor, nothing
 from tests.support.http_server import Quiet, serving
 from tests.support.offers import OFFER
 from tests.support.processes import run_command, wait_until
 from tests.support.redis import RedisServer
-from tests.support.service import Sandbox, running_sandbox, running_service, service_environ
+from tests.support.service import (
+    Sandbox,
+    TokenService,
+    running_sandbox,
+    running_service,
+    service_environ,
+)
+from tests.support.tokens import sign
 from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, Voice, at_sandbox
 
 OPENINGS = 50
@@ -105,6 +115,54 @@ def test_what_is_due_is_ended_within_two_seconds_of_the_next_start(
         wait_until(lambda: voice.read(short)["state"] == "ended", seconds=2, what="the end")
         assert voice.read(short)["ended_by"] == "deadline"
         assert voice.read(ended)["ended_by"] == "admin"
+
+
+def test_killed_in_mid_opening_and_in_mid_ending_nothing_is_lost_but_what_nobody_was_told(
+    own_redis: RedisServer,
+) -> None:
+    """Every process is killed at three points at once.
+
+    One call waits for the vendor's answer, another's answer has come and is not yet recorded, and the third one is
+    being ended. At the next start the third is ended within 2 s; of both others the outcome is unknown.
+    """
+    environ = variables(own_redis, UPSTREAM_TIMEOUT="2", CALLS_PER_USER="1", CALLS_AT_LIMIT="refuse")
+
+    def open_in(service: TokenService, user: str) -> requests.Response:
+        return service.post("/calls", {"sdp": OFFER}, jwt=sign(sub=user))
+
+    with call_vendor() as vendor, ThreadPoolExecutor(2) as pool:
+        with running_service(vendor.base_url, **environ) as service:
+            processes = (service.run.pid, *children(service.run.pid))
+            ending = open_in(service, "ending").json()["call"]["id"]
+            vendor.at_hangup = vendor.hold
+            Voice(service, Sandbox(vendor.base_url, service.run), user="ending").end(ending)
+            wait_until(lambda: vendor.hung_up == ["rtc_0"], seconds=2, what="the ending")
+            vendor.at_opening = vendor.hold
+            asked = pool.submit(open_in, service, "asked")
+            wait_until(lambda: len(vendor.opened) == 2, seconds=2, what="the opening")
+            # It is stopped before the answer is sent, so that it cannot have recorded it when it is killed.
+            vendor.at_opening = lambda: send_signal(signal.SIGSTOP, processes)
+            vendor.after_answer = lambda: send_signal(signal.SIGKILL, processes)
+            answered = pool.submit(open_in, service, "answered")
+            for opening in (asked, answered):
+                assert isinstance(opening.exception(10), requests.ConnectionError)
+        vendor.at_opening = vendor.after_answer = vendor.at_hangup = nothing
+        with running_service(vendor.base_url, **environ) as service:
+            wait_until(lambda: vendor.hung_up == ["rtc_0", "rtc_0"], seconds=2, what="the ending")
+            told = '"decision":"unknown"'
+            wait_until(lambda: service.run.output.count(told) == 2, seconds=9, what="the unknown ones")
+            for user in ("asked", "answered", "ending"):
+                opened = open_in(service, user)
+                assert opened.status_code == 201, opened.text
+                left = re.search(r'"call-seconds";r=(\d+)', opened.headers["RateLimit"])
+                assert left
+                assert int(left[1]) == 60 * 10_000 - 600 - 15
+
+
+def send_signal(number: int, processes: Iterable[int]) -> None:
+    """Send a signal to each process."""
+    for pid in processes:
+        os.kill(pid, number)
 
 
 def test_a_redis_that_was_emptied_ends_the_calls_that_nobody_knows_any_more(
