@@ -45,8 +45,8 @@ CONNECTING_SECONDS: Final = 120
 ENDED_KEPT_SECONDS: Final = 3600
 """How long an ended call can still be read."""
 
-ENDING_SHARE: Final = 4
-"""One user's calls that are being ended hold at most a quarter of ``CALLS_GLOBAL``."""
+ENDING_SHARE: Final = 2
+"""One user's calls that are being ended hold at most half of ``CALLS_GLOBAL``."""
 
 ENDING_RETRY_SECONDS: Final = 5
 """After how long a user who holds more may try again: ending a call takes half a second as a rule, at most 15."""

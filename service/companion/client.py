@@ -160,17 +160,7 @@ def request_bounded(
 
     def send() -> None:
         try:
-            with requests.request(
-                method,
-                url,
-                data=body,
-                headers={} if body is None else {"Content-Type": "application/json"},
-                auth=Bearer(jwt),
-                timeout=seconds,
-                verify=ca_certs or True,
-                allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
-                stream=True,
-            ) as response:
+            with _send(method, url, jwt, body, seconds=seconds, ca_certs=ca_certs) as response:
                 done.append((response, _read_bounded(response, seconds=seconds)))
         except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
             done.append(error)
@@ -185,6 +175,22 @@ def request_bounded(
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _send(
+    method: str, url: str, jwt: str, body: bytes | None, *, seconds: float, ca_certs: str | None
+) -> requests.Response:
+    return requests.request(
+        method,
+        url,
+        data=body,
+        headers={} if body is None else {"Content-Type": "application/json"},
+        auth=Bearer(jwt),
+        timeout=seconds,
+        verify=ca_certs or True,
+        allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
+        stream=True,
+    )
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

@@ -35,4 +35,6 @@ def mint_secret(
             raise bad_response(f"the session is another request's: {mismatch}")
 
     response = transport.send(replace(request, check=check))
-    return minted[-1] if response.status == HTTPStatus.OK else vendor.read_mint(response, grant)
+    if response.status != HTTPStatus.OK:
+        return vendor.read_mint(response, grant)  # which raises what the vendor said
+    return minted[-1]

@@ -49,7 +49,7 @@ class Upstream:
         progress.sent = True
         self.requests.append(request)
         self.meanwhile()
-        if self.breaks:
+        if self.breaks is not None:
             progress.head = Response(201, self.breaks, b"")
             raise UpstreamError("No.", reason="the answer broke off")
         answer: dict[str, Any] = {"session": {"id": self.upstream_id}, "transport": {"sdp": self.sdp}}
