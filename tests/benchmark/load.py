@@ -51,7 +51,8 @@ class Upstream:
     def settle(self) -> dict[str, Any]:
         """Wait until no call has come or gone for a while, and return the counters.
 
-        When wrk hangs up, a candidate still works off what it has read; that must not burden the next load.
+        When wrk hangs up, a candidate still works off what it has read, and ends the calls whose clients have left;
+        that must not burden the next load.
         """
         deadline = time.monotonic() + _PATIENCE
         counters, before = self.control(), None
