@@ -82,7 +82,7 @@ def take(target: Target, load: Load, seconds: float) -> Sample:
     target.upstream.control(load.latency)
     before = _Usage.of(target)
     seen = run_wrk(target, load, seconds)
-    counters = target.upstream.settle()
+    counters = target.upstream.control()  # at once: calls whose clients have left are ended from now on
     used = _Usage.of(target) - before
     minted = max(1, counters["served"])
     return Sample(
