@@ -15,7 +15,7 @@ from service.observe.call_events import CallEvents, OpenCalls
 from service.observe.metrics import Metrics
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "observe" / "dashboard.json"
-README = DASHBOARD.parents[2] / "README.md"
+OPERATING = DASHBOARD.parents[1] / "docs" / "operating.md"
 ALARM_CODES = {"upstream_rejected_credentials", "upstream_quota_exhausted"}
 """Those that stop all users until an admin does something; the others are seen among all refusals, by code."""
 SELECTOR = re.compile(r"(token_service_\w+)(?:\{([^}]*)\})?")
@@ -62,9 +62,9 @@ def test_grouping_is_by_labels_that_exist() -> None:
             assert {label.strip() for label in group.split(",")} <= known
 
 
-def test_every_alarm_of_the_readme_is_seen_on_the_dashboard() -> None:
+def test_every_alarm_of_the_documentation_is_seen_on_the_dashboard() -> None:
     """Each metric that has an alarm has a panel, and so has each code that stops everybody."""
-    alarms = README.read_text().partition("### Alarms worth setting")[2].partition("### ")[0]
+    alarms = OPERATING.read_text().partition("## Alarms worth setting")[2].partition("## ")[0]
     watched = SELECTOR.findall(alarms.replace("\\|", "|"))
     shown = SELECTOR.findall(DASHBOARD.read_text().replace('\\"', '"'))
     assert len(watched) >= 12
