@@ -21,7 +21,7 @@ from service.vendors.base import CallApi, Ending, OpenedSession, Request, Respon
 from service.vendors.connections import Progress
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.minting import mint_secret
-from service.vendors.openai import bad_response
+from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 OpenedAtVendor = OpenedCall[OpenedSession]

@@ -10,7 +10,7 @@ import fractions
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +25,7 @@ from service.companion.client import CompanionError, encode, request_bounded, te
 
 CONNECT_SECONDS: Final = 10.0
 """How long a call may take to connect; one that does not is ended again, since it costs all the same."""
+CLOSE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 PAUSE_SECONDS: Final = 2.0
 
@@ -111,7 +112,12 @@ class CallSession:
         self._channel = channel
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         channel.on("message", lambda message: self._events.put_nowait(json.loads(message)))
-        channel.on("close", lambda: self._events.put_nowait(None))
+        self._closed = asyncio.Event()
+        channel.on("close", self._close)
+
+    def _close(self) -> None:
+        self._closed.set()
+        self._events.put_nowait(None)
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Send one client event."""
@@ -123,6 +129,15 @@ class CallSession:
             return await asyncio.wait_for(self._events.get(), seconds)
         except TimeoutError:
             return None
+
+    async def await_close(self) -> None:
+        """Wait for the vendor to close the session, 3 s at most.
+
+        About a session that its client left first, the vendor answers the service with 404, which in a call's first
+        two minutes may also mean that it is not connected yet.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
 
 
 @asynccontextmanager
@@ -145,8 +160,8 @@ async def opened_call(
     if "a=candidate" not in sdp:
         raise CompanionError("This machine has no address on a network, which WebRTC needs to be reached at.")
     answer = await asyncio.to_thread(service.open, {**body, "sdp": sdp})
+    session = CallSession(answer["call"], channel)
     try:
-        session = CallSession(answer["call"], channel)
         await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
         try:
             await asyncio.wait_for(connected.wait(), CONNECT_SECONDS)
@@ -155,6 +170,8 @@ async def opened_call(
         yield session
     finally:
         await asyncio.to_thread(service.end, answer["call"]["id"])
+        if connected.is_set():
+            await session.await_close()
         await peer.close()
 
 

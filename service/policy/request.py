@@ -10,7 +10,7 @@ from typing import Any
 from service.core.model import Action, Caller, SessionType
 from service.policy.formatting import session_member
 from service.policy.json_path import MISSING, Path, PathTree, canonical, differences, get, overlaps
-from service.vendors.base import SessionLayout
+from service.vendors.base import SessionLayout, model_path
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ResolvedRequest:
     @property
     def model_path(self) -> Path:
         """Where a session of this type keeps its own model."""
-        return self.layout.model_path(self.session_type)
+        return model_path(self.session_type)
 
     @property
     def model(self) -> Any:

@@ -14,7 +14,7 @@ from service.policy.json_path import MISSING, Path, get, merge, put
 from service.policy.request import ResolvedRequest
 from service.policy.rules import SourcedRule, rules_of
 from service.policy.templates import UsableClaims, render
-from service.vendors.base import SessionLayout
+from service.vendors.base import MODEL, SessionLayout, model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Resolver:
             return self._find_profile(request.profile, request)
         session_type = request.session_type
         if request.action == "call" and session_type is None:
-            session_type = self._type_of_call(request.model or get(request.session, self.layout.model))
+            session_type = self._type_of_call(request.model or get(request.session, MODEL))
         defaults = self.base_sessions.get("defaults")
         usable = defaults is not None and self.supports(defaults, request.action)
         if defaults and usable and session_type in {None, defaults.session_type}:
@@ -110,7 +110,7 @@ class Resolver:
         Raises:
             InvalidValueError: where the request contradicts itself, or names no model.
         """
-        path = self.layout.model_path(base.session_type)
+        path = model_path(base.session_type)
         prepared = self.add_default_model(base.session_for(caller), base.session_type, request.action)
         given = _place_model(request, path)
         session = {"type": base.session_type, **merge(prepared, given)}
@@ -142,7 +142,7 @@ class Resolver:
         self, session: Mapping[str, Any], session_type: SessionType, action: Action
     ) -> Mapping[str, Any]:
         """Fill in the model where the admin's session names none and its type has a default."""
-        path = self.layout.model_path(session_type)
+        path = model_path(session_type)
         model = self._default_model_for(session_type, action)
         return put(session, path, model) if model and get(session, path) is MISSING else session
 
@@ -158,7 +158,7 @@ class Resolver:
 
     def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
         session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}
-        path = self.layout.model_path(preset.session_type)
+        path = model_path(preset.session_type)
         if preset.model is not None:
             session = put(session, path, preset.model)
         usable = UsableClaims(preset.session.templates, preset.listed_claims)

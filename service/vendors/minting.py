@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from service.core.model import ClientSecret, Grant
 from service.vendors.base import Request, Response, Vendor
-from service.vendors.openai import bad_response
+from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 

@@ -18,8 +18,8 @@ from service.vendors.answers import MAX_ANSWER_BYTES
 from service.vendors.base import Request, Response
 from service.vendors.connections import DISCONNECTED, MAX_SECONDS, MAX_USES, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
-from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network
+from service.vendors.responses import RETRYABLE_STATUSES, bad_response
 
 _ATTEMPTS: Final = 2
 
