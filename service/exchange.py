@@ -27,8 +27,8 @@ from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits
 from service.limits.quota import add_call_seconds
 from service.policy import Policy
-from service.vendors.base import Response, Vendor
-from service.vendors.responses import bad_response
+from service.vendors.base import Vendor
+from service.vendors.minting import mint_secret
 from service.vendors.transport import Transport
 
 Known = TypeVar("Known")
@@ -67,6 +67,20 @@ class Action(Protocol[Done_co]):
 
         Raises:
             ServiceError: the vendor refused, or could not be asked.
+        """
+
+
+class Control(Protocol[Done_co]):
+    """What a caller can do with calls that are open."""
+
+    def is_exempt(self, caller: Caller) -> bool:
+        """Tell whether this may be done although too many such requests of the caller were refused."""
+
+    def act(self, caller: Caller, limited: RateLimitedError | None) -> Done_co:
+        """Do it. ``limited`` is the limit of such requests, where it is used up: the first ending is not refused.
+
+        Raises:
+            ServiceError: it cannot be done.
         """
 
 
@@ -131,28 +145,39 @@ class Exchange:
                 self.limits.count_refused(caller)
             raise
 
-    def control(
-        self, work: Callable[[Caller, RateLimitedError | None], Result], incoming: Incoming, known: Record
-    ) -> Outcome[Result]:
+    def control(self, action: Control[Result], incoming: Incoming, known: Record) -> Outcome[Result]:
         """Read or end calls that are open: no policy, a limit of their own, and no token is used up.
 
-        ``work`` is told of a limit that is used up, since it never refuses the first ending of a call. An error is an
-        audit event, as a refused opening is.
+        An error is an audit event, as a refused opening is.
         """
         facts: dict[str, Any] = {}
         result: Result | None = None
         try:
             authenticate = partial(self.authenticator.authenticate, use_up=False)
             facts["caller"] = caller = check_credential(self.limits, incoming, authenticate)
-            limited = check_credential(
-                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
-            )
-            result = work(caller, limited)
+            result = self._control(action, incoming, caller)
         except ServiceError as error:
             facts |= {"error": error, "event": "call"}
         except Exception as fault:  # noqa: BLE001 - as above
             facts |= {"error": InternalError(), "fault": fault, "event": "call"}
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _control(self, action: Control[Result], incoming: Incoming, caller: Caller) -> Result:
+        """Count and do it, for callers of whom not too much was refused already: that costs no round trip."""
+        try:
+            self.limits.check_refused(caller, control=True)
+        except RateLimitedError:
+            if not action.is_exempt(caller):
+                raise
+        try:
+            limited = check_credential(
+                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
+            )
+            return action.act(caller, limited)
+        except ServiceError as error:
+            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self.limits.count_refused(caller, control=True)
+            raise
 
     def _count(self, event: str, caller: Caller, count: Callable[[Caller], Known]) -> Known:
         """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
@@ -213,16 +238,7 @@ class Mint:
         """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
         del request  # the grant has all of it
         mint = self.vendor.mint(grant, caller.pseudonym)
-        response = self.transport.send(replace(mint, check=partial(self._check_response, grant)))
-        return self.vendor.read_mint(response, grant)
-
-    def _check_response(self, grant: Grant, response: Response) -> None:
-        """Refuse a secret that was minted for another request: whoever asks here must not be given it."""
-        if response.status != HTTPStatus.OK:
-            return
-        session = self.vendor.read_mint(response, grant).session
-        if mismatch := self.vendor.layout.find_mismatch(session, grant, self.models):
-            raise bad_response(f"the session is another request's: {mismatch}")
+        return mint_secret(self.vendor, self.transport, mint, grant, self.models)
 
 
 def _minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
+import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -212,3 +216,72 @@ def test_an_answer_that_is_no_json_is_told_as_that() -> None:
         pytest.raises(requests.exceptions.InvalidJSONError, match="not JSON"),
     ):
         request_token(url, "jwt")
+
+
+@contextmanager
+def a_host_of_bytes(handle: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve one connection with whatever ``handle`` sends; gives host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    handle(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def dripping(connection: socket.socket) -> None:
+    """Send a head that never ends, a byte at a time."""
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nX: ")
+    for _ in range(100):
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+def flooding(connection: socket.socket) -> None:
+    """Accept the upgrade, and send one message of a gigabyte."""
+    asked = connection.recv(65_536).decode()
+    key = next(
+        line[19:].strip() for line in asked.splitlines() if line.lower().startswith("sec-websocket-key:")
+    )
+    digest = hashlib.sha1(
+        f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False
+    ).digest()
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}\r\nSec-WebSocket-Protocol: realtime\r\n\r\n"
+    connection.sendall(head.encode() + b"\x81\x7f" + (1 << 30).to_bytes(8, "big"))
+    while True:
+        connection.sendall(bytes(1_000_000))
+
+
+def a_token_for(host: str) -> Token:
+    return Token("ek_1", 0, {}, f"ws://{host}/realtime", subprotocols("ek_1"))
+
+
+def test_a_head_that_drips_is_bounded_as_a_whole() -> None:
+    """The token service's, and that of the upgrade at the vendor."""
+    started = time.monotonic()
+    with a_host_of_bytes(dripping) as host, pytest.raises(requests.exceptions.ReadTimeout):
+        request_token(f"http://{host}/token", "jwt", timeout=0.5)
+    with (
+        a_host_of_bytes(dripping) as host,
+        pytest.raises(websocket.WebSocketException),
+        connect(a_token_for(host), timeout=0.5),
+    ):
+        pass
+    assert time.monotonic() - started < 5
+
+
+def test_a_message_that_is_longer_than_one_could_be_ends_the_session() -> None:
+    with (
+        a_host_of_bytes(flooding) as host,
+        traced_memory() as memory,
+        pytest.raises(SessionRefusedError, match="longer than one could be"),
+        connect(a_token_for(host)),
+    ):
+        pass
+    assert memory.most < 3 * 32 * 1024 * 1024

@@ -22,7 +22,7 @@ from service.core.errors import LeakedKeyError, UpstreamError, UpstreamTimeoutEr
 from service.sandbox.tls import Certificate, write_certificate
 from service.vendors import connections
 from service.vendors.base import Request, Response
-from service.vendors.connections import MAX_SECONDS, MAX_USES
+from service.vendors.connections import MAX_SECONDS, MAX_USES, Progress
 from service.vendors.credentials import ApiKey
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
@@ -662,3 +662,23 @@ def test_our_key_in_an_answer_that_would_be_passed_on_is_an_alarm(
     assert refused.value.alarm
     assert (refused.value.status, refused.value.code) == (502, "upstream_error")
     assert "sk-test" not in f"{refused.value.body}{refused.value.reason}"
+
+
+@pytest.mark.parametrize("body", [b"v=0", b""], ids=["in its body", "before its body"])
+def test_of_an_answer_that_breaks_off_its_head_is_known(serve_in_the_clear: Serve, body: bytes) -> None:
+    """It may name what was opened."""
+    head = b"HTTP/1.1 201 Created\r\nLocation: /v1/calls/1\r\nContent-Length: 100\r\n\r\n"
+    _, transport = serve_in_the_clear(answering(head + body))
+    progress = Progress()
+    with pytest.raises(UpstreamError):
+        transport.send(POST, progress=progress)
+    assert progress.head is not None
+    assert (progress.head.status, progress.head.headers["location"]) == (201, "/v1/calls/1")
+
+
+def test_of_an_answer_whose_head_breaks_off_nothing_is_known(serve_in_the_clear: Serve) -> None:
+    _, transport = serve_in_the_clear(answering(b"HTTP/1.1 201 Created\r\nLocation: /v1/cal"))
+    progress = Progress()
+    with pytest.raises(UpstreamError):
+        transport.send(POST, progress=progress)
+    assert (progress.sent, progress.head) == (True, None)

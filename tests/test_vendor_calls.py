@@ -70,7 +70,7 @@ def test_a_realtime_call_is_asked_for_in_a_form_whose_parts_are_the_bytes_as_the
 
 
 def test_the_answers_are_read_as_they_were_recorded() -> None:
-    assert API.read_call("realtime", created()) == OpenedSession("rtc_u0_E4T", ANSWER, "req_1")
+    assert API.read_call("realtime", created()) == OpenedSession("rtc_u0_E4T", ANSWER)
     assert API.read_call("live", live()) == OpenedSession("live_u0_1", ANSWER)
 
 
@@ -97,7 +97,9 @@ def test_an_answer_that_names_no_session_is_an_error(response: Response) -> None
     "sdp", [b"", b"<html>", b"v=0\r\n" + b"a" * 65_536, b"v=0\r\n\xff"], ids=["none", "HTML", "long", "bytes"]
 )
 def test_a_session_without_a_usable_answer_is_told_to_be_ended(sdp: bytes) -> None:
-    assert API.read_call("realtime", created(sdp)) == OpenedSession("rtc_u0_E4T", b"", "req_1")
+    opened = API.read_call("realtime", created(sdp))
+    assert (opened.upstream_id, opened.sdp) == ("rtc_u0_E4T", b"")
+    assert isinstance(opened.problem, errors.UpstreamError)
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,25 @@ ServiceError
 │   ├── TooManyCallsError             429
 │   └── CallMinutesExhaustedError     429
 └── UnavailableError                  503
-└── CallRegistryUnavailableError  503
+    └── CallRegistryUnavailableError  503
 """
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Final, Literal, Self
 
 from service.budgets import MinuteStatus
 from service.core.errors import RateLimitStorageUnavailableError, ServiceError, UnavailableError
+
+Bound = Literal["user", "global", "ending"]
+"""What bounds calls at once: a user's slots, those of all users, and how many of a user's are being ended."""
+
+_TOO_MANY: Final[Mapping[Bound, str]] = {
+    "user": "You have as many calls open as are allowed at once (user limit). End one, or try again later.",
+    "global": "As many calls are open as are allowed at once (global limit). Try again later.",
+    "ending": "Too many of your calls are still being ended (user limit). Try again in a few seconds.",
+}
 
 
 class CallNotFoundError(ServiceError):
@@ -59,14 +69,9 @@ class TooManyCallsError(CallLimitError):
 
     code = "too_many_calls"
 
-    def __init__(self, limit: str, *, retry_after: float, minutes: tuple[MinuteStatus, ...] = ()) -> None:
-        whose = "You have as many calls open" if limit == "user" else "As many calls are open"
-        super().__init__(
-            f"{whose} as are allowed at once ({limit} limit). End one, or try again later.",
-            limit=limit,
-            retry_after=retry_after,
-            minutes=minutes,
-        )
+    def __init__(self, bound: Bound, *, retry_after: float, minutes: tuple[MinuteStatus, ...] = ()) -> None:
+        limit = "global" if bound == "global" else "user"
+        super().__init__(_TOO_MANY[bound], limit=limit, retry_after=retry_after, minutes=minutes)
 
 
 class CallMinutesExhaustedError(CallLimitError):

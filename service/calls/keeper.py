@@ -89,6 +89,14 @@ class Keeper:
         """Look now: this process has just had a call ended."""
         self._wake.set()
 
+    def knows(self, upstream_id: str) -> bool:
+        """Tell whether a call that this process opened, and that has not ended, has this id at the vendor."""
+        return self._own.knows(upstream_id)
+
+    def admits_ending(self, call_id: str, user: str) -> bool:
+        """Tell whether a user may end a call whatever else was refused: once, one that this process opened."""
+        return self._own.admits_ending(call_id, user)
+
     def record(self, call: Call, upstream_id: str) -> Call:
         """Note the vendor's id of a call that this process opened, here and in the registry; returns the open call.
 

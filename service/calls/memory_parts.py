@@ -1,4 +1,4 @@
-"""What the registry in memory is made of: the store it needs, the counters of minutes, and a schedule.
+"""What the registry in memory is made of: the store it needs, the calls, the counters of minutes, and a schedule.
 
 Redis has its hashes and sorted sets for these. Neither locks: the registry does.
 """
@@ -6,6 +6,7 @@ Redis has its hashes and sorted sets for these. Neither locks: the registry does
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
@@ -13,13 +14,16 @@ from typing import Any, Final, Protocol
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus, Window
 from service.calls.errors import CallMinutesExhaustedError
-from service.calls.model import CallRequest
+from service.calls.model import ENDED_KEPT_SECONDS, Call, CallRequest
 
 ALL: Final = "all"
 """Whose minutes are those of all users together; no pseudonym is that short."""
 
 SWEEP_SECONDS: Final = 60
 """How often windows that are over are dropped."""
+
+ENDED_KEPT: Final = 10_000
+"""How many ended calls are remembered at most."""
 
 
 class Memory(Protocol):
@@ -34,6 +38,68 @@ class Memory(Protocol):
 
     def now(self) -> float:
         """Seconds that only ever grow, whatever is done to the system's clock."""
+
+
+class KeptCalls:
+    """The calls in the order of their reservations, by user too; ended ones for an hour. Times are in milliseconds."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, Call] = {}
+        self._active: dict[str, None] = {}
+        self._users: dict[str, tuple[str, ...]] = {}  # the active calls of each
+        self._ended: deque[tuple[str, int]] = deque()
+
+    def __len__(self) -> int:
+        """Count the calls that have not ended."""
+        return len(self._active)
+
+    def __getitem__(self, call_id: str) -> Call:
+        return self._calls[call_id]
+
+    def get(self, call_id: str) -> Call | None:
+        """Return a call, an ended one as long as it is there."""
+        return self._calls.get(call_id)
+
+    def read(self, call_id: str, now: int) -> Call | None:
+        """Return a call, an ended one for an hour."""
+        call = self._calls.get(call_id)
+        is_over = call and call.ended_ms is not None and call.ended_ms + 1000 * ENDED_KEPT_SECONDS <= now
+        return None if is_over else call
+
+    def active(self, user: str | None = None) -> Iterator[Call]:
+        """Iterate over the calls that have not ended, of a user or of all, oldest first."""
+        return (self._calls[call_id] for call_id in (self._users.get(user, ()) if user else self._active))
+
+    def save(self, call: Call) -> Call:
+        """Add a call, or put it in the place of what it was."""
+        if call.id not in self._calls:
+            self._active[call.id] = None
+            self._users[call.user] = (*self._users.get(call.user, ()), call.id)
+        elif call.ended_ms is not None and call.id in self._active:
+            self._drop(call)
+            self._ended.append((call.id, call.ended_ms))
+        self._calls[call.id] = call
+        return call
+
+    def remove(self, call: Call) -> None:
+        """Forget a call that has not ended, as if it had never been."""
+        self._drop(call)
+        del self._calls[call.id]
+
+    def sweep(self, now: int) -> None:
+        """Forget ended calls after an hour, or when there are too many."""
+        while self._ended:
+            call_id, ended_ms = self._ended[0]
+            if ended_ms + 1000 * ENDED_KEPT_SECONDS > now and len(self._ended) <= ENDED_KEPT:
+                break
+            self._ended.popleft()
+            del self._calls[call_id]
+
+    def _drop(self, call: Call) -> None:
+        del self._active[call.id]
+        left = tuple(call_id for call_id in self._users.pop(call.user) if call_id != call.id)
+        if left:
+            self._users[call.user] = left
 
 
 class MinuteCounters:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from service import budgets
 from service.budgets import MinuteLimit, MinuteStatus
-from service.calls.errors import CallNotFoundError, TooManyCallsError
-from service.calls.memory_parts import Memory, MinuteCounters, Schedule
+from service.calls.errors import Bound, CallNotFoundError, TooManyCallsError
+from service.calls.memory_parts import KeptCalls, Memory, MinuteCounters, Schedule
 from service.calls.model import (
     CONNECTING_SECONDS,
-    ENDED_KEPT_SECONDS,
+    ENDING_RETRY_SECONDS,
     MOVES,
     UNKNOWN_SECONDS,
     Call,
@@ -26,12 +26,10 @@ from service.calls.model import (
     Poll,
     PollRequest,
     Reservation,
+    State,
     new_call_id,
 )
 from service.calls.registry import PAGE
-
-ENDED_KEPT: Final = 10_000
-"""How many ended calls are remembered at most."""
 
 
 class MemoryCalls:
@@ -57,10 +55,7 @@ class MemoryCalls:
         self._opening_ms = round(1000 * opening_seconds)
         self._checked = checked
         self._sequence = 0
-        self._calls: dict[str, Call] = {}  # in the order of their reservations
-        self._active: dict[str, None] = {}
-        self._users: dict[str, tuple[str, ...]] = {}  # the active calls of each
-        self._ended: deque[tuple[str, int]] = deque()
+        self._calls = KeptCalls()
         self._due = Schedule()
         self._checks = Schedule()
         self._minutes = MinuteCounters()
@@ -69,7 +64,8 @@ class MemoryCalls:
         """Take a slot and minutes for a new call; see ``CallRegistry``."""
         with self._lock:
             now, limits = self._now(), request.limits
-            self._sweep(now)
+            self._calls.sweep(now)
+            self._minutes.sweep(now)
             held = self._check_slots(request, now)
             # A window that begins now bears the number of the call that begins it.
             sequence = self._sequence + 1
@@ -78,7 +74,7 @@ class MemoryCalls:
             replaced = held[: max(0, len(held) - limits.calls + 1)]
             for call in replaced:
                 self._start_ending(call, "replaced", now)
-            call = self._save(
+            call = self._calls.save(
                 Call(
                     id=new_call_id(),
                     user=request.user,
@@ -91,8 +87,6 @@ class MemoryCalls:
                     windows=windows,
                 )
             )
-            self._active[call.id] = None
-            self._users[call.user] = (*self._users.get(call.user, ()), call.id)
             self._due.set(call.id, now + self._opening_ms)
             minutes = self._minutes.status(request.user, limits.minutes, now)
             value = self._read_key(request.read) if request.read else None
@@ -100,10 +94,14 @@ class MemoryCalls:
 
     def _check_slots(self, request: CallRequest, now: int) -> list[Call]:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""
-        limits = request.limits
-        held = [call for call in self._of_user(request.user) if call.state in MOVES["end"]]
-        if len(self._active) >= limits.calls_global:
+        limits, calls = request.limits, tuple(self._calls.active(request.user))
+        held = [call for call in calls if call.state in MOVES["end"]]
+        ending = sum(call.state == "ending" and call.upstream_id is not None for call in calls)
+        scope: Bound
+        if len(self._calls) >= limits.calls_global:
             scope, first = "global", self._due.first() or now
+        elif ending >= limits.ending:
+            scope, first = "ending", now + 1000 * ENDING_RETRY_SECONDS
         elif len(held) >= limits.calls and limits.at_limit == "refuse":
             scope, first = "user", min(call.opened_ms + call.reserved_ms for call in held)
         else:
@@ -121,7 +119,7 @@ class MemoryCalls:
             if state == "open" and self._checked:
                 self._checks.set(call_id, now + 1000 * CONNECTING_SECONDS)
             self._due.set(call_id, now + call.reserved_ms if state == "open" else now)
-            return self._save(replace(call, state=state, opened_ms=now, upstream_id=upstream_id))
+            return self._calls.save(replace(call, state=state, opened_ms=now, upstream_id=upstream_id))
 
     def refuse(self, call_id: str) -> None:
         """Give everything back: the vendor refused to open the call."""
@@ -129,8 +127,8 @@ class MemoryCalls:
             call = self._calls.get(call_id)
             if call and call.state in MOVES["refuse"] and not call.upstream_id:
                 self._settle(call, 0)
-                self._forget(call)
-                del self._calls[call_id]
+                self._unschedule(call)
+                self._calls.remove(call)
 
     def lose(self, call_id: str) -> None:
         """Note that the outcome of an opening is unknown; see ``CallRegistry``."""
@@ -141,7 +139,7 @@ class MemoryCalls:
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
         """Have a call ended; see ``CallRegistry``."""
         with self._lock:
-            call = self._read(call_id)
+            call = self._calls.read(call_id, self._now())
             if call is None or user not in {None, call.user}:
                 return None
             ending = self._start_ending(call, cause, self._now())
@@ -151,7 +149,7 @@ class MemoryCalls:
         """Have all calls of a user ended; returns those that were opening or open."""
         with self._lock:
             now = self._now()
-            ending = (self._start_ending(call, cause, now) for call in self._of_user(user))
+            ending = [self._start_ending(call, cause, now) for call in tuple(self._calls.active(user))]
             return tuple(call for call in ending if call)
 
     def poll(self, request: PollRequest) -> Poll:
@@ -167,7 +165,7 @@ class MemoryCalls:
                     ended.append(self._finish(call, "unknown", now) or call)
                 else:
                     ending = self._start_ending(call, "deadline", now) or call
-                    ending = self._save(replace(ending, attempts=ending.attempts + 1))
+                    ending = self._calls.save(replace(ending, attempts=ending.attempts + 1))
                     self._due.set(call_id, now + round(1000 * request.lease))
                     claims.append(Claim(ending, now - due))
             taken = self._checks.take(now, request.checks if request.check_every else 0)
@@ -209,7 +207,7 @@ class MemoryCalls:
     ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
         with self._lock:
-            call = self._read(call_id)
+            call = self._calls.read(call_id, self._now())
             if call is None:
                 return None
             ended = self._finish(call, cause, self._now(), told_ms)
@@ -218,23 +216,29 @@ class MemoryCalls:
     def get(self, call_id: str) -> Call | None:
         """Read a call in any state, an ended one for an hour."""
         with self._lock:
-            return self._read(call_id)
+            return self._calls.read(call_id, self._now())
 
-    def list_open(self, user: str) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first."""
-        with self._lock:
-            return tuple(call for call in self._of_user(user) if call.state == "open")
+    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
+        """List a user's open calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open",), user, after, limit)
 
-    def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
+    def list_all(
+        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    ) -> tuple[Call, ...]:
         """List open and ending calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open", "ending"), user, after, limit)
+
+    def _list(
+        self, states: Sequence[State], user: str | None, after: str | None, limit: int
+    ) -> tuple[Call, ...]:
         with self._lock:
-            first = self._read(after) if after else None
-            if after and first is None:
+            first = self._calls.read(after, self._now()) if after else None
+            if after and (first is None or user not in {None, first.user}):
                 raise CallNotFoundError
             sequence = first.sequence if first else 0
-            calls = self._of_user(user) if user else (self._calls[call_id] for call_id in self._active)
-            listed = (call for call in calls if call.state != "opening" and call.sequence > sequence)
-            return tuple(call for call, _ in zip(listed, range(PAGE), strict=False))
+            calls = self._calls.active(user)
+            listed = (call for call in calls if call.state in states and call.sequence > sequence)
+            return tuple(islice(listed, limit))
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""
@@ -244,22 +248,10 @@ class MemoryCalls:
     def counts(self) -> Counts:
         """Count calls, for metrics."""
         with self._lock:
-            return Counts(active=len(self._active), due=self._due.count(self._now()))
+            return Counts(active=len(self._calls), due=self._due.count(self._now()))
 
     def _now(self) -> int:
         return self._epoch_ms + int(1000 * self._clock())
-
-    def _read(self, call_id: str) -> Call | None:
-        call = self._calls.get(call_id)
-        kept_since = self._now() - 1000 * ENDED_KEPT_SECONDS
-        return None if call and call.ended_ms is not None and call.ended_ms <= kept_since else call
-
-    def _save(self, call: Call) -> Call:
-        self._calls[call.id] = call
-        return call
-
-    def _of_user(self, user: str) -> Iterator[Call]:
-        return (self._calls[call_id] for call_id in self._users.get(user, ()))
 
     def _start_ending(self, call: Call, cause: Cause, now: int) -> Call | None:
         state = MOVES["end"].get(call.state)
@@ -269,7 +261,7 @@ class MemoryCalls:
         if call.state == "open":
             self._due.set(call.id, now)
         self._checks.discard(call.id)
-        return self._save(replace(call, state=state, ended_by=cause))
+        return self._calls.save(replace(call, state=state, ended_by=cause))
 
     def _lose(self, call: Call, now: int) -> Call | None:
         state = MOVES["lose"].get(call.state)
@@ -277,7 +269,7 @@ class MemoryCalls:
             return None
         self._due.set(call.id, now + 1000 * UNKNOWN_SECONDS)
         call = self._settle(call, budgets.charge(call.reserved_ms, 0))
-        return self._save(replace(call, state=state, ended_by="unknown"))
+        return self._calls.save(replace(call, state=state, ended_by="unknown"))
 
     def _finish(self, call: Call, cause: Cause, now: int, told_ms: int | None = None) -> Call | None:
         state = MOVES["confirm"].get(call.state)
@@ -285,32 +277,17 @@ class MemoryCalls:
             return None
         elapsed = max(0, now - call.opened_ms) if call.upstream_id else 0
         call = self._settle(call, budgets.charge(call.reserved_ms, elapsed, told_ms))
-        self._forget(call)
-        self._ended.append((call.id, now))
+        self._unschedule(call)
         by = call.ended_by or cause
-        return self._save(replace(call, state=state, ended_ms=now, elapsed_ms=elapsed, ended_by=by))
+        return self._calls.save(replace(call, state=state, ended_ms=now, elapsed_ms=elapsed, ended_by=by))
 
     def _settle(self, call: Call, charged: int) -> Call:
         """Charge once, and give the rest back to the windows it was taken from, where they still last."""
         if call.charged_ms is not None:
             return call
         self._minutes.give_back(call.user, call.windows, call.reserved_ms - charged)
-        return self._save(replace(call, charged_ms=charged))
+        return self._calls.save(replace(call, charged_ms=charged))
 
-    def _forget(self, call: Call) -> None:
-        del self._active[call.id]
+    def _unschedule(self, call: Call) -> None:
         self._due.discard(call.id)
         self._checks.discard(call.id)
-        left = tuple(call_id for call_id in self._users.pop(call.user) if call_id != call.id)
-        if left:
-            self._users[call.user] = left
-
-    def _sweep(self, now: int) -> None:
-        """Drop ended calls after an hour, or when there are too many; and windows that are over."""
-        while self._ended:
-            call_id, ended_ms = self._ended[0]
-            if ended_ms + 1000 * ENDED_KEPT_SECONDS > now and len(self._ended) <= ENDED_KEPT:
-                break
-            self._ended.popleft()
-            del self._calls[call_id]
-        self._minutes.sweep(now)

@@ -45,6 +45,12 @@ CONNECTING_SECONDS: Final = 120
 ENDED_KEPT_SECONDS: Final = 3600
 """How long an ended call can still be read."""
 
+ENDING_SHARE: Final = 2
+"""One user's calls that are being ended hold at most half of ``CALLS_GLOBAL``."""
+
+ENDING_RETRY_SECONDS: Final = 5
+"""After how long a user who holds more may try again: ending a call takes half a second as a rule, at most 15."""
+
 VENDOR_MAXIMUM_SECONDS: Final[Mapping[CallType, int]] = MappingProxyType({"realtime": 3600, "live": 7200})
 """After so many seconds the vendor ends a session by itself (the Realtime guide; for Live observed)."""
 
@@ -136,6 +142,11 @@ class CallLimits:
     calls_global: int
     minutes: tuple[MinuteLimit, ...] = ()
     minutes_global: tuple[MinuteLimit, ...] = ()
+
+    @property
+    def ending(self) -> int:
+        """How many of a user's calls may be in the course of being ended when another one is opened."""
+        return max(2 * self.calls, self.calls_global // ENDING_SHARE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class OwnCall:
     """A call and when this process ends it by itself (``time.monotonic``), should the storage not be there.
 
     ``forced``: nobody else can end it. ``attempts`` and ``busy`` are those of this process, without the storage.
+    ``admitted``: its user was let in once to end it, although too many requests were refused.
     """
 
     call: Call
@@ -32,6 +33,7 @@ class OwnCall:
     reported: bool = False
     attempts: int = 0
     busy: bool = False
+    admitted: bool = False
 
     def age(self) -> float:
         """Return how many seconds ago the vendor opened it."""
@@ -44,11 +46,25 @@ class OwnCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: dict[str, OwnCall] = {}
+        self._upstream_ids: set[str | None] = set()
         self._forced: dict[str, OwnCall] = {}
         self._sample = SAMPLE
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def knows(self, upstream_id: str) -> bool:
+        """Tell whether one of them has this id at the vendor."""
+        return upstream_id in self._upstream_ids
+
+    def admits_ending(self, call_id: str, user: str) -> bool:
+        """Tell whether this is the first time that a user asks this of one of them that is the user's own."""
+        with self._lock:
+            own = self._calls.get(call_id)
+            if own is None or own.call.user != user or own.admitted:
+                return False
+            own.admitted = True
+            return True
 
     def watch(self, call: Call) -> OwnCall:
         """Remember a call whose id at the vendor is known."""
@@ -56,13 +72,13 @@ class OwnCalls:
         own = OwnCall(call, opened=now, ends_at=now + call.max_seconds)
         with self._lock:
             self._calls[call.id] = own
+            self._upstream_ids.add(call.upstream_id)
         return own
 
     def forget(self, call_id: str) -> None:
         """Forget a call that has ended."""
         with self._lock:
-            self._calls.pop(call_id, None)
-            self._forced.pop(call_id, None)
+            self._drop(call_id)
 
     def force(self, own: OwnCall) -> None:
         """Have a call ended now, by this process and without the storage."""
@@ -100,7 +116,12 @@ class OwnCalls:
                 own for call_id, state in states.items() if not state and (own := self._calls.get(call_id))
             ]
             for call_id, state in states.items():
-                if state == "ended":
-                    self._calls.pop(call_id, None)
+                if state == "ended" and call_id not in self._forced:
+                    self._drop(call_id)
             self._sample = SUSPICIOUS_SAMPLE if missing else SAMPLE
             return tuple(missing)
+
+    def _drop(self, call_id: str) -> None:
+        self._forced.pop(call_id, None)
+        if own := self._calls.pop(call_id, None):
+            self._upstream_ids.discard(own.call.upstream_id)

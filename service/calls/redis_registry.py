@@ -25,6 +25,7 @@ from service.calls.model import (
     Poll,
     PollRequest,
     Reservation,
+    State,
     new_call_id,
 )
 from service.calls.registry import PAGE
@@ -90,6 +91,7 @@ class RedisCalls:
             seconds=request.seconds,
             calls=limits.calls,
             replace=limits.at_limit == "replace",
+            ending=limits.ending,
             calls_global=limits.calls_global,
             windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
             opening=self._opening_ms,
@@ -164,27 +166,31 @@ class RedisCalls:
         """Read a call in any state, an ended one for an hour."""
         return _call_or_none(self._run("get", id=call_id))
 
-    def list_open(self, user: str) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first."""
-        return tuple(call for call in self.list_all(user=user) if call.state == "open")
+    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
+        """List a user's open calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open",), user, after, limit)
 
-    def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
-        """List open and ending calls, oldest first; see ``CallRegistry``. In chunks, to hold Redis up for less."""
-        sequence = 0
-        if after is not None:
-            first = self.get(after)
-            if first is None:
-                raise CallNotFoundError
-            sequence = first.sequence
-        if user is not None:
-            calls = sorted(_calls(self._run("list", user=user)["calls"]), key=lambda call: call.sequence)
-            return tuple(call for call in calls if call.sequence > sequence)[:PAGE]
-        calls, more = [], True
-        while more and len(calls) < PAGE:
-            answer = self._run("list", after=sequence, chunk=CHUNK)
+    def list_all(
+        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    ) -> tuple[Call, ...]:
+        """List open and ending calls, oldest first; see ``CallRegistry``."""
+        return self._list(("open", "ending"), user, after, limit)
+
+    def _list(
+        self, states: Sequence[State], user: str | None, after: str | None, limit: int
+    ) -> tuple[Call, ...]:
+        """List in chunks, so that no step holds Redis up for long."""
+        first = self.get(after) if after else None
+        if after and (first is None or user not in {None, first.user}):
+            raise CallNotFoundError
+        calls: list[Call] = []
+        sequence, more = first.sequence if first else 0, True
+        while more and len(calls) < limit:
+            chunk = min(CHUNK, limit - len(calls))
+            answer = self._run("list", user=user, states=states, after=sequence, chunk=chunk)
             calls += _calls(answer["calls"])
             sequence, more = answer["after"], answer["more"]
-        return tuple(calls[:PAGE])
+        return tuple(calls)
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""

@@ -7,7 +7,7 @@ is away; nothing was then decided that this process knows of.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from service.budgets import MinuteLimit, MinuteStatus
 from service.calls.model import (
@@ -21,7 +21,7 @@ from service.calls.model import (
     Reservation,
 )
 
-PAGE = 1000
+PAGE: Final = 1000
 """How many calls one list holds at most."""
 
 
@@ -80,15 +80,17 @@ class CallRegistry(Protocol):
     def get(self, call_id: str) -> Call | None:
         """Read a call in any state, an ended one for an hour."""
 
-    def list_open(self, user: str) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first."""
-
-    def list_all(self, *, user: str | None = None, after: str | None = None) -> tuple[Call, ...]:
-        """List open and ending calls, oldest first, at most 1,000; those of one user, those after an id.
+    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
+        """List a user's open calls, oldest first, at most ``limit``; those opened after the call ``after``.
 
         Raises:
-            CallNotFoundError: ``after`` is not known (any more).
+            CallNotFoundError: ``after`` is not known (any more), or is somebody else's.
         """
+
+    def list_all(
+        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    ) -> tuple[Call, ...]:
+        """List open and ending calls, of all users or of one, as ``list_open`` does."""
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
@@ -14,20 +15,18 @@ from service.calls.errors import CallEndedError
 from service.calls.factory import Calls
 from service.calls.model import Call, Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
-from service.core.errors import (
-    RejectedCredentialsError,
-    RejectedSessionError,
-    ServiceError,
-    UpstreamTimeoutError,
-    UpstreamUnavailableError,
-)
+from service.core.errors import RejectedSessionError, ServiceError, UpstreamError
 from service.core.model import Caller, Grant, Offer, TokenRequest
-from service.vendors.base import CallApi, Ending, OpenedSession, Request, Vendor
+from service.vendors.base import CallApi, Ending, OpenedSession, Request, Response, Vendor
+from service.vendors.connections import Progress
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
+from service.vendors.minting import mint_secret
 from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 OpenedAtVendor = OpenedCall[OpenedSession]
+
+_OPENED: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 
 _LONGEST_WORDS: Final = 1000
 """Characters of the vendor's words about an opening: longer ones repeat what was sent to it."""
@@ -73,9 +72,9 @@ class OpenCall:
         asked, offer = self.calls.rules.request(caller, grant), request.offer
         ask = partial(self._ask, caller, grant, offer)
         opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
-        if not opened.answer.sdp:
+        if opened.answer.problem:
             self.calls.end(opened.call.id, "unknown")
-            raise bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
+            raise opened.answer.problem
         if self.has_left():
             self.calls.end(opened.call.id, "client")
             raise CallEndedError("The client left while its call was being opened.")
@@ -90,30 +89,46 @@ class OpenCall:
         try:
             self.calls.rules.check(caller, reservation)
             mint = self.api.mint_for_call(grant, caller.pseudonym)
-            secret = self.vendor.read_mint(self.transport.send(mint), grant).value if mint else None
+            minted = mint_secret(self.vendor, self.transport, mint, grant, ()) if mint else None
         except ServiceError as error:
             raise OpeningFailedError(error, definite=True) from error
-        return self.api.open_call(grant, offer, caller.pseudonym, secret)
+        return self.api.open_call(grant, offer, caller.pseudonym, minted.value if minted else None)
 
     def _ask(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> OpenedSession:
         """Ask the vendor once, and tell apart what surely opened no session and what may have."""
-        end = monotonic() + self.transport.timeout
-        upstream = self._write_opening(caller, grant, offer, reservation)
+        end, progress = monotonic() + self.transport.timeout, Progress()
+        opened: list[OpenedSession] = []
+
+        def read(response: Response) -> None:
+            """Read an answer that is no refusal, before its connection is used again."""
+            if response.status in _OPENED:
+                opened.append(self._read(reservation, response))
+
+        upstream = replace(self._write_opening(caller, grant, offer, reservation), check=read)
         try:
-            response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()))
-        except RejectedCredentialsError as error:  # there is no credential, so nothing was sent
-            raise OpeningFailedError(error, definite=True) from error
-        except (UpstreamUnavailableError, UpstreamTimeoutError) as error:
-            raise OpeningFailedError(error, definite=not error.sent) from error
+            response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()), progress=progress)
         except ServiceError as error:
-            raise OpeningFailedError(error, definite=False) from error
-        if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            refusal = without_offer(self.vendor.error(response), offer)
-            raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
-        try:
-            return self.api.read_call(reservation.call.type, response)
-        except ServiceError as error:
-            raise OpeningFailedError(error, definite=False) from error
+            if progress.head and not opened:
+                with suppress(UpstreamError):
+                    read(progress.head)  # the body broke off, and its head may have named the session
+            if opened:
+                return replace(opened[-1], problem=error)
+            raise OpeningFailedError(error, definite=not progress.sent) from error
+        if opened:
+            return opened[-1]
+        refusal = without_offer(self.vendor.error(response), offer)
+        raise OpeningFailedError(refusal, definite=self.api.is_refusal(response))
+
+    def _read(self, reservation: Reservation, response: Response) -> OpenedSession:
+        """Read which session was opened.
+
+        Raises:
+            UpstreamError: none, or one of another call: an answer that belongs to an earlier request.
+        """
+        session = self.api.read_call(reservation.call.type, response)
+        if self.calls.keeper.knows(session.upstream_id):
+            raise bad_response("the answer to an opening names the session of another call")
+        return session
 
 
 def without_offer(error: ServiceError, offer: Offer) -> ServiceError:

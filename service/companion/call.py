@@ -21,7 +21,7 @@ import requests
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from service.companion.client import Bearer, CompanionError, text_turn, token_refusal
+from service.companion.client import CompanionError, encode, request_bounded, text_turn, token_refusal
 
 CONNECT_SECONDS: Final = 10.0
 """How long a call may take to connect; one that does not is ended again, since it costs all the same."""
@@ -90,25 +90,18 @@ class CallService:
             TokenRefusedError: the service refused.
             requests.RequestException: it could not be reached.
         """
-        answer = self._ask("POST", "/calls", json=body)
+        answer, content = self._ask("POST", "/calls", encode(body))
         if answer.status_code != HTTPStatus.CREATED:
-            raise token_refusal(answer, answer.content)
-        opened: dict[str, Any] = answer.json()
+            raise token_refusal(answer, content)
+        opened: dict[str, Any] = json.loads(content)
         return opened
 
     def end(self, call_id: str) -> None:
         """End a call."""
         self._ask("DELETE", f"/calls/{call_id}")
 
-    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        return requests.request(
-            method,
-            self.url + path,
-            auth=Bearer(self.jwt),
-            timeout=30,
-            verify=self.ca_certs or True,
-            **options,
-        )
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[requests.Response, bytes]:
+        return request_bounded(method, self.url + path, self.jwt, body, seconds=30, ca_certs=self.ca_certs)
 
 
 class CallSession:

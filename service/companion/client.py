@@ -12,9 +12,11 @@ Usable alone, beside ``service.vendors.wire``: no Flask, no server.
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -38,6 +40,11 @@ __all__ = [
 
 _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Twice the longest session that a service may be told to take, which its answer repeats."""
+
+MAX_MESSAGE_BYTES = _MAX_ANSWER_BYTES
+"""Of one event: ``session.created`` repeats the whole session."""
+
+_CONNECT_SECONDS = 30.0
 
 _NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
 
@@ -121,17 +128,9 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
         body["expires_after"] = {"anchor": "created_at", "seconds": expires_in}
 
     def ask() -> Token:
-        with requests.post(
-            token_url,
-            data=_encode(body),
-            headers={"Content-Type": "application/json"},
-            auth=Bearer(jwt),
-            timeout=timeout,
-            verify=ca_certs or True,
-            allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
-            stream=True,
-        ) as response:
-            content = _read_bounded(response, seconds=timeout)
+        response, content = request_bounded(
+            "POST", token_url, jwt, encode(body), seconds=timeout, ca_certs=ca_certs
+        )
         if response.status_code != HTTPStatus.OK:
             raise token_refusal(response, content)
         try:
@@ -149,7 +148,52 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
     return ask()
 
 
-def _encode(value: Mapping[str, Any]) -> bytes:
+def request_bounded(
+    method: str, url: str, jwt: str, body: bytes | None = None, *, seconds: float, ca_certs: str | None
+) -> tuple[requests.Response, bytes]:
+    """Send a request, with JSON where it has a body, and return the answer and its body, all within ``seconds``.
+
+    Raises:
+        requests.RequestException: there was none.
+    """
+    done: list[tuple[requests.Response, bytes] | Exception] = []
+
+    def send() -> None:
+        try:
+            with _send(method, url, jwt, body, seconds=seconds, ca_certs=ca_certs) as response:
+                done.append((response, _read_bounded(response, seconds=seconds)))
+        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+            done.append(error)
+
+    # In a thread of its own: requests bounds each read, and nothing a head that comes byte by byte.
+    sending = threading.Thread(target=send, name="token-request", daemon=True)
+    sending.start()
+    sending.join(seconds + 1)
+    answer = (
+        done[0] if done else requests.exceptions.ReadTimeout(f"There was no answer within {seconds:g} s.")
+    )
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _send(
+    method: str, url: str, jwt: str, body: bytes | None, *, seconds: float, ca_certs: str | None
+) -> requests.Response:
+    return requests.request(
+        method,
+        url,
+        data=body,
+        headers={} if body is None else {"Content-Type": "application/json"},
+        auth=Bearer(jwt),
+        timeout=seconds,
+        verify=ca_certs or True,
+        allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
+        stream=True,
+    )
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
     r"""Write JSON in UTF-8, in which most scripts take half of what ``\uXXXX`` does; a lone surrogate stays escaped."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
@@ -210,16 +254,55 @@ def text_turn(text: str, modalities: str = "output_modalities") -> list[dict[str
     ]
 
 
+class BoundedWebSocket(websocket.WebSocket):
+    """A WebSocket whose messages are bounded in bytes, and its handshake in time (``timeout``, seconds)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._left = MAX_MESSAGE_BYTES
+        self._receive = self.frame_buffer.recv
+        self.frame_buffer.recv = self._receive_bounded
+
+    def connect(self, url: str, **options: Any) -> None:
+        """Connect, and shake hands: the library bounds each byte of the answer, and not all of them together."""
+        seconds = self.gettimeout()
+        overdue = threading.Timer(_CONNECT_SECONDS if seconds is None else seconds, self._interrupt)
+        overdue.daemon = True
+        overdue.start()
+        try:
+            super().connect(url, **options)  # type: ignore[no-untyped-call]
+        finally:
+            overdue.cancel()
+
+    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:  # noqa: FBT001, FBT002 - the library's
+        """Receive a message."""
+        self._left = MAX_MESSAGE_BYTES
+        received: tuple[int, bytes] = super().recv_data(control_frame)
+        return received
+
+    def _receive_bounded(self, size: int) -> bytes:
+        data: bytes = self._receive(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise websocket.WebSocketPayloadException("the message is longer than one could be")
+        return data
+
+    def _interrupt(self) -> None:
+        if self.sock:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
 class RealtimeSession:
     """An open session: ``send`` client events, iterate over server events, both as dicts."""
 
-    def __init__(self, socket: websocket.WebSocket) -> None:
-        self._socket = socket
+    def __init__(self, opened: websocket.WebSocket) -> None:
+        self._socket = opened
         self._read: list[dict[str, Any]] = []
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Send one client event."""
-        self._socket.send(_encode(event))
+        self._socket.send(encode(event))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield server events until the session ends.
@@ -246,6 +329,9 @@ class RealtimeSession:
             opcode, data = self._socket.recv_data()
         except websocket.WebSocketConnectionClosedException:
             raise SessionRefusedError("The connection to the Realtime API was lost.") from None
+        except websocket.WebSocketPayloadException as error:
+            self.close()
+            raise SessionRefusedError(f"The Realtime API sent what cannot be read: {error}.") from None
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             _end(data)
             return None
@@ -312,12 +398,13 @@ def connect(token: Token, *, timeout: float = 30, ca_certs: str | None = None) -
 
 def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession:
     try:
-        socket = websocket.create_connection(
+        opened = websocket.create_connection(
             token.url,
             timeout=timeout,
             subprotocols=list(token.protocols),
             sslopt={"ca_certs": ca_certs} if ca_certs else {},
             redirect_limit=0,  # whoever it led to would be shown the secret
+            class_=BoundedWebSocket,
         )
     except websocket.WebSocketBadStatusException as refused:
         # An expired secret may be refused at the upgrade; the exception's text holds the headers.
@@ -325,7 +412,7 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
             f"The Realtime API refused the connection with status {refused.status_code}.",
             code="invalid_api_key" if refused.status_code == HTTPStatus.UNAUTHORIZED else None,
         ) from None
-    session = RealtimeSession(socket)
+    session = RealtimeSession(opened)
     try:
         session._await_start()  # noqa: SLF001 - the other half of opening
     except BaseException:

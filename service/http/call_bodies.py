@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from werkzeug.http import parse_options_header
 
 from service.budgets import MINIMUM_GRANT
+from service.calls.registry import PAGE
 from service.core.errors import (
     InvalidJSONError,
     InvalidRequestError,
@@ -120,6 +121,25 @@ class RealtimeForm(RequestBody):
             max_seconds=self.max_seconds,
             offer=Offer(b"", self.dcid),
         )
+
+
+class Page(StrictModel):
+    """Which part of a list of calls is asked for: at most ``limit``, those opened after the call with the id ``after``.
+
+    The list goes on where it has as many calls as ``limit``.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=PAGE), BeforeValidator(_number)] = PAGE
+    after: Optional[Name] = None
+
+
+def parse_page(query: Mapping[str, str]) -> Page:
+    """Read ``limit`` and ``after`` of a query; other members are not looked at.
+
+    Raises:
+        InvalidValueError: one of them is not what it must be.
+    """
+    return validate(Page, {name: query[name] for name in Page.model_fields if name in query})
 
 
 def read_offer(sdp: bytes, param: str, channel_id: int | None = None) -> Offer:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Final, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from flask import Blueprint, Response
 
 from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
+from service.calls.model import Call
 from service.calls.vendor_calls import OpenCall, OpenedAtVendor
 from service.core.errors import InternalError, InvalidRequestError, RateLimitedError
 from service.core.model import Caller, TokenRequest
-from service.http.call_bodies import CallBody, LiveBody, parse_realtime, read_realtime
+from service.exchange import Control
+from service.http.call_bodies import CallBody, LiveBody, parse_page, parse_realtime, read_realtime
 from service.http.request_body import read_json
 from service.http.responses import RecordedRequest, current_request, json_response
 from service.http.routes import Services
@@ -79,26 +82,31 @@ def call_routes(services: Services, calls: Calls) -> Blueprint:
     @routes.get("/calls")
     def list_calls() -> Response:
         """List the caller's open calls."""
-        found = control(services, lambda caller: calls.registry.list_open(caller.pseudonym))
+
+        def read(caller: Caller) -> tuple[Call, ...]:
+            page = parse_page(current_request().args)
+            return calls.registry.list_open(caller.pseudonym, after=page.after, limit=page.limit)
+
+        found = control(services, Reading(read))
         return json_response({"calls": [call.as_json() for call in found]})
 
     @routes.get("/calls/<call_id>")
     def read_call(call_id: str) -> Response:
         """Show one of the caller's calls."""
-        call = control(services, lambda caller: calls.find(call_id, caller.pseudonym))
+        call = control(services, Reading(lambda caller: calls.find(call_id, caller.pseudonym)))
         return json_response({"call": call.as_json()})
 
     @routes.delete("/calls/<call_id>")
     def end_call(call_id: str) -> Response:
         """End one of the caller's calls."""
-        end(services, calls, call_id)
+        control(services, Ending(calls, call_id))
         return Response(status=HTTPStatus.NO_CONTENT)
 
     @routes.post(f"/v1{wire.CALLS_PATH}/<call_id>/hangup")
     @routes.post(f"/v1{wire.LIVE_SESSIONS_PATH}/<call_id>/hangup")
     def hang_up(call_id: str) -> Response:
         """End one as the vendor's own SDKs do."""
-        end(services, calls, call_id)
+        control(services, Ending(calls, call_id))
         return Response(status=HTTPStatus.OK)
 
     routes.after_request(forbid_retries)
@@ -126,31 +134,44 @@ def open_call(
     return outcome.result
 
 
-def control(services: Services, read: Callable[[Caller], T]) -> T:
-    """Read what belongs to the caller, within the limit of such requests."""
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """Reads what belongs to the caller, within the limit of such requests."""
 
-    def work(caller: Caller, limited: RateLimitedError | None) -> T:
+    read: Callable[[Caller], T]
+
+    def is_exempt(self, caller: Caller) -> bool:  # noqa: ARG002 - nobody is
+        """Bound everybody."""
+        return False
+
+    def act(self, caller: Caller, limited: RateLimitedError | None) -> T:
+        """Read it."""
         if limited:
             raise limited
-        return read(caller)
-
-    return run_control(services, work)
+        return self.read(caller)
 
 
-def end(services: Services, calls: Calls, call_id: str) -> None:
-    """Have a call ended: its first ending is never refused for a limit."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Has a call ended: its first ending is never refused for the limit of such requests."""
 
-    def work(caller: Caller, limited: RateLimitedError | None) -> None:
-        change = calls.end(call_id, "client", user=caller.pseudonym)
+    calls: Calls
+    call_id: str
+
+    def is_exempt(self, caller: Caller) -> bool:
+        """Let the caller end a call that this process opened, once."""
+        return self.calls.keeper.admits_ending(self.call_id, caller.pseudonym)
+
+    def act(self, caller: Caller, limited: RateLimitedError | None) -> None:
+        """Mark it, for the keeper to end."""
+        change = self.calls.end(self.call_id, "client", user=caller.pseudonym)
         if limited and not (change and change.changed):
             raise limited
         if change is None:
             raise CallNotFoundError
 
-    run_control(services, work)
 
-
-def run_control(services: Services, work: Callable[[Caller, RateLimitedError | None], T]) -> T:
+def control(services: Services, action: Control[T]) -> T:
     """Run a request about calls that are open already, and leave its record with the request.
 
     Raises:
@@ -158,7 +179,7 @@ def run_control(services: Services, work: Callable[[Caller, RateLimitedError | N
     """
     request = current_request()
     incoming = request.incoming(addresses=services.http.addresses)
-    outcome = services.exchange.control(work, incoming, request.record)
+    outcome = services.exchange.control(action, incoming, request.record)
     request.record = outcome.record
     if outcome.record.error:
         raise outcome.record.error

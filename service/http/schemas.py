@@ -215,6 +215,7 @@ _EXPECTATIONS = {
     "string_too_short": "it must not be empty",
     "string_too_long": "it is too long",
     "greater_than_equal": "it must be at least {ge}",
+    "less_than_equal": "it must be at most {le}",
     "literal_error": "it must be {expected}",
     "value_error": "leave it out rather than giving null",
 }

@@ -84,24 +84,26 @@ class RateLimits:
             raise _limited(acquisition.statuses, quota)
         return quota
 
-    def check_refused(self, caller: Caller) -> None:
+    def check_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Look whether too many requests of this caller were refused already, and count nothing.
+
+        ``control``: of those that read or end calls, which are counted apart.
 
         Raises:
             RateLimitedError: too many were, in this process.
         """
-        statuses = self._refused.peek(self._rules.refused_buckets(caller.pseudonym))
+        statuses = self._refused.peek(self._rules.refused_buckets(caller.pseudonym, control=control))
         if not all(status.admits for status in statuses):
             raise _limited(statuses)
 
-    def count_refused(self, caller: Caller) -> None:
+    def count_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Count a request of this caller that was refused before it counted, in this process's memory.
 
         Each process counts for itself, so that a request that costs nobody anything costs no round trip either.
         """
         # Where the memory is full of other users, this one's are counted a little later.
         with suppress(StorageFailureError):
-            self._refused.acquire(self._rules.refused_buckets(caller.pseudonym))
+            self._refused.acquire(self._rules.refused_buckets(caller.pseudonym, control=control))
 
     def acquire_call_control(self, caller: Caller) -> None:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""

@@ -168,9 +168,10 @@ class LimitRules:
         """List what bounds all callers together."""
         return tuple(Bucket("global", "all", window) for window in self.everybody)
 
-    def refused_buckets(self, identity: str) -> tuple[Bucket, ...]:
-        """List what bounds a user's requests that are refused before they count."""
-        return tuple(Bucket("refused", identity, window) for window in self.refused)
+    def refused_buckets(self, identity: str, *, control: bool = False) -> tuple[Bucket, ...]:
+        """List what bounds a user's requests that are refused before they count; reading and ending calls apart."""
+        counted = f"{identity}/calls" if control else identity
+        return tuple(Bucket("refused", counted, window) for window in self.refused)
 
     def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's reading and ending of calls."""

@@ -6,14 +6,16 @@ own time run (``STORAGE_TIME``): a queue of our own never looks like a dead serv
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from redis import ConnectionPool, Redis, RedisCluster, RedisError
 from redis.commands.core import Script as RegisteredScript
-from redis.exceptions import ClusterCrossSlotError, DataError, MovedError
+from redis.exceptions import ClusterCrossSlotError, DataError, MovedError, NoScriptError
 
 from service.core.deadline import turning_deadline
 from service.core.errors import StorageBusyError, StorageFailureError
@@ -57,7 +59,6 @@ class PooledRedis:
         for _ in range(self._url.connections(CONNECTIONS)):
             self._slots.put(None)
         self._breaker = Breaker(self._try_writing)
-        self._registered: dict[Script, RegisteredScript] = {}
         self._joining = threading.Lock()
 
     @property
@@ -140,12 +141,19 @@ class PooledRedis:
     def _run(
         self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | float]
     ) -> Any:
-        registered = self._registered.get(script)
-        if registered is None or registered.registered_client is not client:
-            # This only hashes the source: nothing is sent. A cluster's client does as well as the one it asks for.
-            registered = RegisteredScript(cast("Redis", client), script.source.encode())
-            self._registered[script] = registered
-        return registered(keys=keys, args=arguments)
+        if isinstance(client, RedisCluster):
+            # A cluster's client does as well as the one it asks for.
+            return RegisteredScript(cast("Redis", client), script.source.encode())(keys=keys, args=arguments)
+        # By a connection: the client's way through its commands costs as much again as the round trip itself.
+        connection: Any = client.connection_pool.get_connection()
+        try:
+            connection.send_command("EVALSHA", _digest(script.source), len(keys), *keys, *arguments)
+            return connection.read_response()
+        except NoScriptError:
+            connection.send_command("EVAL", script.source, len(keys), *keys, *arguments)
+            return connection.read_response()
+        finally:
+            client.connection_pool.release(connection)
 
     def _try_writing(self) -> None:
         """Prove that Redis works: one that is full, or a replica, answers a ping and still cannot count."""
@@ -158,3 +166,9 @@ class PooledRedis:
     def _raise_if_away(self) -> None:
         if self._breaker.is_open:
             raise StorageFailureError("the storage is unavailable")
+
+
+@lru_cache(maxsize=64)  # scripts are few
+def _digest(source: str) -> str:
+    """Return the name by which Redis knows a script (https://redis.io/docs/latest/commands/evalsha/)."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

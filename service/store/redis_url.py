@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import gevent.queue
 from redis import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
@@ -81,9 +83,13 @@ def open_client(url: RedisUrl, *, connections: int) -> Redis:
         sentinel = Sentinel(url.hosts, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         master: Redis = sentinel.master_for(url.service, max_connections=most)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         return master
-    # No request waits in it, since a slot comes first; under gevent it is the cheaper one.
+    # No request waits in it, since a slot comes first; under gevent it is the cheaper one, with gevent's queue: the
+    # standard library's has a condition, each notification of which costs a turn of gevent's loop.
     pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py's is not typed
-        connection_class=url.connection_class, max_connections=most, **options
+        connection_class=url.connection_class,
+        max_connections=most,
+        queue_class=gevent.queue.LifoQueue if gevent_bounds_sockets() else queue.LifoQueue,
+        **options,
     )
     return Redis(connection_pool=pool)
 

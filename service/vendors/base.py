@@ -167,12 +167,12 @@ class PublicEndpoint:
 class OpenedSession:
     """A session that the vendor opened: its id there, and its SDP answer, byte for byte.
 
-    ``sdp`` is empty where the answer holds none that can be used: the session runs all the same, and must be ended.
+    ``problem`` says why the answer is of no use to its client: the session runs all the same, and must be ended.
     """
 
     upstream_id: str
     sdp: bytes = field(repr=False)
-    upstream_request_id: str | None = None
+    problem: ServiceError | None = None
 
 
 @dataclass(frozen=True, slots=True)

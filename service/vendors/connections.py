@@ -62,9 +62,13 @@ KEEPALIVE: Final = [
 
 @dataclass(slots=True)
 class Progress:
-    """How far an exchange has come: ``sent`` from the moment at which the host may have received some of it."""
+    """How far an exchange has come: ``sent`` from the moment at which the host may have received some of it.
+
+    ``head`` is the answer without its body, as soon as its head was read.
+    """
 
     sent: bool = False
+    head: Response | None = None
 
 
 class KeptConnections:
@@ -82,7 +86,7 @@ class KeptConnections:
         self._fixed = {"Host": parts.netloc, "Accept-Encoding": "identity"}
         self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
-        self._waits: deque[float] = deque(maxlen=_USUAL_OF)
+        self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
         self,
@@ -110,14 +114,15 @@ class KeptConnections:
             path = self._prefix + request.path
             sent = connection.send_whole(request.method, path, request.body, {**self._fixed, **headers})
             answer = connection.getresponse()
-            body = answer.read_whole()
-            names = ((name.lower(), value) for name, value in answer.headers.items())
-            response = Response(answer.status, dict(names), body)
+            headers_read = {name.lower(): value for name, value in answer.headers.items()}
+            if progress:
+                progress.head = Response(answer.status, headers_read, b"")
+            response = Response(answer.status, headers_read, answer.read_whole())
             request.check(response)
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
-        is_early = request.check is not accept and self._is_early(connection.waited)
+        is_early = request.check is not accept and self._is_early(request.path, connection.waited)
         if sent and not answer.will_close and not is_early and connection.may_be_used():
             self._idle.append(connection)
         else:
@@ -133,9 +138,9 @@ class KeptConnections:
         """Leave no socket open behind an app that is dropped."""
         self.close()
 
-    def _is_early(self, seconds: float) -> bool:
-        """Tell whether an answer took much less than is usual, as one does that was there already."""
-        waits = self._waits
+    def _is_early(self, path: str, seconds: float) -> bool:
+        """Tell whether an answer took much less than is usual on its route, as one does that was there already."""
+        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_USUAL_OF))
         usual = sorted(waits)[len(waits) // 2] if waits else 0.0
         waits.append(seconds)
         return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual

@@ -74,29 +74,22 @@ class ControlSockets:
         Raises:
             ControlSocketError: the upgrade was refused, or no such message came in time.
         """
-        with self._opened(path, seconds) as (opened, end):
+        with self._opened(path, seconds) as opened:
             opened.send(message)
-            received = 0
-            while received < _MAX_BYTES:  # one that floods would never let a timer fire
-                opened.settimeout(max(0.001, end - monotonic()))
+            while True:
                 opcode, data = opened.recv_data()
                 if opcode == websocket.ABNF.OPCODE_CLOSE:
                     raise ControlSocketError("the control socket was closed without confirming the end")
                 if (found := read(data.decode(errors="replace"))) is not None:
                     return found
-                received += len(data)
-                if monotonic() >= end:
-                    raise TimeoutError
-            raise ControlSocketError("the control socket sent too much without confirming the end")
 
     @contextmanager
-    def _opened(self, path: str, seconds: float) -> Iterator[tuple[websocket.WebSocket, float]]:
-        end = monotonic() + seconds
+    def _opened(self, path: str, seconds: float) -> Iterator[websocket.WebSocket]:
         try:
             with total_deadline(seconds):
                 opened = self._open(path, seconds)
                 try:
-                    yield opened, end
+                    yield opened
                 finally:
                     with suppress(OSError, websocket.WebSocketException):
                         opened.send_close()
@@ -112,16 +105,24 @@ class ControlSockets:
             raise ControlSocketError(f"the control socket failed: {type(error).__name__}") from None
 
     def _open(self, path: str, seconds: float) -> websocket.WebSocket:
-        headers = {"User-Agent": "realtime-token-service", **self._credential.headers()}
-        return websocket.create_connection(
+        headers, end = (
+            {"User-Agent": "realtime-token-service", **self._credential.headers()},
+            monotonic() + seconds,
+        )
+        direct = None if self._proxy else BoundedSocket(self._connect(), end)
+        opened = websocket.create_connection(
             self._base + path,
             timeout=seconds,
             header=headers,
             suppress_origin=True,
             redirect_limit=0,  # whoever it led to would be shown the key
             skip_utf8_validation=True,
-            **(_proxy_options(self._proxy, self._tls) if self._proxy else {"socket": self._connect()}),
+            **({"socket": direct} if direct else _proxy_options(self._proxy, self._tls)),
         )
+        if direct is None:
+            # The library made the tunnel. A BoundedSocket is all of a socket that it uses.
+            opened.sock = BoundedSocket(opened.sock, end)  # type: ignore[assignment]
+        return opened
 
     def _connect(self) -> socket.socket:
         """Connect without a proxy: the library would take one from the environment."""
@@ -138,7 +139,39 @@ class ControlSockets:
         return connected
 
 
-def _proxy_options(proxy: SplitResult, tls: Any) -> dict[str, Any]:
+class BoundedSocket:
+    """A connected socket that receives at most 16 MB, until ``end`` (``time.monotonic``).
+
+    The library bounds neither a head nor a message, and while bytes flood in no timer of gevent's can fire.
+    """
+
+    def __init__(self, connected: Any, end: float) -> None:
+        self._connected = connected
+        self._end = end
+        self._received = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Do everything else as the socket does."""
+        return getattr(self._connected, name)
+
+    def recv(self, size: int) -> bytes:
+        """Receive some bytes.
+
+        Raises:
+            TimeoutError: there were none until the end, or too many.
+        """
+        left = self._end - monotonic()
+        if left <= 0 or self._received > _MAX_BYTES:
+            raise TimeoutError
+        self._connected.settimeout(left)
+        data: bytes = self._connected.recv(size)
+        self._received += len(data)
+        return data
+
+
+def _proxy_options(proxy: SplitResult | None, tls: Any) -> dict[str, Any]:
+    if proxy is None:
+        return {}
     auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
     return {
         "http_proxy_host": proxy.hostname,

@@ -60,10 +60,10 @@ class OpenAICalls:
         upstream_id, sdp = (_read_live if call_type == "live" else _read_realtime)(response)
         if not _SESSION_ID.fullmatch(upstream_id):
             raise bad_response("the answer to an opening names no session")
-        usable = 0 < len(sdp) <= MAX_SDP_BYTES and sdp.startswith(b"v=0") and _is_text(sdp)
-        return OpenedSession(
-            upstream_id, sdp if usable else b"", response.headers.get(wire.REQUEST_ID_HEADER)
-        )
+        if 0 < len(sdp) <= MAX_SDP_BYTES and sdp.startswith(b"v=0") and _is_text(sdp):
+            return OpenedSession(upstream_id, sdp)
+        problem = bad_response("the answer to an opening holds no SDP that can be used; the call is ended")
+        return OpenedSession(upstream_id, b"", problem)
 
     def is_refusal(self, response: Response) -> bool:
         """Tell whether no session was opened: any 4xx, and a 500 or 503 in the vendor's own words."""

@@ -63,8 +63,12 @@ class Transport:
             else KeptConnections(base_url, ca_bundle=network.ca_bundle)
         )
 
-    def send(self, request: Request, *, seconds: float | None = None) -> Response:
+    def send(
+        self, request: Request, *, seconds: float | None = None, progress: Progress | None = None
+    ) -> Response:
         """Return the vendor's answer, whatever its status, within ``seconds`` where those are fewer than ``timeout``.
+
+        ``progress`` tells who gave it how far the exchange came, should it fail.
 
         Raises:
             UpstreamTimeoutError: there was none in time.
@@ -72,7 +76,7 @@ class Transport:
             UpstreamError: what came is no HTTP answer.
         """
         timeout = self.timeout if seconds is None else min(seconds, self.timeout)
-        end, progress = monotonic() + timeout, Progress()
+        end, progress = monotonic() + timeout, progress or Progress()
         try:
             with total_deadline(timeout):
                 response = self._send_until(end, request, progress)
@@ -147,14 +151,14 @@ class ProxiedConnections:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                body = _read_bounded(answer)
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                progress.head = Response(answer.status_code, names, b"")
+                response = replace(progress.head, body=_read_bounded(answer))
         except requests.exceptions.ConnectionError as error:
             progress.sent = not _never_connected(error)
             if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
                 raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
             raise
-        names = ((name.lower(), value) for name, value in answer.headers.items())
-        response = Response(answer.status_code, dict(names), body)
         try:
             request.check(response)
         except BaseException:

@@ -51,7 +51,8 @@ class Upstream:
     def settle(self) -> dict[str, Any]:
         """Wait until no call has come or gone for a while, and return the counters.
 
-        When wrk hangs up, a candidate still works off what it has read; that must not burden the next load.
+        When wrk hangs up, a candidate still works off what it has read, and ends the calls whose clients have left;
+        that must not burden the next load.
         """
         deadline = time.monotonic() + _PATIENCE
         counters, before = self.control(), None
@@ -81,7 +82,7 @@ def take(target: Target, load: Load, seconds: float) -> Sample:
     target.upstream.control(load.latency)
     before = _Usage.of(target)
     seen = run_wrk(target, load, seconds)
-    counters = target.upstream.settle()
+    counters = target.upstream.control()  # at once: calls whose clients have left are ended from now on
     used = _Usage.of(target) - before
     minted = max(1, counters["served"])
     return Sample(

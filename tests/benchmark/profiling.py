@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support.processes import free_port
 
 from . import load, processes, rounds
-from .candidates import FASTAPI, FLOOR, LITELLM, SERVICE, SERVICE_REDIS, candidate
+from .candidates import CALLS, FASTAPI, FLOOR, LITELLM, SERVICE, SERVICE_REDIS, candidate
 from .plan import BUSY
 
 _CACHE = Path(__file__).parents[2] / ".benchmark"
@@ -27,7 +27,7 @@ _IDLE = "acquire_with_timeout (gevent"
 def main() -> None:
     """Profile one candidate under the busy load."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark.profiling", description=__doc__)
-    python = (SERVICE, SERVICE_REDIS, FLOOR, FASTAPI, LITELLM)
+    python = (SERVICE, SERVICE_REDIS, CALLS, FLOOR, FASTAPI, LITELLM)
     parser.add_argument(
         "name", nargs="?", choices=python, default=SERVICE, metavar="NAME", help=", ".join(python)
     )

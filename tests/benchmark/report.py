@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from . import keeping
+from .keeping import Keeping
 from .plan import Load, Outing, Sample
 from .targets import Verdict
 
@@ -36,10 +37,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(by_name: Mapping[str, Outing]) -> str:
-    """Draw one block for each load, then one for starts and memory."""
+def table(by_name: Mapping[str, Outing], kept: Keeping | None = None) -> str:
+    """Draw one block for each load, one for starts and memory, and one for keeping calls."""
     loads = dict.fromkeys(sample.load for outing in by_name.values() for sample in outing.samples)
-    return "\n\n".join([*(_load_block(load, by_name) for load in loads), _keep_block(by_name)])
+    blocks = [*(_load_block(load, by_name) for load in loads), _keep_block(by_name)]
+    return "\n\n".join([*blocks, *([keeping.rows(kept)] if kept else [])])
 
 
 def verdicts(found: Sequence[Verdict]) -> str:
@@ -51,19 +53,14 @@ def verdicts(found: Sequence[Verdict]) -> str:
     return "\n".join(["", "targets", *lines])
 
 
-def keeping_calls() -> str:
-    """Measure the registry and the keeper of calls, and draw one line for each number."""
-    command = (sys.executable, "-m", "tests.calls.measure")
-    folder = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=600)
-    return f"\nkeeping calls\n{done.stdout}"
-
-
-def document(where: Mapping[str, Any], outings: Sequence[Outing], found: Sequence[Verdict]) -> str:
+def document(
+    where: Mapping[str, Any], outings: Sequence[Outing], kept: Keeping | None, found: Sequence[Verdict]
+) -> str:
     """Return everything that was measured as JSON; times in seconds, memory in bytes."""
     content = {
         "machine": where,
         "outings": [asdict(outing) for outing in outings],
+        "keeping": asdict(kept) if kept else None,
         "targets": [asdict(verdict) | {"found": _or_null(verdict.found)} for verdict in found],
     }
     return json.dumps(content, indent=1) + "\n"

@@ -17,6 +17,7 @@ from .candidates import (
     SERVICE_TWO,
     SERVICE_UNPINNED,
 )
+from .keeping import DUE_A_SECOND, Keeping
 from .plan import BUSY, DISTANT, HELD, Outing
 
 _MEGABYTES = 1024 * 1024
@@ -32,9 +33,9 @@ class Verdict:
     holds: bool
 
 
-def judge(by_name: Mapping[str, Outing]) -> list[Verdict]:
-    """Hold the run's medians, one outing for each candidate, against every target."""
-    return [*_against_peers(by_name), *_alone(by_name), *_with_redis(by_name)]
+def judge(by_name: Mapping[str, Outing], kept: Keeping) -> list[Verdict]:
+    """Hold the run's medians, one outing for each candidate, and what keeping calls costs against every target."""
+    return [*_against_peers(by_name), *_alone(by_name), *_with_redis(by_name), *_keeping(kept)]
 
 
 def _against_peers(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
@@ -86,6 +87,13 @@ def _with_redis(by_name: Mapping[str, Outing]) -> Iterator[Verdict]:
     yield _at_least(
         "throughput with Redis to without", _ratio(ours.mints_per_second, alone.mints_per_second), 0.6
     )
+
+
+def _keeping(kept: Keeping) -> Iterator[Verdict]:
+    yield _below(f"% of a core for {kept.calls} open calls, nothing due", 100 * kept.idle_share, 1)
+    yield _below(f"lateness of endings at p99, {DUE_A_SECOND} due a second, seconds", kept.late_p99, 1)
+    yield _at_most("calls that were due and did not end", kept.due - kept.ended, 0)
+    yield _below("memory of a call, KB", kept.memory / 1024, 2)
 
 
 _OURS = (SERVICE, SERVICE_REDIS, CALLS, SERVICE_TWO, SERVICE_UNPINNED)

@@ -30,6 +30,7 @@ from .candidates import (
     SERVICE_TWO,
     SERVICE_UNPINNED,
 )
+from .keeping import Keeping
 from .load import Upstream
 from .plan import BUSY, DISTANT, HELD, STANDARD, Load, Outing, Sample
 
@@ -75,14 +76,29 @@ def good() -> dict[str, Outing]:
     }
 
 
-def missed(by_name: dict[str, Outing]) -> list[str]:
+KEPT = Keeping(
+    calls=10_000,
+    idle_share=0.006,
+    check_cpu=0.003,
+    due=2000,
+    ended=2000,
+    late_p50=0.2,
+    late_p99=0.4,
+    ending_share=0.4,
+    memory=1500,
+    redis_memory=900,
+)
+"""What keeping calls may cost."""
+
+
+def missed(by_name: dict[str, Outing], kept: Keeping = KEPT) -> list[str]:
     """Name the targets that do not hold."""
-    return [verdict.what for verdict in targets.judge(by_name) if not verdict.holds]
+    return [verdict.what for verdict in targets.judge(by_name, kept) if not verdict.holds]
 
 
 def test_a_run_within_every_bound_misses_no_target(good: dict[str, Outing]) -> None:
     """All targets are judged, and all hold."""
-    assert len(targets.judge(good)) == 17
+    assert len(targets.judge(good, KEPT)) == 21
     assert missed(good) == []
 
 
@@ -126,6 +142,23 @@ def test_each_target_is_missed_alone(good: dict[str, Outing], name: str, worse: 
     assert what.startswith(target)
 
 
+@pytest.mark.parametrize(
+    ("worse", "target"),
+    [
+        ({"idle_share": 0.01}, "% of a core for 10000 open calls"),
+        ({"late_p99": 1.0}, "lateness of endings at p99"),
+        ({"ended": 1999}, "calls that were due and did not end"),
+        ({"memory": 2048}, "memory of a call"),
+    ],
+)
+def test_each_target_of_keeping_calls_is_missed_alone(
+    good: dict[str, Outing], worse: dict[str, Any], target: str
+) -> None:
+    """They are judged with the others, so that `--targets` fails for them, too."""
+    [what] = missed(good, replace(KEPT, **worse))
+    assert what.startswith(target)
+
+
 def test_against_a_peer_that_answered_nothing_no_target_holds(good: dict[str, Outing]) -> None:
     """A broken peer must not look like a slow one."""
     silent = outing(EXPRESS, sample(mints_per_second=0, p99=0))
@@ -148,13 +181,14 @@ def test_what_is_written_can_be_read(good: dict[str, Outing]) -> None:
     """The JSON and the picture are well-formed, and the table names every candidate."""
     require("node")
     where = report.machine()
-    content = json.loads(report.document(where, list(good.values()), targets.judge(good)))
+    content = json.loads(report.document(where, list(good.values()), KEPT, targets.judge(good, KEPT)))
+    assert content["keeping"]["late_p99"] == 0.4
     assert {found["candidate"] for found in content["outings"]} == set(NAMES)
     picture = ET.fromstring(chart.draw(good, where))  # noqa: S314 - it is our own
     bars = [element for element in picture.iter() if element.tag.endswith("rect")]
     assert len(bars) == 5 * len(NAMES)
-    drawn = report.table(good)
-    assert all(name in drawn for name in NAMES)
+    drawn = report.table(good, KEPT)
+    assert all(name in drawn for name in (*NAMES, "keeping 10000 open calls", "one check", "2000 of 2000"))
 
 
 def test_a_profile_is_shared_out_by_function() -> None:

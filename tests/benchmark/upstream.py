@@ -67,10 +67,11 @@ _REFUSAL = b'{"error":{"message":"Incorrect API key provided.","code":"invalid_a
 
 @dataclass
 class Counters:
-    """What the stand-in has seen since its latency was last set."""
+    """What the stand-in has seen since its latency was last set; `hung_up` counts the calls that were ended."""
 
     latency: float = 0.0
     served: int = 0
+    hung_up: int = 0
     in_flight: int = 0
     peak_in_flight: int = 0
 
@@ -109,6 +110,9 @@ class Connection(asyncio.Protocol):
         target = head[: head.index(b"\r\n")].split(b" ")[1]
         if target == b"/control":
             self._write(b"200 OK", self._control(body))
+        elif target.endswith(b"/hangup"):
+            self._counters.hung_up += 1
+            self._write(b"200 OK", b"")
         elif not target.endswith((b"/client_secrets", b"/live/sessions")):
             self._write(b"404 Not Found", b'{"error":{"message":"Unknown route"}}')
         elif b"\r\nauthorization: bearer sk-" not in head:

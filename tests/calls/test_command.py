@@ -1,15 +1,18 @@
-"""``calls`` and ``revoke``: what an admin sees and does, with a Redis and without."""
+"""``calls`` and ``revoke``: what an admin sees and does, with a Redis and without.
+
+The commands run in this process; ``test_cut_off`` runs them as an admin does.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
+from click.testing import CliRunner, Result
 
+from service.cli import main
 from service.settings import Settings
 from tests.support.calls import opened, redis_calls
-from tests.support.processes import run_command
 from tests.support.redis import RedisServer
 from tests.support.service import service_environ
 
@@ -20,8 +23,8 @@ def environ(redis: RedisServer, **others: str) -> dict[str, str]:
     return service_environ(UPSTREAM, RATE_LIMIT_STORAGE_URL=redis.url, **others)
 
 
-def run(redis: RedisServer, *arguments: str, **others: str) -> subprocess.CompletedProcess[str]:
-    return run_command(*arguments, environ=environ(redis, **others))
+def run(redis: RedisServer, *arguments: str, **others: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environ(redis, **others))
 
 
 def test_calls_are_listed_ended_and_revoked(own_redis: RedisServer) -> None:
@@ -38,7 +41,7 @@ def test_calls_are_listed_ended_and_revoked(own_redis: RedisServer) -> None:
     assert run(own_redis, "calls", "--end", first.id).stdout == f"call {first.id} is being ended\n"
     assert run(own_redis, "calls", "--end", first.id).stdout == f"call {first.id} is ending already\n"
     revoked = run(own_redis, "revoke", "ada")
-    assert revoked.returncode == 0, revoked.stderr
+    assert revoked.exit_code == 0, revoked.stderr
     assert ada in revoked.stdout
     assert "calls being ended: 1" in revoked.stdout
     assert own_redis.client.get(f"{{realtime-token}}/revoked/{ada}")
@@ -47,12 +50,12 @@ def test_calls_are_listed_ended_and_revoked(own_redis: RedisServer) -> None:
 
 def test_an_unknown_call_and_an_unknown_issuer_are_errors_of_one_line(redis: RedisServer) -> None:
     unknown = run(redis, "calls", "--end", "call_0")
-    assert (unknown.returncode, unknown.stderr) == (1, "Error: There is no call call_0.\n")
+    assert (unknown.exit_code, unknown.stderr) == (1, "Error: There is no call call_0.\n")
     issuer = run(redis, "revoke", "ada", "--issuer", "https://other.test")
-    assert issuer.returncode == 2
+    assert issuer.exit_code == 2
     assert "tokens of that issuer are not accepted" in issuer.stderr
     several = run(redis, "revoke", "ada", JWT_ISSUER="https://a.test,https://b.test")
-    assert several.returncode == 2
+    assert several.exit_code == 2
     assert "name one" in several.stderr
 
 
@@ -60,8 +63,8 @@ def test_an_unknown_call_and_an_unknown_issuer_are_errors_of_one_line(redis: Red
     ("arguments", "route"), [(("calls",), "GET /admin/calls"), (("revoke", "ada"), "POST /admin/revocations")]
 )
 def test_in_memory_they_name_the_admins_route(arguments: tuple[str, ...], route: str) -> None:
-    done = run_command(*arguments, environ=service_environ(UPSTREAM))
-    assert done.returncode == 2
+    done = CliRunner().invoke(main, arguments, env=service_environ(UPSTREAM))
+    assert done.exit_code == 2
     assert route in done.stderr
     assert "ADMIN_TOKEN" in done.stderr
 
@@ -70,6 +73,6 @@ def test_a_redis_that_is_away_is_an_error_without_a_traceback(own_redis: RedisSe
     own_redis.kill()
     for arguments in (("calls",), ("revoke", "ada")):
         done = run(own_redis, *arguments)
-        assert done.returncode == 1
+        assert done.exit_code == 1
         assert done.stderr.splitlines()[-1].startswith("Error: The storage cannot be asked: ")
         assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.call_vendor import call_vendor
 from tests.support.offers import OFFER
 from tests.support.processes import free_port, wait_until
 from tests.support.service import Sandbox, TokenService, running_service
@@ -28,6 +29,22 @@ def test_a_vendor_that_cannot_be_reached_costs_nothing() -> None:
         assert '"outcome":"refused"' in service.run.output
         assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
         assert '"outcome":"unknown"' not in service.run.output
+
+
+def test_a_call_whose_answer_breaks_off_after_its_name_is_ended() -> None:
+    """No sandbox's fault shows this one: the head with its ``Location`` comes, and then half an SDP."""
+    with (
+        call_vendor() as vendor,
+        running_service(vendor.base_url, CALLS_PER_USER="1", CALLS_AT_LIMIT="refuse") as service,
+    ):
+        vendor.length += 100
+        broken = service.post("/calls", {"sdp": OFFER})
+        assert (broken.status_code, broken.json()["error"]["code"]) == (502, "upstream_error")
+        assert broken.headers["x-should-retry"] == "false"
+        wait_until(lambda: vendor.hung_up == ["rtc_0"], seconds=2, what="the ending")
+        assert '"outcome":"unknown"' not in service.run.output
+        vendor.length -= 100
+        assert service.post("/calls", {"sdp": OFFER}).status_code == 201
 
 
 def test_a_client_that_leaves_while_its_call_is_opened_is_not_left_with_one(

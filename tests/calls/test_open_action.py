@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from service.core.model import Caller, Grant, Offer, TokenRequest
 from service.limits.settings import LimitSettings
 from service.store import MemoryStore
 from service.vendors.base import Request, Response
+from service.vendors.connections import Progress
 from service.vendors.dialect import VENDORS
 from tests.support.calls import Vendor, keeping
 from tests.support.processes import wait_until
@@ -28,6 +29,7 @@ from tests.support.processes import wait_until
 USER = "f" * 64
 CALLER = Caller("i", "ada", {"iat": 1}, USER)
 GRANT = Grant("live", "gpt-live-1.1", {"type": "live", "model": "gpt-live-1.1"}, 60, action="call")
+REALTIME = Grant("realtime", "gpt-realtime-2.1", {"type": "realtime"}, 60, action="call")
 ASKED = TokenRequest("live", {}, action="call", offer=Offer(b"v=0\r\n"))
 
 
@@ -36,16 +38,24 @@ class Upstream:
     """The vendor's side of an opening: what it answers, and what happens meanwhile."""
 
     sdp: str = "v=0\r\n"
+    upstream_id: str = "live_1"
+    breaks: Mapping[str, str] | None = None
     meanwhile: Callable[[], object] = lambda: None
     requests: list[Request] = field(default_factory=list)
     timeout: float = 10
 
-    def send(self, request: Request, *, seconds: float = timeout) -> Response:
+    def send(self, request: Request, *, seconds: float, progress: Progress) -> Response:
         assert 0 < seconds <= self.timeout
+        progress.sent = True
         self.requests.append(request)
         self.meanwhile()
-        answer: dict[str, Any] = {"session": {"id": "live_1"}, "transport": {"sdp": self.sdp}}
-        return Response(201, {}, json.dumps(answer).encode())
+        if self.breaks is not None:
+            progress.head = Response(201, self.breaks, b"")
+            raise UpstreamError("No.", reason="the answer broke off")
+        answer: dict[str, Any] = {"session": {"id": self.upstream_id}, "transport": {"sdp": self.sdp}}
+        response = Response(201, {}, json.dumps(answer).encode())
+        request.check(response)
+        return response
 
 
 @dataclass
@@ -57,11 +67,11 @@ class Scene:
     vendor: Vendor
     upstream: Upstream = field(default_factory=Upstream)
 
-    def act(self, *, has_left: bool = False) -> str:
+    def act(self, grant: Grant = GRANT, *, has_left: bool = False) -> str:
         action = OpenCall(
             bytes, self.calls, VENDORS["openai"].make({}), self.upstream, has_left=lambda: has_left
         )  # type: ignore[arg-type]
-        return action.act(CALLER, ASKED, GRANT).call.id
+        return action.act(CALLER, ASKED, grant).call.id
 
 
 @pytest.fixture
@@ -116,3 +126,38 @@ def test_an_opened_call_stays(scene: Scene) -> None:
 
     assert scene.calls.find(call_id, USER).state == "open"
     assert scene.vendor.attempts == []
+
+
+def test_an_answer_that_names_another_calls_session_opens_nothing(scene: Scene) -> None:
+    """It belongs to an earlier request: its connection is closed, and the outcome of this one is unknown."""
+    call_id = scene.act()
+
+    with pytest.raises(UpstreamError) as refused:
+        scene.act()
+    assert refused.value.reason == "the answer to an opening names the session of another call"
+    assert scene.calls.registry.get(call_id).state == "ending"  # type: ignore[union-attr]  # replaced, as asked
+    wait_until(lambda: scene.calls.registry.get(call_id).state == "ended", seconds=2, what="the end")  # type: ignore[union-attr]
+    assert scene.calls.registry.counts().active == 1
+    assert len(scene.vendor.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "attempts", "active"),
+    [
+        ({"location": "/v1/realtime/calls/rtc_1"}, 1, 0),
+        ({"location": "/v1/realtime/calls/"}, 0, 1),
+        ({}, 0, 1),
+    ],
+    ids=["named", "a Location without an id", "no Location"],
+)
+def test_a_session_is_ended_whose_answer_broke_off_after_its_name(
+    scene: Scene, head: Mapping[str, str], attempts: int, active: int
+) -> None:
+    """The id is known, so nothing is lost; without it the outcome is unknown."""
+    scene.upstream.breaks = head
+
+    with pytest.raises(UpstreamError) as refused:
+        scene.act(REALTIME)
+    assert refused.value.reason == "the answer broke off"
+    wait_until(lambda: scene.calls.registry.counts().active == active, seconds=2, what="the end")
+    assert len(scene.vendor.attempts) == attempts

@@ -397,6 +397,37 @@ def test_the_list_of_all_calls_has_pages(registry: CallRegistry) -> None:
         registry.list_all(after="call_unheard_of")
 
 
+def test_a_list_has_as_many_calls_as_asked_for_and_goes_on_after_one(registry: CallRegistry) -> None:
+    user, other = new_user(), opened(registry)
+    calls = [opened(registry, user, calls=5) for _ in range(5)]
+    for call in (calls[1], calls[3]):
+        registry.end(call.id, "client")
+    ids = [call.id for call in calls]
+
+    assert [call.id for call in registry.list_open(user, limit=2)] == [ids[0], ids[2]]
+    assert [call.id for call in registry.list_open(user, after=ids[0])] == [ids[2], ids[4]]
+    assert [call.id for call in registry.list_open(user, after=ids[1])] == [ids[2], ids[4]]
+    assert [call.id for call in registry.list_all(user=user, limit=3)] == ids[:3]
+    assert [call.id for call in registry.list_all(user=user, after=ids[0], limit=3)] == ids[1:4]
+    assert [call.id for call in registry.list_all(limit=2)] == [other.id, ids[0]]
+    with pytest.raises(CallNotFoundError):
+        registry.list_open(user, after=other.id)
+
+
+def test_a_users_calls_that_are_being_ended_take_half_of_all_at_most(registry: CallRegistry) -> None:
+    """Whatever the vendor takes to end them; those of unknown outcome do not count against their user."""
+    user, bounds = new_user(), {"calls_global": 10}
+    registry.lose(registry.reserve(request(user, **bounds)).call.id)
+    calls = [opened(registry, user, **bounds) for _ in range(6)]
+
+    with pytest.raises(TooManyCallsError, match="still being ended") as refused:
+        registry.reserve(request(user, **bounds))
+    assert (refused.value.limit, refused.value.headers["Retry-After"]) == ("user", "5")
+    opened(registry, **bounds)
+    registry.confirm(calls[0].id, "replaced")
+    opened(registry, user, **bounds)
+
+
 def test_a_process_is_told_how_its_own_calls_are(registry: CallRegistry) -> None:
     running, ended = opened(registry), opened(registry)
     registry.confirm(ended.id, "vendor")

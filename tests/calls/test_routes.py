@@ -142,6 +142,25 @@ def test_a_call_is_ended_once_and_told_as_often_as_asked(voice: Voice) -> None:
     assert voice.listed() == []
 
 
+def test_a_list_has_pages(voice: Voice) -> None:
+    first, second = voice.opened(), voice.opened(model=LIVE)
+
+    def ids(answer: requests.Response) -> list[str]:
+        return [call["id"] for call in answer.json()["calls"]]
+
+    assert ids(voice.request("GET", "/calls?limit=1")) == [first]
+    assert ids(voice.request("GET", f"/calls?limit=1&after={first}")) == [second]
+    assert ids(voice.request("GET", f"/calls?after={second}")) == []
+    assert ids(voice.admin("GET", f"/calls?limit=1&after={first}")) == [second]
+    for limit in ("0", "1001", "-1", "all", ""):
+        for answer in (
+            voice.request("GET", f"/calls?limit={limit}"),
+            voice.admin("GET", f"/calls?limit={limit}"),
+        ):
+            assert error_of(answer, 400, "invalid_value")["param"] == "limit"
+    error_of(voice.request("GET", "/calls?after=call_" + "0" * 32), 404, "not_found")
+
+
 def test_somebody_elses_call_is_unknown(voice: Voice) -> None:
     call_id = voice.opened()
     other = Voice(voice.service, voice.sandbox, user="somebody-else")

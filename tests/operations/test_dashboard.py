@@ -9,12 +9,15 @@ from pathlib import Path
 
 from service.calls.errors import CallEndedError
 from service.calls.model import Call, Counts
-from service.core.errors import RateLimitedError, RejectedCredentialsError
+from service.core.errors import RateLimitedError, RejectedCredentialsError, UpstreamQuotaExhaustedError
 from service.core.model import Grant, Record
 from service.observe.call_events import CallEvents, OpenCalls
 from service.observe.metrics import Metrics
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "service" / "observe" / "dashboard.json"
+OPERATING = DASHBOARD.parents[1] / "docs" / "operating.md"
+ALARM_CODES = {"upstream_rejected_credentials", "upstream_quota_exhausted"}
+"""Those that stop all users until an admin does something; the others are seen among all refusals, by code."""
 SELECTOR = re.compile(r"(token_service_\w+)(?:\{([^}]*)\})?")
 
 
@@ -27,7 +30,9 @@ def test_every_expression_names_samples_that_exist() -> None:
         "r", "POST", "/token", 200, 0.1, event="mint", grant=grant, upstream_seconds=0.1, limit_storage="ok"
     )
     metrics.write(minted)
-    metrics.write(replace(minted, error=RejectedCredentialsError("no")))
+    for error in (RejectedCredentialsError("no"), UpstreamQuotaExhaustedError("no")):
+        metrics.write(replace(minted, error=error))
+        metrics.write(replace(minted, event="call", error=error))
     metrics.write(replace(minted, error=RateLimitedError("no", limit="global", retry_after=1)))
     opened = replace(minted, event="call", route="/calls")
     metrics.write(opened)
@@ -55,3 +60,17 @@ def test_grouping_is_by_labels_that_exist() -> None:
         for group in re.findall(r"by \(([^)]*)\)", expression):
             known = {"le", "code", "limit", "state", "status", "model", "session_type", "ended_by"}
             assert {label.strip() for label in group.split(",")} <= known
+
+
+def test_every_alarm_of_the_documentation_is_seen_on_the_dashboard() -> None:
+    """Each metric that has an alarm has a panel, and so has each code that stops everybody."""
+    alarms = OPERATING.read_text().partition("## Alarms worth setting")[2].partition("## ")[0]
+    watched = SELECTOR.findall(alarms.replace("\\|", "|"))
+    shown = SELECTOR.findall(DASHBOARD.read_text().replace('\\"', '"'))
+    assert len(watched) >= 12
+    assert {name for name, _ in watched} <= {name for name, _ in shown}
+    for name in ("token_service_refusals_total", "token_service_calls_refused_total"):
+        labels = {label for watched_name, label in watched if watched_name == name}
+        needed = {f'code="{code}"' for code in ALARM_CODES}
+        assert needed <= labels
+        assert needed <= {label for shown_name, label in shown if shown_name == name}

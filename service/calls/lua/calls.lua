@@ -22,7 +22,7 @@ end
 
 -- Longer than any call may take: the vendor's maximum of two hours, and what opening and ending add.
 local ACTIVE_KEPT, ENDED_KEPT = 4 * 3600000, 3600000
-local UNKNOWN, CONNECTING, LEAST, LEAST_CHARGE = 120000, 120000, 30, 15000
+local UNKNOWN, CONNECTING, LEAST, LEAST_CHARGE, ENDING_RETRY = 120000, 120000, 30, 15000, 5000
 local ACTIVE, DUE, CHECK, SEQUENCE = prefix .. ':active', prefix .. ':due', prefix .. ':check', prefix .. ':sequence'
 local NUMBERS = {
     sequence = true, opened_ms = true, reserved_ms = true, attempts = true, ended_ms = true, elapsed_ms = true,
@@ -141,14 +141,15 @@ local function first_deadline(ids)
     return first or now
 end
 
-local function holding_a_slot(user)
-    local ids = redis.call('ZRANGEBYSCORE', user_key(user), 1, '+inf')
-    if #ids < given.calls then return ids end
-    local known = {} -- a call that the storage has lost holds no slot
+-- A user's calls between two scores. Where there are as many as may be, those are left out that the storage has lost,
+-- or that lack a field.
+local function known_calls(user, low, high, most, field)
+    local ids, known = redis.call('ZRANGEBYSCORE', user_key(user), low, high), {}
+    if #ids < most then return ids end
     for _, id in ipairs(ids) do
-        if redis.call('EXISTS', call_key(id)) == 1 then
+        if redis.call('HEXISTS', call_key(id), field) == 1 then
             known[#known + 1] = id
-        else
+        elseif redis.call('EXISTS', call_key(id)) == 0 then
             redis.call('ZREM', user_key(user), id)
         end
     end
@@ -163,7 +164,11 @@ function operations.reserve()
         local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
         return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = status(windows)}
     end
-    local held = holding_a_slot(given.user)
+    -- Not those whose opening has an unknown outcome, or is still under way: they have no id of the vendor's.
+    if #known_calls(given.user, '-inf', -1, given.ending, 'upstream_id') >= given.ending then
+        return {refused = 'calls', limit = 'ending', now = now, retry_ms = ENDING_RETRY, windows = status(windows)}
+    end
+    local held = known_calls(given.user, 1, '+inf', given.calls, 'state')
     if #held >= given.calls and not given.replace then
         return {refused = 'calls', limit = 'user', now = now, retry_ms = math.max(0, first_deadline(held) - now), windows = status(windows)}
     end
@@ -327,29 +332,27 @@ function operations.get()
     return {call = load(given.id)}
 end
 
--- A chunk of the active calls after a sequence number, oldest first, opening ones left out; and where it ended.
-local function list_active(after)
-    local ids = redis.call('ZRANGEBYSCORE', ACTIVE, '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, given.chunk)
-    local calls = {}
-    for i = 1, #ids, 2 do
-        local call = load(ids[i])
-        if call and call.state ~= 'opening' then calls[#calls + 1] = call end
-    end
-    return {calls = calls, more = #ids == 2 * given.chunk, after = tonumber(ids[#ids]) or after}
+-- What comes next in a sorted set after a sequence number: pairs of sequence and id, at most a chunk.
+local function add_following(found, key, after, sign)
+    local command = sign > 0 and 'ZRANGEBYSCORE' or 'ZREVRANGEBYSCORE'
+    local ids = redis.call(command, key, '(' .. sign * after, sign > 0 and '+inf' or '-inf', 'WITHSCORES', 'LIMIT', 0, given.chunk)
+    for i = 1, #ids, 2 do found[#found + 1] = {sign * tonumber(ids[i + 1]), ids[i]} end
 end
 
-local function list_user(user)
-    local calls = {}
-    for _, id in ipairs(redis.call('ZRANGE', user_key(user), 0, -1)) do
-        local call = load(id)
-        if call and call.state ~= 'opening' then calls[#calls + 1] = call end
-    end
-    return {calls = calls}
-end
-
+-- A chunk of the calls of one user, or of all, after a sequence number, oldest first; and where it ended.
 function operations.list()
-    if given.user then return list_user(given.user) end
-    return list_active(given.after)
+    local found, wanted, calls = {}, {}, {}
+    add_following(found, given.user and user_key(given.user) or ACTIVE, given.after, 1)
+    for _, state in ipairs(given.states) do wanted[state] = true end
+    if given.user and wanted.ending then add_following(found, user_key(given.user), given.after, -1) end
+    table.sort(found, function(one, other) return one[1] < other[1] end)
+    local last = given.after
+    for i = 1, math.min(#found, given.chunk) do
+        local call = load(found[i][2])
+        if call and wanted[call.state] then calls[#calls + 1] = call end
+        last = found[i][1]
+    end
+    return {calls = calls, more = #found >= given.chunk, after = last}
 end
 
 function operations.minutes()

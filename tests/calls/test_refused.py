@@ -1,0 +1,78 @@
+"""What a known user asks in vain about calls costs no round trip beyond a limit, and no call its first ending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.call_vendor import CallVendor, call_vendor
+from tests.support.offers import OFFER
+from tests.support.processes import wait_until
+from tests.support.redis import RedisServer
+from tests.support.service import TokenService, app_in_process
+from tests.support.tokens import sign
+
+UNKNOWN = "call_" + "0" * 32
+REFUSED = "Your user limit of 3 refused requests in 1 minute is used up."
+
+
+@pytest.fixture
+def vendor() -> Iterator[CallVendor]:
+    with call_vendor() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+def service(vendor: CallVendor, own_redis: RedisServer) -> TokenService:
+    """The app in this process, which refuses what it cannot count."""
+    return app_in_process(
+        vendor.base_url,
+        RATE_LIMIT_STORAGE_URL=own_redis.url,
+        RATE_LIMIT_ON_STORAGE_FAILURE="deny",
+        RATE_LIMIT_REFUSED_PER_USER="3/minute",
+        RATE_LIMIT_CALL_CONTROL_PER_USER="5/minute",
+    )
+
+
+def status_and_words(service: TokenService, method: str, path: str, user: str = "ada") -> tuple[int, str]:
+    """Ask, and return the status and the message."""
+    headers = {"Authorization": f"Bearer {sign(sub=user)}"}
+    answer = service.request(method, service.url + path, headers=headers, timeout=20)
+    return answer.status_code, answer.json()["error"]["message"] if answer.content else ""
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", f"/calls/{UNKNOWN}"), ("GET", f"/calls/{UNKNOWN}")])
+def test_beyond_the_limit_the_storage_is_not_asked(
+    service: TokenService, own_redis: RedisServer, method: str, path: str
+) -> None:
+    for _ in range(3):
+        assert status_and_words(service, method, path)[0] == 404
+    own_redis.kill()
+    for asked in ((method, path), ("GET", "/calls")):
+        status, words = status_and_words(service, *asked)
+        assert (status, words.startswith(REFUSED)) == (429, True)
+    assert status_and_words(service, method, path, user="bob")[0] == 503
+
+
+def test_a_call_of_this_process_is_ended_all_the_same_and_once(
+    service: TokenService, vendor: CallVendor
+) -> None:
+    vendor.at_hangup = vendor.hold
+    user = "ada"
+    call_id = service.post("/calls", {"sdp": OFFER}, jwt=sign(sub=user)).json()["call"]["id"]
+    for _ in range(3):
+        assert status_and_words(service, "DELETE", f"/calls/{UNKNOWN}", user)[0] == 404
+    assert status_and_words(service, "DELETE", f"/calls/{call_id}", user)[0] == 204
+    wait_until(lambda: vendor.hung_up == ["rtc_0"], seconds=2, what="the ending")
+    status, words = status_and_words(service, "DELETE", f"/calls/{call_id}", user)
+    assert (status, words.startswith(REFUSED)) == (429, True)
+
+
+def test_refused_openings_and_refused_endings_are_counted_apart(service: TokenService) -> None:
+    """Who sends three wrong bodies may still end a call, and who names three unknown calls may open one."""
+    for _ in range(3):
+        assert service.post("/calls", {}, jwt=sign(sub="bob")).status_code == 400
+        assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "carol")[0] == 404
+    assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "bob")[0] == 404
+    assert service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="carol")).ok
