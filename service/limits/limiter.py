@@ -1,19 +1,26 @@
-"""Enforce the rate limits: on callers before the vendor is asked, on addresses after a refused credential."""
+"""Enforce the rate limits, and write the headers that tell a caller what is left.
+
+Callers are counted before the vendor is asked, addresses after a refused credential. The headers are those of
+https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html: ``RateLimit-Policy`` (§3) names the quota
+``q`` in requests and its window ``w`` in seconds; ``RateLimit`` (§4) what remains, ``r``, and the seconds until more is
+available, ``t``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from flask import Flask
 
+from service.budgets import MinuteStatus
 from service.core.errors import RateLimitedError, StorageFailureError
 from service.core.model import Caller, StorageState
 from service.limits.counter import MemoryCounter, create_counter
 from service.limits.failed_auth import STRATEGY, FailedAuthCounter
-from service.limits.quota import Quota
 from service.limits.rules import Bucket, LimitRules
 from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
@@ -28,6 +35,45 @@ _MESSAGES: Final = {
     "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
     "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The tightest of a caller's own windows. ``window`` and ``renews_in`` are in seconds."""
+
+    amount: int
+    window: int
+    remaining: int
+    renews_in: float
+
+    @classmethod
+    def tightest(cls, statuses: Iterable[BucketStatus]) -> Self:
+        """Take the window with the fewest requests left: that many the caller can count on.
+
+        Of several the one that renews last, which is also the one that a refused caller has to wait for.
+        """
+        status = min(statuses, key=lambda status: (status.remaining, -status.renews_in))
+        window = status.bucket.window
+        return cls(window.amount, window.seconds, status.remaining, status.renews_in)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The two fields. The global limit is not in them: it would tell each caller the total traffic."""
+        renews_in = ceil(round(self.renews_in, 3))  # storages count in milliseconds: what is beyond is noise
+        return {
+            "RateLimit-Policy": f'"user";q={self.amount};w={self.window}',
+            "RateLimit": f'"user";r={self.remaining};t={renews_in}',
+        }
+
+
+def add_call_seconds(headers: Mapping[str, str], minutes: Iterable[MinuteStatus]) -> dict[str, str]:
+    """Add the second policy, ``"call-seconds"``: of the caller's minutes the limit of which least is left."""
+    tightest = min(minutes, key=lambda status: (status.left, -status.resets_in))
+    added = {
+        "RateLimit-Policy": f'"call-seconds";q={tightest.limit.amount};w={tightest.limit.length}',
+        "RateLimit": f'"call-seconds";r={tightest.left};t={ceil(round(tightest.resets_in, 3))}',
+    }
+    return {name: ", ".join(filter(None, (headers.get(name), item))) for name, item in added.items()}
 
 
 class ReadAlong(Protocol):

@@ -9,7 +9,6 @@ from typing import Any, TypeVar, get_args
 
 from service.core.errors import InvalidValueError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
-from service.policy.bounds import Bounds
 from service.policy.calls import (
     CallTypes,
     DataChannel,
@@ -30,6 +29,7 @@ from service.policy.rules import (
     rules_of,
     split_path,
 )
+from service.policy.session_rules import Bounds
 from service.vendors.base import LiveLayout, SessionLayout
 from service.vendors.wire import MIN_SECRET_TTL
 

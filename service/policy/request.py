@@ -8,8 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from service.core.model import Action, Caller, SessionType
-from service.policy.formatting import session_member
-from service.policy.json_path import MISSING, Path, PathTree, canonical, differences, get, overlaps
+from service.policy.json_path import (
+    MISSING,
+    Path,
+    PathTree,
+    canonical,
+    differences,
+    get,
+    overlaps,
+    session_member,
+)
 from service.vendors.base import SessionLayout
 
 

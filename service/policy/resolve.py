@@ -9,8 +9,7 @@ from typing import Any
 from service.core.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
 from service.core.model import Action, Caller, SessionType, TokenRequest
 from service.policy.document import PolicyDocument, SessionDefaults
-from service.policy.formatting import as_json_snippet, session_member
-from service.policy.json_path import MISSING, Path, get, merge, put
+from service.policy.json_path import MISSING, Path, as_json_snippet, get, merge, put, session_member
 from service.policy.request import ResolvedRequest
 from service.policy.rules import SourcedRule, rules_of
 from service.policy.templates import UsableClaims, render

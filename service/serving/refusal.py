@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Final
 
 from gunicorn.http.errors import (
@@ -19,6 +18,7 @@ from gunicorn.http.errors import (
 )
 
 from service.core.errors import code_of, error_body
+from service.core.model import choose_request_id
 from service.core.origins import Origins
 
 MAX_TOKEN_BYTES: Final = 16_384
@@ -81,7 +81,7 @@ def refuse(error: BaseException, head: bytes, *, origins: Origins) -> Refusal:
     return Refusal(
         status=status,
         message=_message(status, head),
-        request_id=_field(head, b"X-Request-Id", rb"[A-Za-z0-9._-]{1,128}") or token_hex(16),
+        request_id=choose_request_id(_field(head, b"X-Request-Id", rb"[!-~]+") or ""),
         origin=origin if origin and origins.allows(origin) else None,
     )
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.observe.redaction import REDACTED, redactor
+from service.observe.logs import REDACTED, redactor
 
 PREAMBLE = """
 import logging, structlog, warnings
