@@ -21,7 +21,13 @@ def parse_object(data: bytes, *, unique_members: bool = True) -> dict[str, Any]:
     Raises:
         ValueError: saying what is wrong, as the end of a sentence that names the document.
     """
-    value = _strict(data) if unique_members else _fast(data)
+    if unique_members:
+        value = _parse_strictly(data)
+    else:
+        try:
+            value = from_json(data, allow_inf_nan=False)
+        except ValueError as error:
+            raise ValueError(f"is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")  # noqa: TRY004 - a wrong value, as every other here
     return value
@@ -32,14 +38,7 @@ def encode_object(value: Mapping[str, Any]) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def _fast(data: bytes) -> Any:
-    try:
-        return from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        raise ValueError(f"is not valid JSON: {error}") from None
-
-
-def _strict(data: bytes) -> Any:
+def _parse_strictly(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

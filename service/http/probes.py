@@ -148,7 +148,7 @@ def has_keys(key_set: JwksKeys) -> bool:
 
 
 def is_loaded(key_set: JwksKeys) -> bool:
-    """Tell whether tokens can be verified, asking nobody."""
+    """Tell whether tokens can be verified, without a fetch."""
     return key_set.describe().loaded
 
 

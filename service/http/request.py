@@ -7,7 +7,6 @@ chunked body off at ``MAX_CONTENT_LENGTH`` and does not say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from time import perf_counter
 from typing import IO, Any, Final, cast
@@ -15,7 +14,7 @@ from typing import IO, Any, Final, cast
 from flask import Request
 from flask.globals import request_ctx
 
-from service.core.deadline import DeadlineExceededError, deadline, gevent_bounds_sockets
+from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import (
     InternalError,
     InvalidRequestError,
@@ -118,7 +117,7 @@ def _read_within_bounds(stream: IO[bytes], size: int) -> bytes:
     """Read up to ``size`` bytes; fewer only where the input ends."""
     body = bytearray()
     try:
-        with deadline(READ_SECONDS) if gevent_bounds_sockets() else nullcontext():
+        with total_deadline(READ_SECONDS):
             while len(body) < size and (piece := stream.read(min(size - len(body), _PIECE_BYTES))):
                 body += piece
     except (DeadlineExceededError, TimeoutError):

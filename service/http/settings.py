@@ -1,4 +1,4 @@
-"""What HTTP requests are accepted, and from whom."""
+"""Which HTTP requests are accepted, and from which pages and proxies."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class ReadAlong(Protocol):
 class RateLimits:
     """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if any.
 
-    ``read_along`` is looked at first: whom it refuses is told so, whatever the limits say.
+    ``read_along`` is checked first: its refusal comes before that of any limit.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class RateLimits:
     def count_refused(self, caller: Caller) -> None:
         """Count a request of this caller that was refused before it counted, in this process's memory.
 
-        Each process counts for itself, so that a request that costs nobody anything costs no round trip either.
+        Each process counts for itself: a refusal costs no round trip.
         """
         # Where the memory is full of other users, this one's are counted a little later.
         with suppress(StorageFailureError):

@@ -67,6 +67,10 @@ class Bucket:
     window: Window
     enforced: bool = True
 
+    def admits(self, used: int) -> bool:
+        """Tell whether one more request may pass where so many count."""
+        return used < self.window.amount or not self.enforced
+
     @property
     def key(self) -> str:
         """The counter's name in the storage, without the prefix and the strategy."""
@@ -77,7 +81,7 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     """Read the notation of the ``limits`` library, once, at start: what does not parse must never mean no limit.
 
     Raises:
-        ValueError: the notation is wrong, or a limit would admit nobody.
+        ValueError: the notation is wrong, or a limit would admit no request.
     """
     try:
         items = tuple(parse_many(text))
@@ -88,7 +92,7 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
             f"is not a limit; write for example {EXAMPLE} (second, minute, hour, day, month or year)"
         )
     if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
-        raise ValueError(f"would admit nobody; each limit needs at least 1, for example {EXAMPLE}")
+        raise ValueError(f"would admit no request; each limit needs at least 1, for example {EXAMPLE}")
     if any(item.amount > MAX_AMOUNT or item.get_expiry() > MAX_SECONDS for item in items):
         raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
     return items

@@ -119,7 +119,10 @@ class Resolver:
                 f"Name the model of a {base.session_type} session in '{param}'.", param=param
             )
         if self.layout.is_live(model := get(session, path)) and base.session_type != "live":
-            raise InvalidValueError(_live_only(model, request.action), param=param)
+            its = "is for sessions of type live"
+            if request.action == "secret":
+                its = "has no client secrets; POST /calls opens its sessions"
+            raise InvalidValueError(f"The model {as_json_snippet(model)} {its}.", param=param)
         default_seconds = base.expires_in or self.token_ttl
         return ResolvedRequest(
             caller=caller,
@@ -201,13 +204,6 @@ def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
         if member in request.session:
             message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."
             raise InvalidRequestError(message, param=f"session.{member}")
-
-
-def _live_only(model: str, action: Action) -> str:
-    shown = as_json_snippet(model)
-    if action == "call":
-        return f"The model {shown} is for sessions of type live."
-    return f"The model {shown} has no client secrets; POST /calls opens its sessions."
 
 
 def supported_types(layout: SessionLayout) -> str:

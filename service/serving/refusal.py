@@ -52,9 +52,10 @@ class Refusal:
     @property
     def bytes(self) -> bytes:
         """The answer as it is sent. The connection closes after it: where the next request starts is not known."""
-        ours = self.status == HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = "server_error" if ours else "invalid_request_error"
-        body = json.dumps(error_body(self.message, type=kind, code=_code(self.status))).encode()
+        kind, code = "invalid_request_error", code_of(self.status)
+        if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            kind, code = "server_error", "internal_error"
+        body = json.dumps(error_body(self.message, type=kind, code=code)).encode()
         headers = {
             "Connection": "close",
             "Content-Type": "application/json",
@@ -107,10 +108,6 @@ def _message(status: HTTPStatus, head: bytes) -> str:
         f"The header fields are too large; one may have {MAX_FIELD_BYTES} bytes, "
         f"and all of them together {HEAD_BYTES}."
     )
-
-
-def _code(status: HTTPStatus) -> str:
-    return "internal_error" if status == HTTPStatus.INTERNAL_SERVER_ERROR else code_of(status)
 
 
 def _field(head: bytes, name: bytes, value: bytes) -> str | None:

@@ -127,8 +127,10 @@ class OpenAI:
                 retry_after=retry_after(response.headers),
             )
         if status == HTTPStatus.BAD_REQUEST and isinstance(said.get("message"), str):
-            words = {name: _text(said.get(name)) for name in ("param", "code")}
-            return RejectedSessionError(said["message"], **words, reason=reason)
+            param, code = (
+                said[name] if isinstance(said.get(name), str) else None for name in ("param", "code")
+            )
+            return RejectedSessionError(said["message"], param=param, code=code, reason=reason)
         return bad_response(reason)
 
 
@@ -150,7 +152,8 @@ def read_answer(response: Response, error: Any) -> dict[str, Any]:
     try:
         return parse_object(response.body, unique_members=False)
     except ValueError as problem:
-        raise bad_response(f"the answer {_kind(problem)}{_request_id(response)}") from None
+        kind = str(problem).partition(":")[0]  # without the parser's position, which is no help in a log
+        raise bad_response(f"the answer {kind}{_request_id(response)}") from None
 
 
 def client_secret(
@@ -229,14 +232,5 @@ def bad_response(reason: str) -> UpstreamError:
     return UpstreamError("The Realtime API gave an answer that the token service cannot use.", reason=reason)
 
 
-def _kind(problem: ValueError) -> str:
-    """Say what is wrong with the JSON, without the parser's position, which is no help in a log."""
-    return str(problem).partition(":")[0]
-
-
 def _request_id(response: Response) -> str:
     return f" (request {response.headers.get(wire.REQUEST_ID_HEADER)})"
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
