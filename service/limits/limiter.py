@@ -136,9 +136,11 @@ class RateLimits:
         Raises:
             RateLimitedError: too many were, in this process.
         """
-        statuses = self._refused.peek(self._rules.refused_buckets(caller.pseudonym))
-        if not all(status.admits for status in statuses):
-            raise _limited(statuses)
+        buckets = self._rules.refused_buckets(caller.pseudonym)
+        if self._refused.has_counted(buckets):
+            statuses = self._refused.peek(buckets)
+            if not all(status.admits for status in statuses):
+                raise _limited(statuses)
 
     def count_refused(self, caller: Caller) -> None:
         """Count a request of this caller that was refused before it counted, in this process's memory.

@@ -63,6 +63,7 @@ _USUAL_OF: Final = 15
 """So many answers' times have the usual one in their middle."""
 _SHORTEST_USUAL_SECONDS: Final = 0.04
 """Below that it is this machine's own pauses that make the difference."""
+_poll = get_original("select", "poll")
 _PATH: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
@@ -215,7 +216,7 @@ class _Connection:
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.
         """
-        poll = get_original("select", "poll")()
+        poll = _poll()
         poll.register(self._socket, POLLIN)
         return not poll.poll(0)
 

@@ -95,7 +95,7 @@ class Transport:
             )
         if request.secret and response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
             redacted = redact(request.secret, redacted)
-        return replace(response, body=redacted)
+        return response if redacted == response.body else replace(response, body=redacted)
 
     def close(self) -> None:
         """Close the connections that are idle."""
