@@ -50,7 +50,7 @@ class HttpSettings(EnvironmentModel):
         """The allowed origins, ready to be compared."""
         return Origins(self.allowed_origins)
 
-    @property
+    @cached_property
     def addresses(self) -> AddressSource:
         """Where a client's address is read from."""
         return AddressSource(self.trusted_proxy_hops, self.client_address_header)
