@@ -163,10 +163,9 @@ class LimitRules:
         So a user who changes to a tier with other window lengths does not start with an unused quota.
         """
         enforced = self.user if tier is None else self.tiers[tier]
-        return (
-            *(Bucket("user", identity, window) for window in enforced),
-            *(Bucket("user", identity, window, enforced=False) for window in self.counted[tier]),
-        )
+        buckets = [Bucket("user", identity, window) for window in enforced]
+        buckets += [Bucket("user", identity, window, enforced=False) for window in self.counted[tier]]
+        return tuple(buckets)
 
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
@@ -174,7 +173,7 @@ class LimitRules:
 
     def refused_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's requests that are refused before they count."""
-        return tuple(Bucket("refused", identity, window) for window in self.refused)
+        return tuple([Bucket("refused", identity, window) for window in self.refused])
 
     def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's reading and ending of calls."""
