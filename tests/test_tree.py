@@ -103,7 +103,6 @@ SIZES = {
 
 LONG_FUNCTIONS = {
     "service/companion/client.py request_token": "the request and its answer, with a bound on each step",
-    "service/http/cors.py _refusal_log": "a table and the function that reads it, made once for an app",
     "service/serving/summary.py summary": "a table of what is in force",
     "service/vendors/openai.py error": "a table of statuses",
     "service/http/responses.py install": "the hooks and handlers of an app, made once",
