@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import jwt
 import pytest
 
 from service import __version__
+from tests.support.documentation import README
 from tests.support.processes import (
     PYTHON,
     ROOT,
@@ -84,17 +86,20 @@ def test_each_command_explains_itself(command: str) -> None:
 
 
 def test_the_version_is_the_packages_and_the_readmes_newest() -> None:
-    readme = (ROOT / "README.md").read_text()
+    readme = README.read_text()
 
     assert run("--version").stdout == f"realtime-token-service {__version__}\n"
     assert readme.partition("\n## Changes\n")[2].lstrip().startswith(f"### {__version__} (")
 
 
-def test_the_sandbox_ends_at_a_signal() -> None:
+def test_the_sandbox_runs_in_any_folder_and_ends_at_a_signal(tmp_path: Path) -> None:
     port = free_port()
     command = (PYTHON, "-m", "service", "sandbox", "--port", str(port))
+    environ = bare_environ(PYTHONPATH=str(ROOT))
 
-    with running(command, environ=bare_environ(), ready=lambda run: "sandbox: " in run.output) as sandbox:
+    with running(
+        command, environ=environ, ready=lambda run: "sandbox: " in run.output, cwd=tmp_path
+    ) as sandbox:
         assert f"sandbox: http://127.0.0.1:{port}/v1" in sandbox.output.splitlines()
         os.kill(sandbox.pid, signal.SIGINT)
         sandbox.wait(10)

@@ -1,4 +1,4 @@
-"""What the README teaches, and what is the default somewhere, outlives the vendor's announced shutdowns."""
+"""What the documentation teaches, and what is the default somewhere, outlives the vendor's announced shutdowns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from service.demo.environment import MODELS as DEMO_MODELS
 from service.sandbox.models import MODELS
 from service.settings import Settings
+from tests.support.documentation import DOCUMENTS
 from tests.support.processes import ROOT
 
 ENDING = {model.name for model in MODELS if model.shutdown_date or model.beta}
 TEACHING = [
-    ROOT / "README.md",
+    *DOCUMENTS,
     ROOT / "service/http/openapi.json",
     *(ROOT / "service/static").rglob("*.js"),
     *(ROOT / "service/templates").rglob("*.html"),

@@ -65,6 +65,7 @@ def test_production_needs_requirements_txt_alone(production: dict[str, str], san
     with running_service(sandbox.base_url, **production) as service:
         assert service.token().status_code == 200
         assert service.get("/readyz").ok
+        assert service.get("/docs/limits").ok
 
 
 @pytest.mark.parametrize("command", ["check", "limits", "policy", "issue-jwt", "connect", "sandbox", "demo"])

@@ -115,6 +115,7 @@ LONG_FUNCTIONS = {
     "service/http/admin.py admin_routes": "a blueprint: its views are read one by one",
     "service/http/calls.py call_routes": "a blueprint: its views are read one by one",
     "service/observe/call_events.py __init__": "a table of instruments",
+    "service/http/pages.py page_routes": "a blueprint: its views are read one by one",
     "service/http/probes.py probe_routes": "a blueprint: its views are read one by one",
     "service/http/routes.py token_routes": "a blueprint: its views are read one by one",
     "service/observe/metrics.py __init__": "a table of instruments",

@@ -81,10 +81,12 @@ def _await_health(process: subprocess.Popen[str], url: str, *, trusted: str | No
 
 
 def stop(*processes: subprocess.Popen[str]) -> None:
-    """End processes: all are asked, then each is waited for; one that does not go is killed."""
-    for process in processes:
+    """End processes one after the other, the last that was started first; one that does not go is killed.
+
+    The token service ends its calls while it stops, for which the sandbox has to be there still.
+    """
+    for process in reversed(processes):
         process.terminate()
-    for process in processes:
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -39,7 +39,7 @@ def instructions(
     connect = ["env", f"PYTHONPATH={_ROOT}", sys.executable, "-m", "service", "connect"]
     connect += [*trust, "--token-url", f"{url}/token", "--jwt", jwt]
     yield from (f"Demo page: {url}/demo", "")
-    yield from ("For the examples of the README and your own app:", "")
+    yield from (f"For your own app, and the examples of the README and {url}/docs/clients:", "")
     yield f"export TOKEN_SERVICE={shlex.quote(url)}"
     yield f"export JWT={jwt}"
     if api_url:

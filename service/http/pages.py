@@ -1,13 +1,15 @@
-"""``GET /`` and ``GET /docs``: what this is, for people and for machines, made from the description of the API."""
+"""``GET /`` and ``GET /docs``: what this is, for people and for machines, and the documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Final
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, abort, current_app, render_template, request
 
+from service.http.documentation import PAGES, read_page
 from service.http.responses import json_response
 
 # Our own style sheet and nothing else (https://www.w3.org/TR/CSP3/).
@@ -16,6 +18,8 @@ _CONTENT_SECURITY_POLICY = (
     " frame-ancestors 'none'"
 )
 _MAX_WORDS = 6
+_DOCUMENTATION: Final = {"/docs": "API"} | {f"/docs/{name}": title for name, title in PAGES.items()}
+"""The navigation: the title of each path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,14 @@ def page_routes(description: Mapping[str, Any]) -> Blueprint:
     @routes.get("/docs")
     def docs() -> Response:
         """Show the description to people, without a viewer of megabytes."""
-        return _page("docs.html", info=info, **reference)
+        return _page("docs.html", info=info, documentation=_DOCUMENTATION, **reference)
+
+    @routes.get("/docs/<name>")
+    def documentation(name: str) -> Response:
+        """Show one page of the documentation."""
+        if name not in PAGES:
+            abort(HTTPStatus.NOT_FOUND)
+        return _page("documentation.html", info=info, documentation=_DOCUMENTATION, page=read_page(name))
 
     return routes
 

@@ -1,44 +1,46 @@
-"""``/`` and ``/docs``: for people a page, for machines JSON; nothing from another host, and accessible."""
+"""``/``, ``/docs`` and its pages: for people a page, for machines JSON; nothing from another host, and accessible."""
 
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from service.http.documentation import PAGES
 from tests.support.browser import listen_for_problems
-from tests.support.service import Sandbox, TokenService, running_service
+from tests.support.service import TokenService, app_in_process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
-def test_machines_are_told_where_to_look(service: TokenService, accept: str) -> None:
+def test_machines_are_told_where_to_look(app: TokenService, accept: str) -> None:
     """Every path that is named exists."""
-    answer = service.get("/", headers={"Accept": accept})
+    answer = app.get("/", headers={"Accept": accept})
     told: dict[str, Any] = answer.json()
     assert answer.headers["Vary"] == "Accept"
     assert told["service"] == "Realtime token service"
     assert told["routes"]["calls"] == "/calls"
     assert "demo" not in told["routes"]
     for path in told["routes"].values():
-        assert service.get(path).status_code != 404, path
+        assert app.get(path).status_code != 404, path
 
 
-def test_routes_that_are_off_are_not_named(sandbox: Sandbox) -> None:
+def test_routes_that_are_off_are_not_named() -> None:
     """A service without calls says nothing of them, on either page."""
-    with running_service(sandbox.base_url, CALL_TYPES="none") as service:
-        assert "calls" not in service.get("/").json()["routes"]
-        assert "/calls" not in service.get("/docs").text
+    app = app_in_process("http://127.0.0.1:1/v1", CALL_TYPES="none")
+    assert "calls" not in app.get("/").json()["routes"]
+    assert ">/calls" not in app.get("/docs").text
 
 
-def test_the_documentation_is_the_description(service: TokenService) -> None:
+def test_the_documentation_is_the_description(app: TokenService) -> None:
     """Every route, every body and every member of it is there, in one small page."""
-    page = service.get("/docs").text
-    described: dict[str, Any] = service.get("/openapi.json").json()
+    page = app.get("/docs").text
+    described: dict[str, Any] = app.get("/openapi.json").json()
     for path, methods in described["paths"].items():
         for method in methods:
             assert re.search(rf">{method.upper()}</b> <code>{re.escape(path)}</code>", page), path
@@ -48,8 +50,13 @@ def test_the_documentation_is_the_description(service: TokenService) -> None:
     assert len(page) < 100_000
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        *product(["/", "/docs", *(f"/docs/{name}" for name in PAGES)], ["light"]),
+        *product(["/", "/docs", "/docs/calls"], ["dark"]),
+    ],
+)
 def test_the_pages_are_accessible_and_fit_a_phone(
     chromium: Browser, service: TokenService, path: str, scheme: Any
 ) -> None:

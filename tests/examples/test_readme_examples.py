@@ -1,4 +1,4 @@
-"""The README's examples, word for word, against the demo's two servers."""
+"""The documentation's examples, word for word, against the demo's two servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from itertools import product
 
 import pytest
 
-from tests.support.examples import Demo, Tab, examples, python, run
+from tests.support.documentation import marked
+from tests.support.examples import Demo, Tab, python, run
+from tests.support.offers import OFFER
 from tests.support.service import TokenService
 from tests.support.tokens import sign
 from tests.support.tools import require
@@ -24,6 +26,7 @@ NODE_RUNS = [
 BROWSER_EXAMPLES = ["browser-module", "browser-websocket"]
 BROWSER_RUNS = [*product(BROWSER_EXAMPLES, BOTH)]
 
+EXAMPLES = marked("example")
 A_SENTENCE = re.compile(r"\w+( \w+)+")
 
 
@@ -35,37 +38,47 @@ def demo(request: pytest.FixtureRequest) -> Demo:
 
 
 def test_every_marked_example_is_run_here() -> None:
-    """An example that the README marks as run, and nobody runs, would be a promise unkept."""
+    """An example that is marked as run, and that nobody runs, would be a promise unkept."""
     tested = {name for name, _ in [*PYTHON_RUNS, *NODE_RUNS, *BROWSER_RUNS]}
-    assert set(examples()) == {"curl", "browser-call", *tested}
+    assert set(EXAMPLES) == {"curl", "curl-call", "browser-call", *tested}
 
 
 @pytest.mark.parametrize("demo", BOTH, indirect=True)
 def test_curl(demo: Demo) -> None:
     """It is answered with a secret and all that is needed to use it."""
     require("curl")
-    answer = json.loads(run(("sh", "-s"), examples()["curl"], demo.environ()))
+    answer = json.loads(run(("sh", "-s"), EXAMPLES["curl"], demo.environ()))
     assert answer["value"].startswith("ek_")
     assert answer["session"]["model"] == "gpt-realtime-2.1"
     assert answer["connection"]["protocols"][0] == "realtime"
 
 
+def test_curl_opens_a_call(plain_demo: Demo) -> None:
+    """With the body in a file."""
+    require("curl")
+    body = {"model": "gpt-live-1.1", "sdp": OFFER, "max_seconds": 300}
+    printed = run(
+        ("sh", "-s"), EXAMPLES["curl-call"], plain_demo.environ(), files={"call.json": json.dumps(body)}
+    )
+    assert json.loads(printed)["call"]["max_seconds"] == 300
+
+
 @pytest.mark.parametrize(("name", "demo"), PYTHON_RUNS, indirect=["demo"])
 def test_python(name: str, demo: Demo) -> None:
     """The program prints what the model says."""
-    assert A_SENTENCE.search(python(examples()[name], demo.environ()))
+    assert A_SENTENCE.search(python(EXAMPLES[name], demo.environ()))
 
 
 @pytest.mark.parametrize(("name", "demo"), NODE_RUNS, indirect=["demo"])
 def test_node(name: str, demo: Demo, run_node: Callable[..., str]) -> None:
     """The program prints what the model says."""
-    assert A_SENTENCE.search(run_node(examples()[name], demo.environ()))
+    assert A_SENTENCE.search(run_node(EXAMPLES[name], demo.environ()))
 
 
 @pytest.mark.parametrize(("name", "demo"), BROWSER_RUNS, indirect=["demo"])
 def test_browser(name: str, demo: Demo, tab: Tab) -> None:
     """The script, on a page of the service's own origin, logs what the model says."""
-    logged = tab.run(examples()[name], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor())
+    logged = tab.run(EXAMPLES[name], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor())
     assert A_SENTENCE.search("".join(logged))
 
 
@@ -73,7 +86,7 @@ def test_browser(name: str, demo: Demo, tab: Tab) -> None:
 def test_browser_call(demo: Demo, tab: Tab) -> None:
     """The call is opened, tells its time, and is ended by the app."""
     logged = tab.run_call(
-        examples()["browser-call"], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor()
+        EXAMPLES["browser-call"], at=f"{demo.url}/healthz", TOKEN_SERVICE=demo.url, JWT=demo.visitor()
     )
     assert re.fullmatch(r"\d+ s left", logged[0])
     assert logged[-1] == "ended by client null"
@@ -83,5 +96,5 @@ def test_browser_call(demo: Demo, tab: Tab) -> None:
 def test_browser_on_another_origin(name: str, cors_service: TokenService, app_origin: str, tab: Tab) -> None:
     """The script, on an app's own origin that ``ALLOWED_ORIGINS`` names, logs what the model says."""
     page = f"{app_origin}/sdk/page.html"
-    logged = tab.run(examples()[name], at=page, TOKEN_SERVICE=cors_service.url, JWT=sign(sub=name))
+    logged = tab.run(EXAMPLES[name], at=page, TOKEN_SERVICE=cors_service.url, JWT=sign(sub=name))
     assert A_SENTENCE.search("".join(logged))

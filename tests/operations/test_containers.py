@@ -1,4 +1,4 @@
-"""The Dockerfile, the compose file and nginx's configuration in the README, as far as that can be tried without Docker.
+"""The Dockerfile, the compose file and nginx's configuration of the documentation, as far as it goes without Docker.
 
 The Dockerfile's steps are taken in a folder of their own: what it copies, as which user's command it serves, and its
 health check.
@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ import yaml
 from service.core.environment import ConfigurationError
 from service.serving.refusal import MAX_FIELD_BYTES
 from service.settings import Settings
+from tests.support.documentation import marked
 from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, running
 from tests.support.service import TokenService, running_service, service_environ
 from tests.support.tools import require
 
-FILES: Mapping[str, str] = dict(
-    re.findall(r"<!-- file: ([\w.]+) -->\n```\w+\n(.*?)\n```", (ROOT / "README.md").read_text(), re.DOTALL)
-)
+FILES = marked("file")
 INSTRUCTIONS = [tuple(line.split(maxsplit=1)) for line in FILES["Dockerfile"].splitlines()]
 
 
@@ -116,7 +114,7 @@ def test_the_compose_file_gives_a_stop_more_time_than_it_takes() -> None:
 
 
 def test_behind_nginx_clients_are_known_and_the_longest_token_arrives(tmp_path: Path) -> None:
-    """With the README's configuration, but for its certificate and the ports."""
+    """With the documented configuration, but for its certificate and the ports."""
     require("nginx")
     port = free_port()
     environ = {"TRUSTED_PROXY_HOPS": "1", "RATE_LIMIT_FAILED_AUTH": "2/hour"}

@@ -68,6 +68,8 @@ def shell(line: str, cwd: Path) -> str:
 def test_what_it_prints_works_from_any_folder(options: tuple[str, ...], tmp_path: Path) -> None:
     require("curl")
     with printed_demo(*options, OPENAI_API_KEY="sk-canary") as demo:
+        printed = {line.partition(" ")[0] for line in demo.run.output.splitlines() if line[:1].islower()}
+        assert printed == {"curl", "env", "export"}, "a command that is printed, and not run below"
         assert json.loads(shell(f"{demo.curl} --silent", tmp_path))["value"].startswith("ek_")
         assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
         exports = "\n".join(line for line in demo.run.output.splitlines() if line.startswith("export "))

@@ -1,4 +1,4 @@
-"""Secrets change while callers notice nothing: the steps of the README's rotation, taken over real processes."""
+"""Secrets change while callers notice nothing: the steps that the documentation gives, taken over real processes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_new_api_key_keeps_users_and_their_limits_where_the_safety_secret_is_s
 
 
 def test_without_a_safety_secret_a_new_api_key_gives_every_user_a_new_name(sandbox: Sandbox) -> None:
-    """Which is why the README says to set one from the start: the names derive from the key otherwise."""
+    """Which is why the documentation says to set one from the start: the names derive from the key otherwise."""
     with (
         running_service(sandbox.base_url, OPENAI_API_KEY="sk-test-old") as before,
         running_service(sandbox.base_url, OPENAI_API_KEY="sk-test-new") as after,

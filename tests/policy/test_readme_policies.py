@@ -1,9 +1,8 @@
-"""The policies that the README shows, taken out of it and put to work."""
+"""The policies that the documentation shows, taken out of it and put to work."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from service.policy import Policy, PolicyDocument, build
 from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
 from service.vendors.layouts import OPENAI
+from tests.support.documentation import marked
 from tests.support.policies import decide, refusal
-from tests.support.processes import ROOT
 
-_EXAMPLE = re.compile(r"<!-- policy: (?P<name>[\w-]+) -->\n```json\n(?P<text>.*?)\n```", re.DOTALL)
 BIG, SMALL = "gpt-realtime-2.1", "gpt-realtime-2.1-mini"
 TRANSCRIBE, TRANSCRIBE_SMALL = "gpt-realtime-whisper", "gpt-live-transcribe"
 PAID, COACHED = {"tier": "paid"}, {"tier": "paid", "scope": "realtime:coach"}
@@ -23,7 +21,7 @@ PAID, COACHED = {"tier": "paid"}, {"tier": "paid", "scope": "realtime:coach"}
 
 def example(name: str, **environ: str) -> Policy:
     """Read one example as the service would at its start, beside the variables that its text names."""
-    examples = dict(_EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    examples = marked("policy")
     settings = PolicySettings.from_environ({"SESSION_POLICY": examples[name], **environ})
     assert settings.problems(OPENAI) == ()
     return build(settings, OPENAI)
@@ -151,8 +149,8 @@ def test_nothing_but_dictation(transcription_only: Policy, session: dict[str, An
     assert refusal(transcription_only, {"session": session, "model": TRANSCRIBE}) is not None
 
 
-def test_the_readme_shows_three() -> None:
+def test_there_are_three() -> None:
     """And each is JSON."""
-    examples = dict(_EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    examples = marked("policy")
     assert sorted(examples) == ["kiosk", "transcription-only", "two-tier"]
     assert all(isinstance(json.loads(text), dict) for text in examples.values())

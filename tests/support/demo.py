@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.processes import PYTHON, ROOT, Running, bare_environ, free_port, running
+from tests.support.processes import CACHE, PYTHON, ROOT, Running, bare_environ, free_port, running
 
 COMMAND = (PYTHON, "-m", "service", "demo")
 
@@ -48,12 +48,23 @@ class PrintedDemo:
 
 @contextmanager
 def printed_demo(
-    *options: str, cwd: Path = ROOT, named_ports: bool = True, prefix: Sequence[str] = (), **environ: str
+    *options: str,
+    cwd: Path = CACHE,
+    named_ports: bool = True,
+    prefix: Sequence[str] = (),
+    **environ: str,
 ) -> Iterator[PrintedDemo]:
-    """Run the demo until it has printed all it has to say, on free ports that are named unless the test asks not to."""
+    """Run the demo until it has printed all it has to say, on free ports that are named unless the test asks not to.
+
+    Its working directory is another than the repository.
+    """
     ports = ("--port", str(free_port()), "--sandbox-port", str(free_port())) if named_ports else ()
     command = (*prefix, *COMMAND, *ports, *options)
+    CACHE.mkdir(exist_ok=True)
     with running(
-        command, environ=bare_environ(**environ), ready=lambda run: "Ctrl-C" in run.output, cwd=cwd
+        command,
+        environ=bare_environ(**{"PYTHONPATH": str(ROOT), **environ}),
+        ready=lambda run: "Ctrl-C" in run.output,
+        cwd=cwd,
     ) as run:
         yield PrintedDemo(run)

@@ -1,9 +1,10 @@
-"""The README's examples: read from it, and run as its readers run them, in processes and pages of their own."""
+"""The documentation's examples, run as its readers run them: in processes, folders and pages of their own."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,23 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from tests.support.demo import printed_demo
 from tests.support.http_server import Quiet, serving
-from tests.support.processes import PYTHON, ROOT, bare_environ, free_port, running
+from tests.support.processes import PYTHON, ROOT, bare_environ
 from tests.support.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page
 
-README = ROOT / "README.md"
 PROGRAMS = ROOT / "tests" / "examples"
 NODE = ("node", "--import", "./websocket.mjs", "--input-type=module", "-")
 _RUN_SECONDS = 60.0
-_EXAMPLE = re.compile(r"<!-- example: ([\w-]+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def examples() -> dict[str, str]:
-    """Read the README's code below each marker ``<!-- example: NAME -->``, by name."""
-    return dict(_EXAMPLE.findall(README.read_text()))
 
 
 def program(path: str) -> str:
@@ -37,30 +32,45 @@ def program(path: str) -> str:
     return (PROGRAMS / path).read_text()
 
 
-def run(command: Sequence[str], text: str, environ: Mapping[str, str], *, cwd: Path = ROOT) -> str:
-    """Run a program read from standard input, which must succeed and complain of nothing; return what it printed."""
-    ended = subprocess.run(
-        command,
-        input=text,
-        env=dict(environ),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=_RUN_SECONDS,
-        check=False,
-    )
+def run(
+    command: Sequence[str],
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    files: Mapping[str, str] | None = None,
+    links: Sequence[str] = (),
+) -> str:
+    """Run a program read from standard input, which must succeed and complain of nothing; return what it printed.
+
+    It runs in a folder of its own, with these files, and links to those of ``PROGRAMS``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (files or {}).items():
+            (Path(folder) / name).write_text(content)
+        for name in links:
+            (Path(folder) / name).symlink_to(PROGRAMS / name)
+        ended = subprocess.run(
+            command,
+            input=text,
+            env=dict(environ),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_RUN_SECONDS,
+            check=False,
+        )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr + ended.stdout
     return ended.stdout
 
 
 def python(text: str, environ: Mapping[str, str]) -> str:
-    """Run a Python program from the repository's root."""
-    return run((PYTHON, "-"), text, environ)
+    """Run a Python program that finds this repository's packages."""
+    return run((PYTHON, "-"), text, {"PYTHONPATH": str(ROOT), **environ})
 
 
 def node(text: str, environ: Mapping[str, str]) -> str:
     """Run a Node program among the installed packages."""
-    return run(NODE, text, environ, cwd=PROGRAMS)
+    return run(NODE, text, environ, links=("node_modules", "package.json", "websocket.mjs"))
 
 
 def install_node_packages(folder: Path = PROGRAMS, *options: str) -> None:
@@ -74,11 +84,22 @@ def install_node_packages(folder: Path = PROGRAMS, *options: str) -> None:
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo's two servers; ``certificate`` is the one to trust, over TLS."""
+    """The demo's two servers, by the variables that it prints as lines to paste."""
 
-    url: str
-    sandbox_url: str
-    certificate: str | None
+    exports: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.exports["TOKEN_SERVICE"]
+
+    @property
+    def sandbox_url(self) -> str:
+        return self.exports["OPENAI_BASE_URL"]
+
+    @property
+    def certificate(self) -> str | None:
+        """The certificate to trust, over TLS."""
+        return self.exports.get("SSL_CERT_FILE")
 
     def visitor(self) -> str:
         """Sign in: the demo page gives everyone a JWT of their own, so that they share no limit."""
@@ -87,28 +108,15 @@ class Demo:
         return str(jwt)
 
     def environ(self) -> dict[str, str]:
-        """Make the environment that the README tells its readers to have."""
-        trust = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS") if self.certificate else ()
-        return bare_environ(
-            TOKEN_SERVICE=self.url,
-            JWT=self.visitor(),
-            OPENAI_BASE_URL=self.sandbox_url,
-            **dict.fromkeys(trust, self.certificate or ""),
-        )
+        """Make the environment of a shell into which the lines were pasted, with a JWT of this caller's own."""
+        return bare_environ(**{**self.exports, "JWT": self.visitor()})
 
 
 @contextmanager
 def running_demo(*options: str) -> Iterator[Demo]:
     """Run ``python -m service demo`` on free ports."""
-    port, sandbox_port = free_port(), free_port()
-    command = (PYTHON, "-m", "service", "demo", "--port", str(port), "--sandbox-port", str(sandbox_port))
-    with running(
-        (*command, *options), environ=bare_environ(), ready=lambda run: "Ctrl-C ends" in run.output
-    ) as run:
-        url = run.output.partition("Demo page: ")[2].split()[0].removesuffix("/demo")
-        trusted = re.search(r"--cacert (\S+)", run.output)
-        scheme = url.partition(":")[0]
-        yield Demo(url, f"{scheme}://127.0.0.1:{sandbox_port}/v1", trusted.group(1) if trusted else None)
+    with printed_demo(*options) as demo:
+        yield Demo(demo.exports)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import { isCall, requestFor } from "./choices.js";
 /** @typedef {import("./choices.js").Choice} Choice */
 /** @typedef {{ service: string, jwt: string }} Place */
 
-const README = "The README’s section “Use it” has more: SDKs, phones, transcription.";
+const README = "The README and /docs/clients have more: SDKs, phones, whole apps.";
 
 /**
  * @param {string} language `curl`, `fetch`, `react` or `python`
