@@ -122,7 +122,7 @@ class RateLimits:
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
         own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
-        acquisition = self._acquire_for(caller, (*own, *self._global_buckets))
+        acquisition = self._acquire(caller, (*own, *self._global_buckets))
         quota = Quota.tightest(
             status for status in acquisition.statuses[: len(own)] if status.bucket.enforced
         )
@@ -153,7 +153,7 @@ class RateLimits:
 
     def acquire_call_control(self, caller: Caller) -> None:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
-        acquisition = self._acquire_for(caller, self._rules.call_control_buckets(caller.pseudonym))
+        acquisition = self._acquire(caller, self._rules.call_control_buckets(caller.pseudonym))
         if not acquisition.admitted:
             raise _limited(acquisition.statuses)
 
@@ -182,20 +182,18 @@ class RateLimits:
             return "ok"
         return "degraded" if self._fallback else "unavailable"
 
-    def _acquire_for(self, caller: Caller, buckets: Sequence[Bucket]) -> Acquisition:
+    def _acquire(self, caller: Caller, buckets: Sequence[Bucket]) -> Acquisition:
         along = self._read_along
-        acquisition = self._acquire(buckets, [along.key(caller)] if along else [])
-        if along:
-            along.check(caller, acquisition.values[0])
-        return acquisition
-
-    def _acquire(self, buckets: Sequence[Bucket], read: Sequence[str]) -> Acquisition:
+        read = [along.key(caller)] if along else []
         try:
-            return self._counter.acquire(buckets, read=read)
+            acquisition = self._counter.acquire(buckets, read=read)
         except StorageFailureError:
             if self._fallback is None:
                 raise
-            return self._fallback.acquire(buckets, read=read)
+            acquisition = self._fallback.acquire(buckets, read=read)
+        if along:
+            along.check(caller, acquisition.values[0])
+        return acquisition
 
 
 def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> RateLimitedError:

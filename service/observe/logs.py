@@ -22,6 +22,7 @@ from typing import Any, Literal, TextIO
 from urllib.parse import quote, unquote, urlsplit
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.core.model import Record
@@ -29,6 +30,8 @@ from service.observe.settings import LogLevel, ObserveSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
 """The request that is being answered: every line written meanwhile names it, the libraries' too."""
+
+_ENCODER = json.JSONEncoder(default=repr, separators=(",", ":"))
 
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask every few seconds: logged at DEBUG only, unless it was refused."""
@@ -104,12 +107,21 @@ def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processo
             ),
             blot,
         ]
-    encoder = json.JSONEncoder(default=repr, separators=(",", ":"))
     return [
         structlog.processors.format_exc_info,  # frames and messages, never locals
-        structlog.processors.JSONRenderer(serializer=lambda event, **_: encoder.encode(event)),
+        structlog.processors.JSONRenderer(serializer=_encode),
         blot,
     ]
+
+
+def _encode(event: EventDict, **_: Any) -> str:
+    """Write an event as one line of ASCII, whatever is in it."""
+    try:
+        return to_json(event, ensure_ascii=True, fallback=repr).decode()
+    except (
+        PydanticSerializationError
+    ):  # bytes or half a surrogate pair, for which the slower encoder has a spelling
+        return _ENCODER.encode(event)
 
 
 def _head(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:

@@ -143,20 +143,17 @@ class Resolver:
     def add_default_model(
         self, session: Mapping[str, Any], session_type: SessionType, action: Action
     ) -> Mapping[str, Any]:
-        """Fill in the model where the admin's session names none and its type has a default."""
-        path = self.layout.model_path(session_type)
-        model = self._default_model_for(session_type, action)
-        return put(session, path, model) if model and get(session, path) is MISSING else session
+        """Fill in the model where the admin's session names none and its type has a default.
 
-    def _default_model_for(self, session_type: SessionType, action: Action) -> str | None:
-        """Return ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type."""
-        if session_type not in {"realtime", "live"}:
-            return None
-        live = session_type == "live"
-        if action == "secret" or self.layout.is_live(self._default_model) == live:
-            return self._default_model
-        models = (model for model in self._allowed_models if self.layout.type_of(model) == session_type)
-        return next(models, None)
+        That is ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type.
+        """
+        path, model = self.layout.model_path(session_type), self._default_model
+        if session_type not in {"realtime", "live"} or get(session, path) is not MISSING:
+            return session
+        if action == "call" and self.layout.is_live(model) != (session_type == "live"):
+            of_type = [name for name in self._allowed_models if self.layout.type_of(name) == session_type]
+            return put(session, path, of_type[0]) if of_type else session
+        return put(session, path, model)
 
     def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
         session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}

@@ -58,6 +58,13 @@ def test_a_request_gets_one_json_line() -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["'\\ud800'", "b'\\xff'", "object", "'é'"])
+def test_an_event_is_one_line_of_ascii_whatever_it_holds(value: str) -> None:
+    line = written(f"logs.configure(); structlog.get_logger().info('it holds', value={value})")
+    assert line.isascii()
+    assert json.loads(line)["event"] == "it holds"
+
+
 @pytest.mark.parametrize("route", ["/healthz", "/readyz", "/metrics"])
 def test_probes_are_logged_at_debug_only(route: str) -> None:
     """What a balancer asks every few seconds must not bury the rest."""
