@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import running_chromium, write_speech
+from tests.support.processes import await_endings
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
 from tests.support.tools import advice
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores, since tests mostly wait for processes to start; no more than four."""
-    return min(4, (os.cpu_count() or 1) + 1)
+    """Two workers a core, since tests mostly wait for processes; no more than four."""
+    return min(4, 2 * (os.cpu_count() or 1))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that run beside no other last, so that the workers wait for each other once."""
+    items.sort(key=is_alone)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -35,8 +41,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run tests marked ``alone`` beside no other."""
-    with turn(alone=item.get_closest_marker("alone") is not None):
+    with turn(alone=is_alone(item)):
         return (yield)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    """Tell whether a test measures time, so that no other may run beside it."""
+    return item.get_closest_marker("alone") is not None
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no process behind, in each of pytest-xdist's workers."""
+    await_endings()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import fractions
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +25,7 @@ from service.companion.client import Bearer, CompanionError, text_turn, token_re
 
 CONNECT_SECONDS: Final = 10.0
 """How long a call may take to connect; one that does not is ended again, since it costs all the same."""
+CLOSE_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 30.0
 PAUSE_SECONDS: Final = 2.0
 
@@ -118,7 +119,12 @@ class CallSession:
         self._channel = channel
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         channel.on("message", lambda message: self._events.put_nowait(json.loads(message)))
-        channel.on("close", lambda: self._events.put_nowait(None))
+        self.closed = asyncio.Event()
+        channel.on("close", self._close)
+
+    def _close(self) -> None:
+        self.closed.set()
+        self._events.put_nowait(None)
 
     def send(self, event: Mapping[str, Any]) -> None:
         """Send one client event."""
@@ -152,8 +158,8 @@ async def opened_call(
     if "a=candidate" not in sdp:
         raise CompanionError("This machine has no address on a network, which WebRTC needs to be reached at.")
     answer = await asyncio.to_thread(service.open, {**body, "sdp": sdp})
+    session = CallSession(answer["call"], channel)
     try:
-        session = CallSession(answer["call"], channel)
         await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
         try:
             await asyncio.wait_for(connected.wait(), CONNECT_SECONDS)
@@ -162,6 +168,11 @@ async def opened_call(
         yield session
     finally:
         await asyncio.to_thread(service.end, answer["call"]["id"])
+        # The vendor is to close first: about a session that its client has left it answers the service with 404,
+        # which in a call's first two minutes may also mean that it is not connected yet.
+        if connected.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(session.closed.wait(), CLOSE_SECONDS)
         await peer.close()
 
 

@@ -25,7 +25,9 @@ def map_body(_context: Any, body: Any) -> Any:
     if not isinstance(session, dict):
         return body
     kept = {name: session[name] for name in OURS if name in session}
-    if isinstance(kept.get("audio"), dict):
+    if session.get("type") != "transcription":  # the others' audio is the vendor's affair as a whole
+        kept.pop("audio", None)
+    elif isinstance(kept.get("audio"), dict):
         kept["audio"] = _only_the_model(kept["audio"])
     return {**body, "session": kept}
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.alone
 PLACES = 60
 OWN_SOCKETS = 20
 """What a worker opens for itself and towards the vendor, in these tests."""
-SECONDS = 1.5
+SECONDS = 1.0
 P99_SECONDS = 0.15
 ATTEMPTS = 4
 """Other programs may spoil one measurement; an attack that works spoils each."""
@@ -85,6 +85,15 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
+def slowness(attacked: TokenService, victim: Victim) -> float:
+    """Measure what a busy machine excuses, where that matters: five times the p99 without an attack, in seconds."""
+    if victim.p99 < P99_SECONDS:
+        return 0.0
+    quiet = Victim(attacked)
+    quiet.use_it(seconds=0.5)
+    return 5 * quiet.p99
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_holds_up_nobody_else(name: str, attacked: TokenService, worker: int) -> None:
     """No request of somebody else fails, and their p99 stays under 150 ms.
@@ -94,17 +103,16 @@ def test_an_attack_holds_up_nobody_else(name: str, attacked: TokenService, worke
     port = int(attacked.url.rpartition(":")[2])
     before = resident_bytes(worker)
     for _ in range(ATTEMPTS):
-        quiet, victim = Victim(attacked), Victim(attacked)
-        quiet.use_it(seconds=0.5)
+        victim = Victim(attacked)
         with attacking(name, port):
             victim.use_it(seconds=SECONDS)
             sockets = count_sockets(worker)
         assert sockets <= PLACES + OWN_SOCKETS
         assert resident_bytes(worker) - before < GROWTH_BYTES
-        if victim.p99 < P99_SECONDS + 5 * quiet.p99:
+        if victim.p99 < P99_SECONDS + slowness(attacked, victim):
             break
     else:
-        pytest.fail(f"p99 was {victim.p99:.3f} s each time, and {quiet.p99:.3f} s without the attack")
+        pytest.fail(f"p99 was {victim.p99:.3f} s each time")
 
 
 def test_after_all_attacks_the_places_are_free_again(attacked: TokenService, worker: int) -> None:

@@ -231,7 +231,12 @@ def test_its_page_is_served_and_all_of_it_ends_at_ctrl_c() -> None:
 IGNORING_SIGINT = (
     PYTHON,
     "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+    """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
+os.execv(sys.argv[1], sys.argv[1:])
+""",
 )
 
 
@@ -324,6 +329,14 @@ def test_connect_opens_a_call_and_ends_it(demo: PrintedDemo, tmp_path: Path) -> 
         "calls"
     ]
     assert [call for call in calls if call["state"] == "open"] == []
+
+
+def test_a_call_that_connect_ends_is_ended_by_the_service(demo: PrintedDemo, tmp_path: Path) -> None:
+    """Before its client closes: whether a call still runs that its client has just left, nobody could tell."""
+    shell(f"{demo.connect} --call", tmp_path)
+    sandbox = demo.exports["OPENAI_BASE_URL"].removesuffix("/v1")
+    calls = requests.get(f"{sandbox}/sandbox/calls", timeout=10).json()["calls"]
+    assert calls[-1]["ended_by"] == "hangup"
 
 
 def test_connect_says_a_sound_to_gpt_live(demo: PrintedDemo, tmp_path: Path) -> None:

@@ -210,6 +210,7 @@ def test_numbers_leave_nothing_behind(sandbox: Sandbox) -> None:
         assert service.token().ok
         (files,) = metrics_files(next(iter(workers_of(service))))
         assert files.exists()
+        service.run.stop()
     assert not files.parent.exists()
 
 

@@ -16,7 +16,7 @@ from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, Trans
 from service.policy import Policy
 from tests.support.policies import caller, policy
 
-EXAMPLES = 5_000 if os.environ.get("CI") else 1_000
+EXAMPLES = 2_000 if os.environ.get("CI") else 1_000
 
 
 def refused(route: type[RequestBody], body: bytes) -> tuple[str | None, str | None]:

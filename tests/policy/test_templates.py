@@ -88,7 +88,7 @@ def test_a_claim_cannot_leave_its_place(value: str, expected: str) -> None:
     assert escape(value) == expected
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=400)
 @given(value=st.text(max_size=500))
 def test_an_escaped_claim_is_one_line_inside_a_json_string(value: str) -> None:
     """Whatever it holds, and no longer than it may be."""

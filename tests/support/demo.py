@@ -68,3 +68,5 @@ def printed_demo(
         cwd=cwd,
     ) as run:
         yield PrintedDemo(run)
+        if not named_ports:
+            run.stop()  # the next demo is to find its ports free

@@ -85,11 +85,24 @@ def _ended(run: Running) -> bool:
     raise AssertionError(f"the process ended before it was ready:\n{run.output}")
 
 
+_ending: list[Running] = []
+"""Processes that were asked to end, and that nobody has waited for yet."""
+
+
+def await_endings() -> None:
+    """Wait for all processes that tests have ended; kill those that do not go."""
+    while _ending:
+        _ending.pop().stop()
+
+
 @contextmanager
 def running(
     command: Sequence[str], *, environ: Mapping[str, str], ready: Callable[[Running], bool], cwd: Path = ROOT
 ) -> Iterator[Running]:
-    """Run a command until the block ends; it is entered once ``ready`` says so."""
+    """Run a command until the block ends; it is entered once ``ready`` says so.
+
+    Nobody waits for its end but who calls ``stop`` or ``wait``: the next test starts meanwhile.
+    """
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         process = subprocess.Popen(
             command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -103,7 +116,9 @@ def running(
             wait_until(is_ready, seconds=START_SECONDS, what=f"the start of {' '.join(command[:4])}")
             yield run
         finally:
-            run.stop()
+            if process.poll() is None:
+                process.terminate()
+                _ending.append(run)
 
 
 def run_command(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -8,9 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
-RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-"""Names one run of pytest in all of its workers; unset where there is one process only."""
+from tests.support.processes import ROOT
+
+IN_PARALLEL = "PYTEST_XDIST_TESTRUNUID" in os.environ
+"""Whether this is one of pytest-xdist's workers."""
+
+CHECKOUT = f"{crc32(bytes(ROOT)):08x}"
+"""Runs in one checkout take turns with each other, too."""
 
 
 @contextmanager
@@ -19,10 +25,10 @@ def turn(*, alone: bool) -> Iterator[None]:
 
     The queue is entered by one worker at a time, so that a test that waits to be alone is not overtaken by others.
     """
-    if RUN is None:
+    if not IN_PARALLEL:
         yield
         return
-    with lock(f"{RUN}-queue") as queue, lock(f"{RUN}-tests") as tests:
+    with lock(f"{CHECKOUT}-queue") as queue, lock(f"{CHECKOUT}-tests") as tests:
         fcntl.flock(queue, fcntl.LOCK_EX)
         fcntl.flock(tests, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(queue, fcntl.LOCK_UN)
