@@ -27,7 +27,7 @@ from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits, add_call_seconds
 from service.policy import Policy
 from service.vendors.base import Response, Vendor
-from service.vendors.openai import bad_response
+from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 Counted = TypeVar("Counted")

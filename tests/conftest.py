@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import running_chromium, write_speech
+from tests.support.dialects import DEPLOYMENTS
 from tests.support.processes import await_endings
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
@@ -71,8 +72,8 @@ def beta_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def azure_sandbox() -> Iterator[Sandbox]:
-    """The stand-in as a resource of Azure OpenAI, with two deployments that are named otherwise than their models."""
-    deployments = ("--deployment=my-voice=gpt-realtime-2.1", "--deployment=my-ears=gpt-4o-transcribe")
+    """The stand-in as a resource of Azure OpenAI, with deployments that are named otherwise than their models."""
+    deployments = (f"--deployment={name}={model}" for model, name in DEPLOYMENTS.items())
     with running_sandbox("--azure", *deployments) as sandbox:
         yield sandbox
 

@@ -13,12 +13,20 @@ from azure.core.credentials import AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 
 from service.core.errors import RejectedCredentialsError
+from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.entra import EntraId
+from service.vendors.outbound import Network
 from tests.support.entra import CLIENT, CLIENT_SECRET, WRONG_SECRET, Entra, running_entra
 from tests.support.processes import run_command, wait_until
-from tests.support.service import Sandbox, TokenService, running_service, service_environ
+from tests.support.service import Sandbox, running_service, service_environ
+from tests.support.voice import Voice
 
-AZURE = {"OPENAI_VENDOR": "azure", "OPENAI_API_KEY": "", "SAFETY_IDENTIFIER_SECRET": "pseudonyms of tests"}
+AZURE = {
+    "OPENAI_VENDOR": "azure",
+    "OPENAI_API_KEY": "",
+    "SAFETY_IDENTIFIER_SECRET": "pseudonyms of tests",
+    "ALLOWED_MODELS": "gpt-realtime-2.1,gpt-live-1.1",
+}
 
 
 class Library:
@@ -119,30 +127,48 @@ def test_a_token_is_redacted_from_the_vendors_words() -> None:
     assert credential.redact_key(b"Access denied for token-1") == b"Access denied for ***"
 
 
+def test_an_ending_without_a_token_fails_with_the_reason_and_is_tried_again() -> None:
+    """As every failure of a control socket does, so that a hangup is tried next."""
+    credential = EntraId(Library(ClientAuthenticationError("away")).fetch, wait_seconds=1)
+    sockets = ControlSockets("http://127.0.0.1:1/v1", credential=credential, network=Network())
+    with pytest.raises(ControlSocketError, match="not opened: Entra ID: ClientAuthenticationError: away"):
+        sockets.is_open("/realtime?call_id=rtc_1", seconds=2)
+
+
 @pytest.fixture
 def entra(tmp_path: Path) -> Iterator[Entra]:
     with running_entra(tmp_path) as entra:
         yield entra
 
 
-@pytest.fixture
-def service(azure_sandbox: Sandbox, entra: Entra) -> Iterator[TokenService]:
-    azure_sandbox.reset()
-    with running_service(azure_sandbox.base_url, **AZURE, **entra.variables) as service:
-        yield service
-
-
-def test_the_service_mints_with_a_token_of_entra_id(
-    service: TokenService, azure_sandbox: Sandbox, entra: Entra
+def test_a_token_of_entra_id_stands_for_the_key_and_is_replaced_in_the_background(
+    azure_sandbox: Sandbox, entra: Entra
 ) -> None:
-    """By the real library against a token endpoint on loopback; one token serves all mints."""
-    assert [service.token().status_code for _ in range(3)] == [200] * 3
+    """By the real library against a token endpoint on loopback. While a token holds, a failure only warns the admin."""
+    azure_sandbox.reset()
+    entra.expires_in = 8
+    with running_service(azure_sandbox.base_url, **AZURE, **entra.variables) as service:
+        assert [service.token().status_code for _ in range(3)] == [200] * 3
+        assert len(entra.tokens) == 1
+        assert entra.forms[0]["client_id"] == CLIENT
+        assert entra.forms[0]["scope"].split()[0] == "https://cognitiveservices.azure.com/.default"
 
-    assert len(entra.tokens) == 1
-    assert entra.forms[0]["client_id"] == CLIENT
-    assert entra.forms[0]["scope"].split()[0] == "https://cognitiveservices.azure.com/.default"
-    used = {mint["key_sha256"] for mint in azure_sandbox.mints()}
-    assert used == {hashlib.sha256(entra.tokens[0].encode()).hexdigest()}
+        entra.refusal = WRONG_SECRET
+        wait_until(lambda: "AADSTS7000215" in service.run.output, seconds=8, what="a refresh that fails")
+        assert service.token().status_code == 200
+        entra.refusal = None
+        wait_until(lambda: len(entra.tokens) == 2, seconds=8, what="a refresh, without any request")
+        entra.expires_in = 3600
+        assert service.token().status_code == 200
+        voice = Voice(service, azure_sandbox, user="without a key")
+        for model in ("gpt-live-1.1", "gpt-realtime-2.1"):
+            assert voice.end(voice.opened(model=model)).status_code == 204
+            voice.wait_until_ended(seconds=5)
+
+        used = [mint["key_sha256"] for mint in azure_sandbox.mints()]
+        assert used[:4] == [hashlib.sha256(entra.tokens[0].encode()).hexdigest()] * 4
+        assert set(used[4:]) <= {hashlib.sha256(token.encode()).hexdigest() for token in entra.tokens[1:]}
+        assert not [secret for secret in (*entra.tokens, CLIENT_SECRET) if secret in service.run.output]
 
 
 def test_a_refused_sign_in_is_the_vendors_refusal_with_the_reason_in_the_log_alone(

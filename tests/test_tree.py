@@ -83,7 +83,6 @@ SIZES = {
     "service/auth/providers/apple.py": "a file for each provider",
     "service/auth/providers/auth0.py": "a file for each provider",
     "service/observe/settings.py": "each package has its own settings",
-    "service/vendors/openai_beta.py": "a file for each vendor",
     "service/demo/wsgi.py": "gunicorn imports it by name",
     "service/demo/gunicorn_conf.py": "gunicorn imports it by name",
     "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",
@@ -104,9 +103,9 @@ SIZES = {
 LONG_FUNCTIONS = {
     "service/companion/client.py request_token": "the request and its answer, with a bound on each step",
     "service/serving/summary.py summary": "a table of what is in force",
-    "service/vendors/openai.py error": "a table of statuses",
     "service/http/responses.py install": "the hooks and handlers of an app, made once",
     "service/vendors/outbound.py exchange": "every way in which an exchange fails, each with its error",
+    "service/vendors/responses.py refusal": "a table of statuses",
     "service/vendors/transport.py send": "every way in which an exchange fails, each with its error",
     "service/app.py create_app": "the one place that names every part",
     "service/auth/command.py issue_jwt": "a command: its options and what it prints",

@@ -330,33 +330,3 @@ def test_one_connection_serves_many_mints(vendor: Vendor, service: TokenService)
     assert [service.token().status_code for _ in range(20)] == [200] * 20
     assert len(vendor.requests) == 21
     assert vendor.connections == before
-
-
-def test_the_beta_dialect_is_flat_and_its_answer_has_todays_shape(vendor: Vendor) -> None:
-    flat = b'{"id": "sess_b", "model": "m", "voice": "ash", "client_secret": {"value": "ek_beta", "expires_at": 9}}'
-    vendor.will(Answer(200, flat))
-
-    with running_service(vendor.base_url, REALTIME_API="beta") as service:
-        answer = service.token({"session": {"voice": "ash"}})
-        assert answer.status_code == 200, answer.text
-        body = answer.json()
-        assert (body["value"], body["expires_at"]) == ("ek_beta", 9)
-        assert body["session"] == {"id": "sess_b", "model": "m", "voice": "ash"}
-        assert body["connection"]["protocols"][-1] == "openai-beta.realtime-v1"
-        [(path, headers, sent)] = vendor.requests
-        assert path == "/v1/realtime/sessions"
-        assert headers["openai-beta"] == "realtime=v1"
-        assert sent == {"voice": "ash", "model": "gpt-realtime-2.1"}
-        for path, asked in {
-            "/token": {"expires_after": {"seconds": 60}},
-            "/v1/realtime/client_secrets": {},
-            "/v1/realtime/translations/client_secrets": {},
-        }.items():
-            refused = service.post(path, asked)
-            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
-        longer = {"client_secret": {"expires_after": {"anchor": "created_at", "seconds": 7200}}}
-        refused = service.token({"session": longer})
-        assert refused.status_code == 400
-        assert refused.json()["error"]["param"] == "session.client_secret"
-        transcription = service.token({"session": {"type": "transcription"}})
-        assert (transcription.status_code, transcription.json()["error"]["code"]) == (400, "invalid_request")

@@ -12,8 +12,9 @@ from service.core.model import Grant
 from service.vendors.azure import Azure
 from service.vendors.base import PublicEndpoint, Request, Response
 from service.vendors.credentials import ApiKey
-from service.vendors.openai import MAX_RETRY_AFTER, OpenAI, retry_after
+from service.vendors.openai import OpenAI
 from service.vendors.openai_beta import OpenAIBeta
+from service.vendors.responses import MAX_RETRY_AFTER, retry_after
 from service.vendors.xai import XAI
 
 USER = "f" * 64

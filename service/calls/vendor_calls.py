@@ -24,7 +24,7 @@ from service.core.errors import (
 from service.core.model import Caller, Grant, Offer, TokenRequest
 from service.vendors.base import CallApi, Ending, OpenedSession, Request, Vendor
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
-from service.vendors.openai import bad_response
+from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
 
 OpenedAtVendor = OpenedCall[OpenedSession]

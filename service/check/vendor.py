@@ -19,9 +19,9 @@ import requests
 from service.check.finding import Finding, ok, problem
 from service.core.errors import RejectedCredentialsError
 from service.vendors.base import Request
-from service.vendors.credentials import KEY_ADVICE, Credential
-from service.vendors.openai import read_error
+from service.vendors.credentials import Credential
 from service.vendors.outbound import Network
+from service.vendors.responses import read_error
 from service.vendors.settings import VendorSettings
 
 TIMEOUT = 10
@@ -53,15 +53,16 @@ class VendorAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is checked: who signs in, where, and what a base URL there looks like.
+    """What is checked: where, and who signs in with which credential.
 
-    ``lists_models`` tells whether the vendor's list names all that the account can use.
+    ``advice`` says what to do where the vendor refuses it, ``example`` is a base URL of the vendor's, and
+    ``lists_models`` tells whether its list names all that the account can use.
     """
 
     base_url: str
-    credential: str = "key"
-    advice: str = KEY_ADVICE
-    example: str = "https://api.openai.com/v1"
+    credential: str
+    advice: str
+    example: str
     lists_models: bool = True
 
 
@@ -93,7 +94,7 @@ def _credential(answer: VendorAnswer, account: Account) -> Finding:
         return ok(part, f"accepted by {account.base_url}")
     fixes = {
         HTTPStatus.UNAUTHORIZED: account.advice,
-        HTTPStatus.FORBIDDEN: "give the key's project the permission to list models and to create sessions",
+        HTTPStatus.FORBIDDEN: f"let this {part} list models and create sessions, or {account.advice}",
         HTTPStatus.TOO_MANY_REQUESTS: "look at the account's limits and credit with the vendor, then check again",
     }
     fix = fixes.get(HTTPStatus(answer.status)) if answer.status in set(HTTPStatus) else None

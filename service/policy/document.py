@@ -40,7 +40,7 @@ from service.policy.session_rules import (
     Tracing,
 )
 from service.policy.templates import SessionTemplate
-from service.vendors.layouts import OPENAI
+from service.vendors.base import model_path
 
 
 class SessionDefaults(StrictModel):
@@ -84,7 +84,7 @@ class SessionDefaults(StrictModel):
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:
-        path = OPENAI.model_path(self.session_type)  # the same in every layout
+        path = model_path(self.session_type)
         inner = get(self.session.value, path)
         if self.model is None or inner == self.model:
             return self

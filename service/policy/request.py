@@ -18,7 +18,7 @@ from service.policy.json_path import (
     overlaps,
     session_member,
 )
-from service.vendors.base import SessionLayout
+from service.vendors.base import SessionLayout, model_path
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ResolvedRequest:
     @cached_property
     def model_path(self) -> Path:
         """Where a session of this type keeps its own model."""
-        return self.layout.model_path(self.session_type)
+        return model_path(self.session_type)
 
     @cached_property
     def model(self) -> Any:

@@ -13,7 +13,7 @@ from service.policy.json_path import MISSING, Path, as_json_snippet, get, merge,
 from service.policy.request import ResolvedRequest
 from service.policy.rules import SourcedRule, rules_of
 from service.policy.templates import UsableClaims, render
-from service.vendors.base import SessionLayout
+from service.vendors.base import MODEL, SessionLayout, model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Resolver:
             return self._find_profile(request.profile, request)
         session_type = request.session_type
         if request.action == "call" and session_type is None:
-            session_type = self._type_of_call(request.model or get(request.session, self.layout.model))
+            session_type = self._type_of_call(request.model or get(request.session, MODEL))
         defaults = self.base_sessions.get("defaults")
         usable = defaults is not None and self.supports(defaults, request.action)
         if defaults and usable and session_type in {None, defaults.session_type}:
@@ -109,7 +109,7 @@ class Resolver:
         Raises:
             InvalidValueError: where the request contradicts itself, or names no model.
         """
-        path = self.layout.model_path(base.session_type)
+        path = model_path(base.session_type)
         prepared = self.add_default_model(base.session_for(caller), base.session_type, request.action)
         given = _place_model(request, path)
         session = {"type": base.session_type, **merge(prepared, given)}
@@ -147,7 +147,7 @@ class Resolver:
 
         That is ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type.
         """
-        path, model = self.layout.model_path(session_type), self._default_model
+        path, model = model_path(session_type), self._default_model
         if session_type not in {"realtime", "live"} or get(session, path) is not MISSING:
             return session
         if action == "call" and self.layout.is_live(model) != (session_type == "live"):
@@ -157,7 +157,7 @@ class Resolver:
 
     def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
         session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}
-        path = self.layout.model_path(preset.session_type)
+        path = model_path(preset.session_type)
         if preset.model is not None:
             session = put(session, path, preset.model)
         usable = UsableClaims(preset.session.templates, preset.listed_claims)

@@ -1,14 +1,16 @@
 """Azure OpenAI as the sandbox speaks it with ``--azure``: base path, header, deployments, refusals. No I/O.
 
-Documented: the base path, ``api-key`` or an Entra ID token, ``model`` as the name of a deployment, and that
-``api-version`` is refused. Observed: the words of the refusals, calls that take client secrets alone, and sidebands by
-the key on calls that were opened by a secret. Unknown, and refused here: a client secret in a WebSocket's subprotocol.
+Documented: the base path, ``api-key`` or an Entra ID token, ``model`` as the name of a deployment, that ``api-version``
+is refused, and the event types that ``webrtcfilter=on`` lets through. Observed: the words of the refusals, calls that
+take client secrets alone, and sidebands by the key on calls that were opened by a secret, which hear all events.
+Assumed: the filter holds back errors too, as they are not among those types, and other values of it filter nothing.
+Unknown, and refused here: a client secret in a WebSocket's subprotocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from werkzeug.datastructures import Headers
 
@@ -20,6 +22,19 @@ from service.vendors import wire
 
 PREFIX = wire.AZURE_BASE_PATH.removesuffix("/v1")
 """What comes before the paths of the vendor's own API."""
+
+FILTERED_EVENTS: Final = frozenset({
+    "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped",
+    "output_audio_buffer.started", "output_audio_buffer.stopped",
+    "conversation.item.input_audio_transcription.completed",
+    "conversation.item.added", "conversation.item.created",
+    "response.output_text.delta", "response.output_text.done",
+    "response.output_audio_transcript.delta", "response.output_audio_transcript.done",
+})  # fmt: skip
+"""All that reaches a browser's data channel with ``webrtcfilter=on``, so that instructions and tools stay private.
+
+https://learn.microsoft.com/azure/foundry/openai/how-to/realtime-audio-webrtc
+"""
 
 _TRANSCRIPTION = ("audio", "input", "transcription")
 _USES: tuple[models.Use, ...] = ("realtime", "live", "transcription", "translation")
@@ -124,6 +139,11 @@ def socket_credential(headers: Headers, query: Mapping[str, str]) -> str:
     if not token.startswith(SECRET_PREFIX):
         check_account(key, token)
     return token or key
+
+
+def client_events(query: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the types of events that a call's client is sent; ``None`` for all."""
+    return FILTERED_EVENTS if query.get("webrtcfilter") == "on" else None
 
 
 def refuse_version(query: Mapping[str, str]) -> None:

@@ -1,8 +1,9 @@
-"""Azure OpenAI, spelled: OpenAI's bodies and answers, with deployments for models and calls that need a secret.
+"""Azure OpenAI: OpenAI's requests and responses, with deployments for models, and calls that need a client secret.
 
 Documented (Microsoft Learn, November 2026; https://learn.microsoft.com/azure/foundry/openai/how-to/realtime-audio-webrtc
 and .../azure/foundry/reference/rest/): the base path ``/openai/v1`` without ``api-version``, both routes for client
-secrets, ``session.model`` as the name of a deployment, ``webrtcfilter=on``, and WebRTC as the way for browsers.
+secrets, ``session.model`` as the name of a deployment, ``webrtcfilter=on`` and the eleven types of events that it lets
+through, and WebRTC as the way for browsers.
 Observed by others: a transcription model must be a deployment too; calls refuse keys and Entra tokens.
 Assumed: that a client secret opens a WebSocket as it does at OpenAI (nothing says so for browsers), that translations
 have a ``/calls`` route, and that ``OpenAI-Safety-Identifier`` is read, or else ignored.
@@ -15,12 +16,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from service.core.model import ClientSecret, Grant, Offer
-from service.vendors import layouts, openai, wire
-from service.vendors.base import Path, PublicEndpoint, Request, Response, SessionLayout
+from service.vendors import openai, wire
+from service.vendors.base import (
+    MODEL,
+    TRANSCRIPTION_MODEL,
+    Path,
+    PublicEndpoint,
+    Request,
+    Response,
+    SessionLayout,
+    model_path,
+)
 from service.vendors.openai_calls import OpenAICalls
 
-_MODEL_PATHS: Final[tuple[Path, ...]] = (("model",), ("audio", "input", "transcription", "model"))
-"""Where a session of any type names a model."""
+LAYOUT: Final = replace(openai.LAYOUT, name="OPENAI_VENDOR=azure")
 
 _CALL_SECRET_SECONDS: Final = 30
 """The life of a secret that is used at once; an opening ends within 20 s."""
@@ -35,7 +44,7 @@ class Azure(openai.OpenAI):
     """
 
     name: str = "azure"
-    layout: SessionLayout = layouts.AZURE
+    layout: SessionLayout = LAYOUT
     lists_models: bool = False
     notes: tuple[str, ...] = (
         "a client secret over a browser's WebSocket is undocumented; WebRTC (calls_url) is the documented way",
@@ -70,7 +79,7 @@ class Azure(openai.OpenAI):
         if session_type == "live":
             return None
         session: Any = model
-        for member in reversed(self.layout.model_path(session_type)):
+        for member in reversed(model_path(session_type)):
             session = {member: session}
         grant = Grant(session_type, model, {"type": session_type, **session}, wire.MIN_SECRET_TTL)
         return self.mint(grant, "check")
@@ -112,8 +121,8 @@ def deployed(grant: Grant, deployments: Mapping[str, str]) -> Grant:
 
 
 def _rename_models(session: Mapping[str, Any], names: Mapping[str, str]) -> Mapping[str, Any]:
-    """Give every model in a session its other name, where it has one."""
-    for path in _MODEL_PATHS:
+    """Give every model in a session its other name, where it has one: that of a transcription inside it, too."""
+    for path in (MODEL, TRANSCRIPTION_MODEL):
         session = _rename(session, path, names)
     return session
 

@@ -16,9 +16,18 @@ from service.core.model import CallType, ClientSecret, Grant, Offer, SessionType
 from service.vendors.wire import MAX_SECRET_TTL
 
 Path = tuple[str, ...]
-
+"""The members that lead to a value, below a JSON object."""
 
 SESSION_TYPES: Final = frozenset(get_args(SessionType))
+
+MODEL: Final[Path] = ("model",)
+TRANSCRIPTION_MODEL: Final[Path] = ("audio", "input", "transcription", "model")
+"""Where sessions of every vendor keep their model: a policy is checked before it is known which vendor it is for."""
+
+
+def model_path(session_type: SessionType) -> Path:
+    """Return where a session of this type keeps its own model."""
+    return TRANSCRIPTION_MODEL if session_type == "transcription" else MODEL
 
 
 def get_member(value: Any, path: Path) -> Any:
@@ -54,25 +63,24 @@ class SessionLayout:
     """Where a vendor's session keeps what policy looks at. Paths lead to members below ``session``.
 
     ``name`` is how the admin chose the vendor, for errors. ``session_types`` are those that the vendor mints
-    for. ``members`` are the session's own members that are known today. ``has_expiry`` tells whether a request
-    may choose its secret's life, and ``reserved`` names members of a session in which a caller could choose it
-    all the same. ``call_types`` are those that the vendor opens for a server that brings a client's offer.
-    ``held_members`` are the members that its secrets hold, ``None`` for all of them: what a secret does not hold is
-    refused, since the client alone would decide it. ``max_secret_seconds`` is the longest life of a secret.
-    ``example_model`` is one of the vendor's, where it has none of OpenAI's names.
+    for. ``members`` are the session's own members that are known today, ``mcp_destinations`` those of an MCP tool
+    that name the server it calls. ``has_expiry`` tells whether a request may choose its secret's life, and
+    ``reserved`` names members of a session in which a caller could choose it all the same. ``call_types`` are those
+    that the vendor opens for a server that brings a client's offer. ``held_members`` are the members that its secrets
+    hold, ``None`` for all of them: what a secret does not hold is refused, since the client alone would decide it.
+    ``max_secret_seconds`` is the longest life of a secret. ``example_model`` is one of the vendor's, where it has none
+    of OpenAI's names.
     """
 
     name: str
     session_types: tuple[SessionType, ...]
-    model: Path
-    transcription_model: Path
     voice: Path
     output_limit: Path
-    tools: Path
-    prompt: Path
-    tracing: Path
-    mcp_destinations: tuple[str, ...]
     members: frozenset[str]
+    tools: Path = ("tools",)
+    prompt: Path = ("prompt",)
+    tracing: Path = ("tracing",)
+    mcp_destinations: tuple[str, ...] = ("server_url", "connector_id", "tunnel_id")
     has_expiry: bool = True
     reserved: tuple[str, ...] = ()
     call_types: tuple[SessionType, ...] = ()
@@ -98,10 +106,6 @@ class SessionLayout:
         held = self.held_members
         return [] if held is None else [name for name in session if name not in held and name != "type"]
 
-    def model_path(self, session_type: SessionType) -> Path:
-        """Return where a session of this type keeps its own model."""
-        return self.transcription_model if session_type == "transcription" else self.model
-
     def find_mismatch(self, session: Mapping[str, Any], grant: Grant, models: Container[str]) -> str | None:
         """Say what shows that a ``session`` of the vendor belongs to another grant; ``None`` where nothing does.
 
@@ -111,7 +115,7 @@ class SessionLayout:
         named = session.get("type")
         if isinstance(named, str) and named in SESSION_TYPES and named != grant.session_type:
             return f"it is of type {named}, and {grant.session_type} was asked for"
-        path = self.model_path(grant.session_type)
+        path = model_path(grant.session_type)
         model, asked = get_member(session, path), get_member(grant.session, path)
         if isinstance(model, str) and model in models and model != asked:
             return f"it is for the model {model}, and {asked} was asked for"

@@ -17,6 +17,7 @@ import websocket
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from service.core.deadline import DeadlineExceededError, total_deadline
+from service.core.errors import RejectedCredentialsError
 from service.vendors.connections import trusting
 from service.vendors.credentials import Credential
 from service.vendors.outbound import Network
@@ -105,6 +106,8 @@ class ControlSockets:
             raise ControlSocketError(f"the control socket was refused with {status}", status=status) from None
         except (DeadlineExceededError, TimeoutError, websocket.WebSocketTimeoutException):
             raise ControlSocketError(f"the control socket did not confirm within {seconds:g} s") from None
+        except RejectedCredentialsError as refused:
+            raise ControlSocketError(f"the control socket was not opened: {refused.reason}") from None
         except (OSError, websocket.WebSocketException, ValueError) as error:
             raise ControlSocketError(f"the control socket failed: {type(error).__name__}") from None
 

@@ -17,7 +17,7 @@ from service.core.json import encode_object, parse_object
 from service.core.model import CallType, Grant, Offer
 from service.vendors import wire
 from service.vendors.base import Closing, Ending, OpenedSession, Request, Response
-from service.vendors.openai import bad_response, read_error
+from service.vendors.responses import bad_response, read_error
 
 MAX_SDP_BYTES: Final = 65_536
 """Of an answer, as of an offer: each is some 2 KB."""

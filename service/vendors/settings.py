@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from service.core.environment_types import header_value, identifier, secure_base_url_setting
+from service.core.environment_types import header_value, identifier
 from service.vendors import entra
 from service.vendors.base import PublicEndpoint
 from service.vendors.credentials import ApiKey, Credential
@@ -78,9 +78,7 @@ class VendorSettings(DialectSettings):
     read_elsewhere: ClassVar = frozenset({"AZURE_CLIENT_SECRET"})
 
     openai_api_key: Annotated[SecretStr, AfterValidator(api_key)] | None = None
-    realtime_public_url: (
-        Annotated[str, AfterValidator(secure_base_url_setting), AfterValidator(api_base)] | None
-    ) = None
+    realtime_public_url: Annotated[str, AfterValidator(api_base)] | None = None
     openai_org_id: Annotated[str, AfterValidator(identifier), AfterValidator(organization)] | None = None
     openai_project_id: Annotated[str, AfterValidator(identifier), AfterValidator(project)] | None = None
     upstream_timeout: Annotated[float, Field(ge=1, le=20)] = 10
@@ -144,7 +142,8 @@ class VendorSettings(DialectSettings):
             fetch = entra.default_sign_in(self.network)
             return entra.EntraId(fetch, wait_seconds=_SIGN_IN_SHARE * self.upstream_timeout)
         key = self.openai_api_key.get_secret_value()
-        return ApiKey(key, self.openai_org_id, self.openai_project_id, header=self.row.key_header)
+        row, account = self.row, (self.openai_org_id, self.openai_project_id)
+        return ApiKey(key, *account, header=row.key_header, advice=row.key_advice)
 
     @property
     def endpoint(self) -> PublicEndpoint:

@@ -16,8 +16,8 @@ from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutErr
 from service.vendors.base import Request, Response
 from service.vendors.connections import DISCONNECTED, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
-from service.vendors.openai import RETRYABLE_STATUSES, bad_response
 from service.vendors.outbound import Network, ProxiedConnections
+from service.vendors.responses import RETRYABLE_STATUSES, bad_response
 
 _ATTEMPTS: Final = 2
 

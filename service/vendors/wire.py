@@ -13,7 +13,6 @@ API_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 ORGANIZATION_SUBPROTOCOL = "openai-organization."
 PROJECT_SUBPROTOCOL = "openai-project."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
-XAI_SECRET_SUBPROTOCOL = "xai-client-secret."  # noqa: S105 - what comes before one
 
 AUTHORIZATION_HEADER = "Authorization"
 ORGANIZATION_HEADER = "OpenAI-Organization"
@@ -36,28 +35,11 @@ MODELS_PATH = "/models"
 
 AZURE_BASE_PATH = "/openai/v1"
 AZURE_EVENT_FILTER = "?webrtcfilter=on"
-"""On Azure's calls: lets few kinds of server events reach a browser, none that tells instructions or tools."""
+"""On Azure's calls: lets few types of server events reach a browser, none that tells instructions or tools."""
 
 MIN_SECRET_TTL = 10
 MAX_SECRET_TTL = 7200
 """The life of a secret in seconds, as the vendor bounds it."""
-
-TOOLS_PATH = ("tools",)
-PROMPT_PATH = ("prompt",)
-TRACING_PATH = ("tracing",)
-MCP_DESTINATIONS = ("server_url", "connector_id", "tunnel_id")
-"""Where a session keeps what policy looks at, and the members of an MCP tool that name the server it calls."""
-
-SESSION_MEMBERS = frozenset({
-    "type", "model", "instructions", "output_modalities", "audio", "include", "tools", "tool_choice",
-    "parallel_tool_calls", "reasoning", "max_output_tokens", "truncation", "tracing", "prompt",
-})  # fmt: skip
-BETA_SESSION_MEMBERS = frozenset({
-    "model", "modalities", "instructions", "voice", "input_audio_format", "output_audio_format",
-    "input_audio_transcription", "input_audio_noise_reduction", "turn_detection", "tools", "tool_choice",
-    "temperature", "max_response_output_tokens", "speed", "tracing", "prompt", "include",
-})  # fmt: skip
-"""The members of a session that are known today; the vendor adds to them."""
 
 SECRET_ALREADY_USED = "ephemeral_token_already_used"  # noqa: S105 - an error code
 """The vendor's code for a secret that has opened its one session."""

@@ -81,31 +81,6 @@ def test_a_call_is_opened_at_the_vendor_with_the_offer_as_it_came(
     assert voice.listed() == [voice.read(call["id"])] == [call]
 
 
-def test_a_live_session_is_sent_locked_and_with_the_users_pseudonym(voice: Voice) -> None:
-    voice.opened(model=LIVE)
-
-    (there,) = at_sandbox(voice.sandbox)
-    (listed,) = voice.admin("GET", f"/calls?sub={voice.user}").json()["calls"]
-    allowed = ["session.input_audio.mute", "session.input_audio.unmute", "session.close"]
-    assert there["session"] == {
-        "model": LIVE,
-        "store": False,
-        "client": {"data_channel": {"allowed_client_events": allowed}},
-        "safety_identifier": listed["user"],
-    }
-    assert listed["upstream_id"] == there["id"]
-
-
-def test_a_realtime_call_names_its_user_in_a_header(voice: Voice) -> None:
-    voice.opened()
-
-    (there,) = at_sandbox(voice.sandbox)
-    (listed,) = voice.admin("GET", f"/calls?user={there['headers']['OpenAI-Safety-Identifier']}").json()[
-        "calls"
-    ]
-    assert listed["upstream_id"] == there["id"]
-
-
 def test_the_vendors_raw_form_is_answered_as_the_vendor_does(voice: Voice) -> None:
     path = "/v1/realtime/calls?model=gpt-realtime-2.1&dcid=7&max_seconds=60"
     answer = voice.request("POST", path, data=OFFER, headers=SDP)

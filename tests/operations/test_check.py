@@ -37,7 +37,8 @@ def answer(**changes: Any) -> VendorAnswer:
 
 def judged(vendor_answer: VendorAnswer, part: str, model: str = "gpt-realtime-2.1") -> Finding:
     """Judge an answer, and return what is said of one part."""
-    findings = judge(vendor_answer, account=Account("https://api.example/v1"), models=[model])
+    account = Account("https://api.example/v1", "key", "put a valid key there", "https://api.openai.com/v1")
+    findings = judge(vendor_answer, account=account, models=[model])
     return next(finding for finding in findings if finding.part.startswith(part))
 
 

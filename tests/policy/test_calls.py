@@ -14,7 +14,8 @@ from service.http.schemas import TokenBody, parse_body
 from service.policy import Policy, PolicyError, build
 from service.policy.explain import explain, warnings
 from service.policy.settings import PolicySettings
-from service.vendors.layouts import OPENAI, OPENAI_BETA
+from service.vendors.openai import LAYOUT as OPENAI
+from service.vendors.openai_beta import LAYOUT as OPENAI_BETA
 from tests.support.policies import caller, decide, decide_call, policy, refusal
 
 REALTIME, MINI, LIVE, OLD_LIVE = "gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-live-1.1", "gpt-live-1"

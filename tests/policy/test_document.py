@@ -15,7 +15,8 @@ from service.policy.command import published_schema
 from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
 from service.settings import Settings
-from service.vendors.layouts import OPENAI, OPENAI_BETA
+from service.vendors.openai import LAYOUT as OPENAI
+from service.vendors.openai_beta import LAYOUT as OPENAI_BETA
 from tests.support.policies import policy
 
 

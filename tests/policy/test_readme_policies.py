@@ -10,7 +10,7 @@ import pytest
 from service.policy import Policy, PolicyDocument, build
 from service.policy.explain import warnings
 from service.policy.settings import PolicySettings
-from service.vendors.layouts import OPENAI
+from service.vendors.openai import LAYOUT as OPENAI
 from tests.support.documentation import marked
 from tests.support.policies import decide, refusal
 

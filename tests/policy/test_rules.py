@@ -8,7 +8,7 @@ import pytest
 
 from service.core.errors import InsufficientScopeError, UnknownParameterError
 from service.http.schemas import ClientSecretBody, TranslationSecretBody
-from service.vendors.layouts import OPENAI_BETA
+from service.vendors.openai_beta import LAYOUT as OPENAI_BETA
 from tests.policy.rule_table import BIG, TABLE, TRANSCRIBE, TRANSLATE, Refused, Row, session
 from tests.support.policies import decide, policy, refusal
 

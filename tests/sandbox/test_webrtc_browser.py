@@ -92,19 +92,22 @@ def test_a_microphone_is_heard_and_answered(
     page.evaluate("peer.close()")
 
 
-@pytest.mark.parametrize(("vendor", "query"), [("sandbox", ""), ("azure_sandbox", "?webrtcfilter=on")])
+@pytest.mark.parametrize("vendor", ["sandbox", "azure_sandbox"])
 def test_the_vendors_agents_sdk_connects_and_hears_an_answer(
-    page: Page, request: pytest.FixtureRequest, vendor: str, query: str
+    page: Page, request: pytest.FixtureRequest, vendor: str
 ) -> None:
-    """``@openai/agents`` in a browser, with its default transport, at OpenAI and on Azure."""
+    """``@openai/agents`` in a browser, with its default transport, at OpenAI and on Azure.
+
+    There without the filter, which would hold back the ``session.updated`` that it waits for, and its tools' calls.
+    """
     sandbox: Sandbox = request.getfixturevalue(vendor)
     secret = mint(sandbox.base_url)
     heard = page.evaluate(
-        """async ({ url, secret, query }) => {
+        """async ({ url, secret }) => {
       const sdk = await import("/node_modules/@openai/agents-realtime/dist/bundle/openai-realtime-agents.mjs");
       const agent = new sdk.RealtimeAgent({ name: "guide", instructions: "Be brief." });
       const mediaStream = new AudioContext().createMediaStreamDestination().stream;  // nobody speaks
-      const transport = new sdk.OpenAIRealtimeWebRTC({ baseUrl: `${url}/realtime/calls${query}`, mediaStream });
+      const transport = new sdk.OpenAIRealtimeWebRTC({ baseUrl: `${url}/realtime/calls`, mediaStream });
       const session = new sdk.RealtimeSession(agent, { transport, model: "gpt-realtime-2.1" });
       session.on("transport_event", (event) => events.push({ ...event }));
       await session.connect({ apiKey: secret });
@@ -118,7 +121,7 @@ def test_the_vendors_agents_sdk_connects_and_hears_an_answer(
       session.close();
       return { status, energy, callId, answer: response.output[0].content[0].transcript };
     }""",
-        {"url": sandbox.base_url, "secret": secret, "query": query},
+        {"url": sandbox.base_url, "secret": secret},
     )
     assert heard["status"] == "connected"
     assert heard["answer"].startswith("Hello to you too!")

@@ -23,13 +23,17 @@ WRONG_SECRET = {
 
 @dataclass
 class Entra:
-    """A running token endpoint; ``refusal`` is answered instead of a token while it is set."""
+    """A running token endpoint; ``refusal`` is answered instead of a token while it is set.
+
+    ``expires_in`` is how many seconds the next tokens live.
+    """
 
     url: str
     authority: Path
     tokens: list[str] = field(default_factory=list)
     forms: list[dict[str, str]] = field(default_factory=list)
     refusal: dict[str, str] | None = None
+    expires_in: int = 3600
 
     @property
     def variables(self) -> dict[str, str]:
@@ -68,8 +72,8 @@ def running_entra(directory: Path) -> Iterator[Entra]:
                 self._answer(401, entra.refusal)
                 return
             entra.tokens.append(f"eyJ-entra-token-{len(entra.tokens)}")
-            token = {"token_type": "Bearer", "expires_in": 3600, "access_token": entra.tokens[-1]}
-            self._answer(200, token)
+            token = {"token_type": "Bearer", "access_token": entra.tokens[-1]}
+            self._answer(200, {**token, "expires_in": entra.expires_in})
 
         def _answer(self, status: int, body: dict[str, Any]) -> None:
             sent = json.dumps(body).encode()

@@ -10,7 +10,7 @@ from service.core.errors import ServiceError
 from service.core.model import Caller, Grant, TokenRequest
 from service.http.schemas import RequestBody, TokenBody, parse_body
 from service.policy import Policy, PolicyDocument
-from service.vendors.layouts import OPENAI
+from service.vendors.openai import LAYOUT as OPENAI
 
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-4o-transcribe", "gpt-realtime-translate")
 

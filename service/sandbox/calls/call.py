@@ -34,6 +34,7 @@ class Opened:
 
     ``session`` is the configuration as it was posted, ``project`` the one that the key named, and ``headers`` are
     those of the request that are worth a look. ``by_secret`` tells a client's secret from a standard key.
+    ``client_events`` are the types of events that the client is sent, ``None`` for all; sidebands are sent all.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Opened:
     project: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     by_secret: bool = False
+    client_events: frozenset[str] | None = None
     at: float = field(default_factory=time.time)
 
 
@@ -169,7 +171,7 @@ class Call:
             self._send(message)
         self._backlog.clear()
         for event in self._session.channel_opened():
-            if self._session.on_data_channel(event["type"]):
+            if self._reaches_client(event["type"]):
                 self._send(_encode(event))
         return []
 
@@ -205,7 +207,7 @@ class Call:
         if callable(origin):
             origin(message)
             return
-        if self._session.on_data_channel(kind):
+        if self._reaches_client(kind):
             if self._channel_open:
                 self._send(message)
             else:
@@ -214,6 +216,10 @@ class Call:
             self.sidebands.greet(message)
         elif origin is None:
             self.sidebands.tell(message)
+
+    def _reaches_client(self, kind: str) -> bool:
+        sent = self.opened.client_events
+        return (sent is None or kind in sent) and self._session.on_data_channel(kind)
 
     def _send(self, message: str) -> None:
         peer = self._peer

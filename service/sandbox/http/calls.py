@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 
 from service.sandbox import models
-from service.sandbox.azure import require_secret
+from service.sandbox.azure import client_events, require_secret
 from service.sandbox.calls.call import Api, Call, Opened
 from service.sandbox.calls.registry import Offer
 from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer
@@ -177,9 +177,7 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     call_id = f"rtc_{config['id'].partition('_')[2]}"
     if posted is None:
         posted = config if secret else {"type": use, "model": config["model"]}
-    # On Azure, where nothing but a secret opens a call, the key finds it all the same.
-    by_secret = secret is not None and current().azure is None
-    opened = _opened(call_id, "realtime", posted, config, by_secret=by_secret)
+    opened = _opened(call_id, "realtime", posted, config, by_secret=secret is not None)
     answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if secret:
         current().secrets.use(secret)
@@ -200,7 +198,9 @@ def _opened(call_id: str, api: Api, session: Config, config: Config, *, by_secre
         session=session,
         project=request.headers.get(wire.PROJECT_HEADER, ""),
         headers=worth_keeping(request.headers),
-        by_secret=by_secret,
+        # On Azure, where nothing but a secret opens a call, the key finds it all the same.
+        by_secret=by_secret and current().azure is None,
+        client_events=client_events(request.args) if current().azure and api == "realtime" else None,
     )
 
 
