@@ -119,11 +119,11 @@ class CallSession:
         self._channel = channel
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         channel.on("message", lambda message: self._events.put_nowait(json.loads(message)))
-        self.closed = asyncio.Event()
+        self._closed = asyncio.Event()
         channel.on("close", self._close)
 
     def _close(self) -> None:
-        self.closed.set()
+        self._closed.set()
         self._events.put_nowait(None)
 
     def send(self, event: Mapping[str, Any]) -> None:
@@ -136,6 +136,15 @@ class CallSession:
             return await asyncio.wait_for(self._events.get(), seconds)
         except TimeoutError:
             return None
+
+    async def await_close(self) -> None:
+        """Wait for the vendor to close the session, 3 s at most.
+
+        About a session that its client left first, the vendor answers the service with 404, which in a call's first
+        two minutes may also mean that it is not connected yet.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
 
 
 @asynccontextmanager
@@ -168,11 +177,8 @@ async def opened_call(
         yield session
     finally:
         await asyncio.to_thread(service.end, answer["call"]["id"])
-        # The vendor is to close first: about a session that its client has left it answers the service with 404,
-        # which in a call's first two minutes may also mean that it is not connected yet.
         if connected.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(session.closed.wait(), CLOSE_SECONDS)
+            await session.await_close()
         await peer.close()
 
 
