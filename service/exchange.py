@@ -5,9 +5,9 @@ No Flask: ``Incoming`` is what an exchange needs of a request, and the ``Record`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -24,16 +24,20 @@ from service.core.errors import (
     ServiceError,
 )
 from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
-from service.limits.limiter import RateLimits
-from service.limits.quota import add_call_seconds
+from service.limits.limiter import RateLimits, add_call_seconds
 from service.policy import Policy
 from service.vendors.base import Vendor
 from service.vendors.minting import mint_secret
 from service.vendors.transport import Transport
 
-Known = TypeVar("Known")
+Counted = TypeVar("Counted")
 Result = TypeVar("Result")
 Done_co = TypeVar("Done_co", covariant=True)
+
+_COUNTED_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+)
+"""Refusals of a known user's request that count against ``RATE_LIMIT_REFUSED_PER_USER``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +111,24 @@ class Exchange:
         """
         facts: dict[str, Any] = {"event": action.event}
         result: Result | None = None
-        try:
-            facts["caller"] = caller = check_credential(
-                self.limits, incoming, self.authenticator.authenticate
-            )
-            request, facts["grant"] = self._decide(action, caller, incoming)
-            grant = facts["grant"]
-            quota = check_credential(
-                self.limits, incoming, lambda _: self._count(action.event, caller, self.limits.acquire)
-            )
-            facts["quota_headers"] = quota.headers
+        with _noting_errors(facts), counting_failed_auth(self.limits, incoming):
+            facts["caller"] = caller = self.authenticator.authenticate(incoming.authorization)
+            request, grant = self._decide(action, caller, incoming)
+            facts["grant"] = grant
+            facts["quota_headers"] = _count(action.event, self.limits.acquire, caller).headers
             started = perf_counter()
             try:
                 facts["result"] = result = action.act(caller, request, grant)
             finally:
                 facts["upstream_seconds"] = perf_counter() - started
-        except ServiceError as error:
-            facts["error"] = error
-        except Exception as fault:  # noqa: BLE001 - a fault of our own is recorded as every other end is
-            facts |= {"error": InternalError(), "fault": fault}
-        if minutes := _minutes(result, facts.get("error")):
+        if minutes := _find_minutes(result, facts.get("error")):
             facts["quota_headers"] = add_call_seconds(facts["quota_headers"], minutes)
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
 
     def _decide(
         self, action: Action[Result], caller: Caller, incoming: Incoming
     ) -> tuple[TokenRequest, Grant]:
-        """Read what is asked for and decide on it, for callers of whom not too much was refused already."""
+        """Read what is asked for and decide on it, unless too many requests of the caller were refused already."""
         self.limits.check_refused(caller)
         try:
             body = incoming.read_body()
@@ -152,72 +147,76 @@ class Exchange:
         """
         facts: dict[str, Any] = {}
         result: Result | None = None
-        try:
-            authenticate = partial(self.authenticator.authenticate, use_up=False)
-            facts["caller"] = caller = check_credential(self.limits, incoming, authenticate)
-            result = self._control(action, incoming, caller)
-        except ServiceError as error:
-            facts |= {"error": error, "event": "call"}
-        except Exception as fault:  # noqa: BLE001 - as above
-            facts |= {"error": InternalError(), "fault": fault, "event": "call"}
+        with _noting_errors(facts), counting_failed_auth(self.limits, incoming):
+            facts["caller"] = caller = self.authenticator.authenticate(incoming.authorization, use_up=False)
+            result = self._control(action, caller)
+        if "error" in facts:
+            facts["event"] = "call"
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
 
-    def _control(self, action: Control[Result], incoming: Incoming, caller: Caller) -> Result:
-        """Count and do it, for callers of whom not too much was refused already: that costs no round trip."""
+    def _control(self, action: Control[Result], caller: Caller) -> Result:
+        """Count and do it, unless too many requests of the caller were refused already: that costs no round trip."""
         try:
             self.limits.check_refused(caller, control=True)
         except RateLimitedError:
             if not action.is_exempt(caller):
                 raise
+        limited: RateLimitedError | None = None
         try:
-            limited = check_credential(
-                self.limits, incoming, lambda _: self._count("call", caller, self._count_control)
-            )
+            try:
+                _count("call", self.limits.acquire_call_control, caller)
+            except RateLimitedError as error:
+                limited = error
             return action.act(caller, limited)
         except ServiceError as error:
             if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 self.limits.count_refused(caller, control=True)
             raise
 
-    def _count(self, event: str, caller: Caller, count: Callable[[Caller], Known]) -> Known:
-        """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
-        try:
-            return count(caller)
-        except RateLimitStorageUnavailableError as error:
-            if event == "call":
-                raise CallRegistryUnavailableError.because(error) from error
-            raise
 
-    def _count_control(self, caller: Caller) -> RateLimitedError | None:
-        try:
-            self.limits.acquire_call_control(caller)
-        except RateLimitedError as limited:
-            return limited
-        return None
+@contextmanager
+def _noting_errors(facts: dict[str, Any]) -> Iterator[None]:
+    """Make what is raised one of the facts: a fault of our own is recorded as every other error is."""
+    try:
+        yield
+    except ServiceError as error:
+        facts["error"] = error
+    except Exception as fault:  # noqa: BLE001 - recorded, with all of it in the log
+        facts |= {"error": InternalError(), "fault": fault}
 
 
-_COUNTED_REFUSALS: Final = frozenset(
-    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
-)
-"""What a known user's request may be refused with before it counts against the user's own limit."""
+@contextmanager
+def counting_failed_auth(limits: RateLimits, incoming: Incoming) -> Iterator[None]:
+    """Count an ``InvalidTokenError`` against the client's address, on every route that takes a credential.
 
-
-def check_credential(limits: RateLimits, incoming: Incoming, check: Callable[[str | None], Known]) -> Known:
-    """Return what ``check`` makes of the ``Authorization`` header, on every route that takes a credential.
-
-    Only a refused credential counts against its address, so a valid one is never refused for what others behind
-    the same address did.
+    Only a refused credential counts, so a valid one is never refused for what others behind the same address did.
 
     Raises:
-        ServiceError: what ``check`` raises.
         RateLimitedError: this address had too many refused.
         RateLimitStorageUnavailableError: the storage is unavailable and the policy is ``deny``.
     """
     try:
-        return check(incoming.authorization)
+        yield
     except InvalidTokenError:
         limits.count_failed_auth(incoming.read_address())
         raise
+
+
+def _count(event: str, count: Callable[[Caller], Counted], caller: Caller) -> Counted:
+    """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
+    try:
+        return count(caller)
+    except RateLimitStorageUnavailableError as error:
+        if event == "call":
+            raise CallRegistryUnavailableError.because(error) from error
+        raise
+
+
+def _find_minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:
+    """Return how the caller's minutes stand, where an action has found that out."""
+    if isinstance(result, OpenedCall):
+        return result.reservation.minutes
+    return error.minutes if isinstance(error, CallLimitError) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +238,3 @@ class Mint:
         del request  # the grant has all of it
         mint = self.vendor.mint(grant, caller.pseudonym)
         return mint_secret(self.vendor, self.transport, mint, grant, self.models)
-
-
-def _minutes(result: object, error: ServiceError | None) -> tuple[MinuteStatus, ...]:
-    """Return how the caller's minutes stand, where an action has found that out."""
-    if isinstance(result, OpenedCall):
-        return result.reservation.minutes
-    return error.minutes if isinstance(error, CallLimitError) else ()

@@ -155,7 +155,7 @@ class Settings:
         if policy.call_types and self.store.is_memory:
             yield (
                 "RATE_LIMIT_STORAGE_URL: calls are kept in memory; they are ended when the process stops, and after"
-                " a crash nobody ends them before the vendor does; set it to a Redis"
+                " a crash they run until the vendor ends them; set it to a Redis"
             )
         if self.calls.admin_token and not secret:
             yield (
@@ -168,7 +168,7 @@ class Settings:
             and not self.store.is_memory
         ):
             yield (
-                "RATE_LIMIT_ON_STORAGE_FAILURE: with local, revocations cannot be checked while the storage is away"
+                "RATE_LIMIT_ON_STORAGE_FAILURE: local does not check revocations while the storage is unavailable"
             )
 
     def _address_warnings(self) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from service.core import errors
 from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
-from service.exchange import Exchange, Incoming, check_credential
+from service.exchange import Exchange, Incoming, counting_failed_auth
 from service.http.schemas import TokenBody, parse_body
 from tests.support.authentication import AUDIENCE, ISSUER, NOW, SECRET, sign_in
 from tests.support.limits import limits
@@ -171,10 +171,6 @@ def test_a_missing_credential_is_not_counted(exchange: Exchange) -> None:
 
 
 def test_any_credential_is_counted_in_the_one_place(exchange: Exchange) -> None:
-    def refuse(_: str | None) -> None:
-        raise errors.InvalidTokenError("no")
-
-    with pytest.raises(errors.InvalidTokenError):
-        check_credential(exchange.limits, incoming(), refuse)
-    with pytest.raises(errors.RateLimitedError):
-        check_credential(exchange.limits, incoming(), refuse)
+    for expected in (errors.InvalidTokenError, errors.RateLimitedError):
+        with pytest.raises(expected), counting_failed_auth(exchange.limits, incoming()):
+            raise errors.InvalidTokenError("no")

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.core.errors import ServiceError, UpstreamError, UpstreamUnavailableError
 from service.sandbox.tls import Certificate, write_certificate
-from service.vendors import transport as transport_module
+from service.vendors import outbound
 from service.vendors.base import Response
 from service.vendors.connections import MAX_SECONDS, MAX_USES
 from service.vendors.credentials import ApiKey
@@ -201,7 +201,7 @@ def test_connections_by_a_proxy_have_so_many_uses_and_an_age_at_most(
     by_proxy: ByProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr(transport_module, "monotonic", lambda: now)
+    monkeypatch.setattr(outbound, "monotonic", lambda: now)
     host, transport = by_proxy.to(answering_for_ever)
     for _ in range(MAX_USES + 1):
         assert transport.send(OpenAI().models()).body == b"ok"

@@ -100,7 +100,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("RATE_LIMIT_PER_USER", "5/min", "10/minute;100/hour"),
         ("RATE_LIMIT_PER_USER", "5", "10/minute;100/hour"),
         ("RATE_LIMIT_GLOBAL", "5/week", "10/minute;100/hour"),
-        ("RATE_LIMIT_GLOBAL", "0/minute", "admit nobody"),
+        ("RATE_LIMIT_GLOBAL", "0/minute", "admit no request"),
         ("RATE_LIMIT_FAILED_AUTH", ";", "10/minute;100/hour"),
         ("RATE_LIMIT_TIERS", "{", "JSON"),
         ("RATE_LIMIT_TIERS", '{"pro": "canary"}', "tier 'pro'"),

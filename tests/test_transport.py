@@ -514,12 +514,23 @@ def test_nobody_is_given_the_answer_to_another_who_has_gone(serve: Serve) -> Non
     assert texts(transport, 1) == ["Bob's"]
 
 
-def test_a_header_with_a_line_break_is_not_sent(serve_in_the_clear: Serve) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(POST, headers={"OpenAI-Project": "proj\r\nX-Other: 1"}),
+        replace(POST, headers={"OpenAI-Project": "proj\nX-Other: 1"}),
+        replace(POST, headers={"OpenAI-Project\r": "proj"}),
+        replace(POST, path="/mints HTTP/1.1\r\nX-Other: 1"),
+        replace(POST, path="/mints HTTP/1.1"),
+    ],
+)
+def test_a_line_that_would_end_too_early_is_not_sent(serve_in_the_clear: Serve, broken: Request) -> None:
     """Whatever put it there would otherwise write the rest of the request; and its text stays out of the log."""
-    _, transport = serve_in_the_clear(answering(an_answer()))
+    host, transport = serve_in_the_clear(answering(an_answer()))
     with pytest.raises(UpstreamError) as refused:
-        transport.send(replace(POST, headers={"OpenAI-Project": "proj\r\nX-Other: 1"}))
+        transport.send(broken)
     assert refused.value.reason == "ValueError"
+    assert host.connections == 0
 
 
 def test_a_key_in_the_vendors_words_is_redacted(serve_in_the_clear: Serve) -> None:
@@ -618,7 +629,7 @@ def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Se
     for late in (0.02, 0.05, 0.08):
         _, transport = serve(OnceTooOften(takes=0.1, late=late, twice=5))
         wrong = strangers_answers(transport, 12)
-        assert wrong in ([5], [5, 6])
+        assert wrong in ([], [5], [5, 6])  # none where this machine was slower than the answer too many
 
 
 def test_a_host_that_is_just_fast_keeps_its_connections(serve: Serve) -> None:

@@ -83,7 +83,6 @@ SIZES = {
     "service/auth/providers/apple.py": "a file for each provider",
     "service/auth/providers/auth0.py": "a file for each provider",
     "service/observe/settings.py": "each package has its own settings",
-    "service/policy/formatting.py": "imported by all of the rules",
     "service/demo/wsgi.py": "gunicorn imports it by name",
     "service/demo/gunicorn_conf.py": "gunicorn imports it by name",
     "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",
@@ -94,6 +93,7 @@ SIZES = {
     "service/companion/client.py": "one file that an app can copy",
     "service/sandbox/http/calls.py": "the routes of both APIs' calls, read beside each other",
     "service/serving/connection.py": "one state machine from a connection's first byte to its last",
+    "service/vendors/connections.py": "one connection from its opening to a whole answer, and the pool that keeps it",
     "service/vendors/base.py": "the interface that every vendor implements, on one page",
     "service/calls/endings.py": "one attempt from its claim to its confirmation, with the storage or without it",
     "service/calls/memory_registry.py": "one interface, every operation of which is one step under one lock",
@@ -102,10 +102,10 @@ SIZES = {
 
 LONG_FUNCTIONS = {
     "service/companion/client.py request_token": "the request and its answer, with a bound on each step",
-    "service/http/cors.py _refusal_log": "a table and the function that reads it, made once for an app",
     "service/serving/summary.py summary": "a table of what is in force",
+    "service/http/responses.py install": "the hooks and handlers of an app, made once",
+    "service/vendors/outbound.py exchange": "every way in which an exchange fails, each with its error",
     "service/vendors/responses.py refusal": "a table of statuses",
-    "service/vendors/transport.py exchange": "every way in which an exchange fails, each with its error",
     "service/vendors/transport.py send": "every way in which an exchange fails, each with its error",
     "service/app.py create_app": "the one place that names every part",
     "service/auth/command.py issue_jwt": "a command: its options and what it prints",
@@ -119,6 +119,7 @@ LONG_FUNCTIONS = {
     "service/http/routes.py token_routes": "a blueprint: its views are read one by one",
     "service/observe/metrics.py __init__": "a table of instruments",
     "service/policy/explain.py _lines": "the explanation, line by line in its order",
+    "service/policy/decide.py decide": "the order of a decision",
     "service/policy/resolve.py resolve": "the order in which defaults are filled in",
     "service/sandbox/server.py _settings": "a table of settings",
 }

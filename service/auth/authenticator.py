@@ -107,9 +107,9 @@ class Authenticator:
         token = None
         try:
             token = parse_token(text)
-            rules = self.verify_signature(token).rules
+            rules, now = self.verify_signature(token).rules, self._clock()
             for check in CLAIM_CHECKS.values():
-                check(token, rules, self._clock())
+                check(token, rules, now)
             return self._admit(token, rules, self._single_use if use_up else None)
         except TokenRejectedError as error:
             raise self._invalid_token(error, token) from None

@@ -105,7 +105,7 @@ def read_jwks_uri(document: bytes, issuer: str, *, insecure_hosts: Collection[st
         raise KeySetError(f"the issuer's metadata {error}") from None
     named, url = metadata.get("issuer"), metadata.get("jwks_uri")
     if named != issuer:
-        shown = sanitize_for_log(named) if isinstance(named, str) else "nobody"
+        shown = sanitize_for_log(named) if isinstance(named, str) else "none"
         raise KeySetError(f"the issuer's metadata is of another issuer: it names {shown}, not {issuer}")
     if not isinstance(url, str):
         raise KeySetError("the issuer's metadata has no jwks_uri")

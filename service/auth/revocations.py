@@ -30,7 +30,7 @@ class Revocations:
     """Which users' tokens are revoked. A ``ReadAlong`` of the limits: looking costs no round trip of its own.
 
     ``max_lifetime`` and ``leeway`` are in seconds; after as long, and the leeway at both ends, any revoked token has
-    expired. In memory they last until the process ends, and while a Redis is away nothing can be looked up.
+    expired. In memory they last until the process ends, and while a Redis is unavailable nothing can be looked up.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Revocations:
         An earlier moment than one that stands changes nothing. Returns the one that stands now.
 
         Raises:
-            RateLimitStorageUnavailableError: the storage is away.
+            RateLimitStorageUnavailableError: the storage is unavailable.
         """
         issued_before = self.default_issued_before if issued_before is None else issued_before
         seconds = self._kept + max(0, issued_before - self.default_issued_before)
@@ -74,7 +74,7 @@ class Revocations:
         return _key(caller.pseudonym)
 
     def check(self, caller: Caller, value: Any) -> None:
-        """Refuse a token that was revoked; one without ``iat`` as well, since nobody knows when it was issued.
+        """Refuse a token that was revoked; one without ``iat`` as well, since it does not tell when it was issued.
 
         Raises:
             InvalidTokenError: it was.

@@ -63,15 +63,16 @@ class Keeper:
     @property
     def is_running(self) -> bool:
         """Whether it looks after calls in this very process; where it does not, none may be opened."""
+        # Asked for each request, so ``is_alive`` is not: under gevent that costs a turn of the loop.
         looks = time.monotonic() - self._looked < SILENT_SECONDS
-        return looks and self._is_started() and not self._stopping
+        return looks and self._thread is not None and self._pid == os.getpid() and not self._stopping
 
     def start(self) -> bool:
         """Begin to look after calls, and tell whether it did: not twice in one process, nor without a thread."""
         with self._starting:
             if self._stopping or self._is_started():
                 return False
-            self._pid, self._looked = os.getpid(), time.monotonic()
+            self._pid, self._looked, self._thread = os.getpid(), time.monotonic(), None
             thread = threading.Thread(target=self._run, name="call-keeper", daemon=True)
             try:
                 thread.start()

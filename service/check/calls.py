@@ -30,7 +30,7 @@ def check_calls(vendor: VendorSettings, policy: PolicySettings, settings: StoreS
     store = build(settings)
     findings = _check_models(policy.call_types, policy.allowed_models, layout)
     if isinstance(store, MemoryStore):
-        kept = "kept in memory: they end when the process stops, and after a crash nobody ends them"
+        kept = "kept in memory: they end when the process stops, and after a crash they run until the vendor ends them"
         return [ok("calls", kept), *findings]
     return [_check_storage(store, vendor.upstream_timeout), *findings]
 

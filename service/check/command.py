@@ -46,7 +46,7 @@ Check = Callable[[], list[Finding]]
 def check(*, as_json: bool, token: TextIO | None) -> None:
     """Say whether this environment is fit to serve, and how to fix what is not.
 
-    ✗ has to be mended, ! is worth a look, ✓ is as it should be; the last line says what it comes to.
+    ✗ has to be fixed, ! is worth a look, ✓ is as it should be; the last line sums it up.
     Reads the variables, asks the vendor whether the key and the models are good (which costs nothing),
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.

@@ -14,7 +14,7 @@ TIMEOUT: Final = 15
 
 State = Literal["ok", "warning", "problem"]
 _MARKS: Final[Mapping[State, str]] = {"problem": "✗", "warning": "!", "ok": "✓"}
-"""In the order of a report: what has to be mended first comes first."""
+"""In the order of a report: what has to be fixed comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Report:
         problems, warnings = self._parts("problem"), self._parts("warning")
         if problems:
             more = f"; to look at: {', '.join(warnings)}" if warnings else ""
-            return f"✗ Not fit to serve. To mend: {', '.join(problems)}{more}."
+            return f"✗ Not fit to serve. To fix: {', '.join(problems)}{more}."
         if warnings:
             return f"! Fit to serve. To look at: {', '.join(warnings)}."
         return "✓ Fit to serve."

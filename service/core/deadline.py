@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 import gevent
@@ -39,18 +39,13 @@ def deadline(seconds: float) -> Iterator[None]:
         timeout.close()
 
 
-@contextmanager
-def total_deadline(seconds: float) -> Iterator[None]:
+def total_deadline(seconds: float) -> AbstractContextManager[None]:
     """Bound everything inside where gevent can, name lookup included; elsewhere nothing: each step must bound itself.
 
     Raises:
         DeadlineExceededError: when the time is over.
     """
-    if not gevent_bounds_sockets():
-        yield
-        return
-    with deadline(seconds):
-        yield
+    return deadline(seconds) if gevent_bounds_sockets() else nullcontext()
 
 
 def gevent_bounds_sockets() -> bool:

@@ -64,7 +64,7 @@ def _check_text(name: str, text: str, *, is_secret: bool, may_have_space: bool) 
     """Find what a shell, an editor or a template has left in a value.
 
     Raises:
-        MisreadError: saying what, and how to mend it.
+        MisreadError: saying what is wrong, and how to fix it.
     """
     bare = text.strip()
     is_document = bare.startswith(("{", "-----BEGIN"))

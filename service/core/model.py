@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from secrets import token_hex
+from typing import Any, Final, Literal
 
 from service.core.errors import ServiceError
 
@@ -22,7 +24,7 @@ Action = Literal["secret", "call"]
 
 
 StorageState = Literal["ok", "degraded", "unavailable"]
-"""How the limit storage is: counting, away while each process counts for itself, or away."""
+"""How the limit storage is: counting, unavailable while each process counts for itself, or unavailable."""
 
 
 def pseudonym(key: bytes, issuer: str, subject: str) -> str:
@@ -107,6 +109,14 @@ class ClientSecret:
     session: Mapping[str, Any] = field(repr=False)
     answer: Mapping[str, Any] = field(repr=False)
     upstream_request_id: str | None = None
+
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def choose_request_id(given: str) -> str:
+    """Return the ``X-Request-Id`` that a client or a router gave where it is a plain word, else a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import click
 from flask import Flask, Response
 
 from service.core.model import Record
-from service.http.responses import current_request
+from service.http.request import current_request
 from service.observe.logs import QUIET_ROUTES
 from service.sandbox.tls import Certificate
 from service.settings import Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -16,11 +15,11 @@ from service.auth.revocations import Revocations
 from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
 from service.core.errors import InvalidValueError
-from service.exchange import check_credential
+from service.exchange import counting_failed_auth
 from service.http.call_bodies import Page, parse_page
 from service.http.probes import check_shared_token
-from service.http.request_body import read_json
-from service.http.responses import current_request, json_response
+from service.http.request import current_request, read_json
+from service.http.responses import json_response
 from service.http.schemas import Name, Optional, StrictModel, read_model
 from service.http.settings import HttpSettings
 from service.limits.limiter import RateLimits
@@ -72,11 +71,10 @@ def admin_routes(admin: Admin, *, token: str) -> Blueprint:
 
     @routes.before_request
     def authenticate() -> None:
-        """Let the admin in, and count everybody else's credentials as refused."""
+        """Accept the admin's token; any other counts as a refused credential."""
         incoming = current_request().incoming(addresses=admin.http.addresses)
-        check_credential(
-            admin.limits, incoming, partial(check_shared_token, expected=token, name="ADMIN_TOKEN")
-        )
+        with counting_failed_auth(admin.limits, incoming):
+            check_shared_token(incoming.authorization, token, name="ADMIN_TOKEN")
 
     @routes.get("/calls")
     def list_calls() -> Response:

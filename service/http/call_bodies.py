@@ -21,7 +21,7 @@ from service.core.errors import (
 )
 from service.core.json import parse_object
 from service.core.model import CallType, Offer, TokenRequest
-from service.http.request_body import read_body
+from service.http.request import read_body
 from service.http.schemas import Name, Optional, RequestBody, StrictModel, pop_type, validate, whole
 
 MAX_SDP_BYTES: Final = 65_536

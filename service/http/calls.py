@@ -18,8 +18,8 @@ from service.core.errors import InternalError, InvalidRequestError, RateLimitedE
 from service.core.model import Caller, TokenRequest
 from service.exchange import Control
 from service.http.call_bodies import CallBody, LiveBody, parse_page, parse_realtime, read_realtime
-from service.http.request_body import read_json
-from service.http.responses import RecordedRequest, current_request, json_response
+from service.http.request import RecordedRequest, current_request, read_json
+from service.http.responses import json_response
 from service.http.routes import Services
 from service.http.schemas import parse_body
 from service.vendors import wire

@@ -45,13 +45,10 @@ def client_address(
     IPv6 clients are told apart by /64, since each usually has one to itself (RFC 6177), and IPv4 clients that reach
     an IPv6 host through NAT64 by the IPv4 address in theirs (RFC 6052 §2.1).
     """
-    claimed = named if named is not None else _believed(forwarded_for or "", hops)
+    entries = [entry for entry in (forwarded_for or "").split(",") if entry.strip(' \t"')]
+    believed = entries[-hops:][0] if entries and hops > 0 else ""
+    claimed = believed if named is None else named
     return _network(claimed) or _network(remote_addr or "") or UNKNOWN
-
-
-def _believed(forwarded_for: str, hops: int) -> str:
-    entries = [entry for entry in forwarded_for.split(",") if entry.strip(' \t"')] if hops > 0 else []
-    return entries[-hops:][0] if entries else ""
 
 
 def _network(text: str) -> str | None:

@@ -10,10 +10,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response
 from flask_cors import CORS
 
 from service.core.origins import Origins
+from service.http.request import current_request
 from service.http.settings import HttpSettings
 
 EXPOSED: Final = [
@@ -81,13 +82,11 @@ def _refusal_log(origins: Origins) -> Callable[[Response], Response]:
 
     def note(response: Response) -> Response:
         nonlocal next_line, unlogged
-        origin = request.headers.get("Origin")
-        if (
-            not origin
-            or origins.allows(origin)
-            or _is_own(origin, request)
-            or _WITHOUT_CORS.match(request.path)
-        ):
+        request = current_request()
+        origin = request.environ.get("HTTP_ORIGIN")
+        if not origin or origins.allows(origin):
+            return response
+        if _is_own(origin, request) or _WITHOUT_CORS.match(request.path):
             return response
         with lock:
             unlogged, now = unlogged + 1, monotonic()

@@ -26,9 +26,10 @@ from service.auth.token import bearer_token
 from service.calls.keeper import Keeper
 from service.core.errors import InvalidTokenError
 from service.core.model import StorageState
-from service.exchange import check_credential
+from service.exchange import counting_failed_auth
 from service.http.client_address import AddressSource
-from service.http.responses import current_request, json_response
+from service.http.request import current_request
+from service.http.responses import json_response
 from service.limits.limiter import RateLimits
 from service.observe.metrics import Metrics
 
@@ -117,11 +118,9 @@ def probe_routes(
         """The numbers of all processes, for Prometheus."""
         if metrics_token is None:
             raise NotFound
-
-        def check(authorization: str | None) -> None:
-            check_shared_token(authorization, metrics_token, name="METRICS_TOKEN")
-
-        check_credential(watched.limits, current_request().incoming(addresses=addresses), check)
+        incoming = current_request().incoming(addresses=addresses)
+        with counting_failed_auth(watched.limits, incoming):
+            check_shared_token(incoming.authorization, metrics_token, name="METRICS_TOKEN")
         return Response(watched.metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/openapi.json")
@@ -149,7 +148,7 @@ def has_keys(key_set: JwksKeys) -> bool:
 
 
 def is_loaded(key_set: JwksKeys) -> bool:
-    """Tell whether tokens can be verified, asking nobody."""
+    """Tell whether tokens can be verified, without a fetch."""
     return key_set.describe().loaded
 
 

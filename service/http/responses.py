@@ -2,68 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from secrets import token_hex
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
-from flask import Flask, Request, Response
-from flask.globals import request_ctx
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from service.core.errors import InternalError, ServiceError, code_of, error_body
+from service.core.errors import ServiceError, code_of, error_body
 from service.core.json import encode_object
-from service.core.model import Record
-from service.exchange import Incoming
-from service.http.client_address import AddressSource
 from service.http.cors import install_cors
+from service.http.request import RecordedRequest, current_request
 from service.http.settings import HttpSettings
 from service.observe import logs
 from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
 }
-
-
-class RecordedRequest(Request):
-    """A request that carries its record: every part of Flask that sees the one sees the other."""
-
-    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
-        super().__init__(environ, *args, **options)
-        given = self.headers.get("X-Request-Id", "")
-        self.started = perf_counter()
-        self.record = Record(request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16))
-
-    def note_fault(self, fault: Exception, event: str | None) -> InternalError:
-        """Record an unforeseen exception, and return the error to answer with."""
-        error = InternalError()
-        self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
-        return error
-
-    def incoming(self, *, addresses: AddressSource, read_body: Callable[[], bytes] = bytes) -> Incoming:
-        """Return what an exchange needs of this request."""
-        return Incoming(
-            self.headers.get("Authorization"),
-            lambda: addresses.read(self.remote_addr, self.headers),
-            read_body,
-        )
-
-    def client_has_left(self) -> bool:
-        """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""
-        tell = getattr(self.environ.get("gunicorn.socket"), "has_left", None)
-        return bool(tell and tell())
-
-
-def current_request() -> RecordedRequest:
-    """Return the request that is being answered: itself, since each use of Flask's proxy would look it up anew."""
-    return cast("RecordedRequest", request_ctx.request)
 
 
 def json_response(
@@ -86,59 +46,49 @@ def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Map
         logs.REQUEST_ID.set(current_request().record.request_id)
 
     def finish(response: Response) -> Response:
-        record = _complete(current_request(), response)
-        audit.write(record)
-        log.write(record)
-        metrics.write(record)
+        """Add what every response carries, which no route sets itself, and send the record."""
+        request = current_request()
+        route = request.url_rule.rule if request.url_rule else "unmatched"
+        record = replace(
+            request.record,
+            method=request.method,
+            route=route,
+            status=response.status_code,
+            seconds=perf_counter() - request.started,
+        )
+        added = {"X-Request-Id": record.request_id, "X-Content-Type-Options": "nosniff"}
+        if request.endpoint != "static":
+            added["Cache-Control"] = "no-store"
+        response.headers.extend(added | dict(record.quota_headers))
+        for written in (audit, log, metrics):
+            written.write(record)
         return response
 
-    def answer_unexpected(fault: Exception) -> Response:
-        event = events.get(current_request().blueprint or "")
-        return _answer_service_error(current_request().note_fault(fault, event))
+    def answer_fault(fault: Exception) -> Response:
+        request = current_request()
+        return answer_error(request.note_fault(fault, events.get(request.blueprint or "")))
 
     app.before_request(begin)
     app.after_request(finish)  # what is registered first runs last
-    app.after_request(_finish_headers)
-    app.register_error_handler(ServiceError, _answer_service_error)
-    app.register_error_handler(HTTPException, _answer_http_error)
-    app.register_error_handler(Exception, answer_unexpected)
+    app.register_error_handler(ServiceError, answer_error)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Exception, answer_fault)
     install_cors(app, settings)
 
 
-def _finish_headers(response: Response) -> Response:
-    """Add what every response carries. No route sets these itself, so nothing has to be replaced."""
-    answered = current_request()
-    record = answered.record
-    added = {"X-Request-Id": record.request_id, "X-Content-Type-Options": "nosniff", **record.quota_headers}
-    if answered.endpoint != "static":
-        added["Cache-Control"] = "no-store"
-    for name, value in added.items():
-        response.headers.add(name, value)
-    return response
-
-
-def _complete(answered: RecordedRequest, response: Response) -> Record:
-    return replace(
-        answered.record,
-        method=answered.method,
-        route=answered.url_rule.rule if answered.url_rule else "unmatched",
-        status=response.status_code,
-        seconds=perf_counter() - answered.started,
-    )
-
-
-def _answer_service_error(error: ServiceError) -> Response:
-    answered = current_request()
-    if answered.record.error is not error:
-        answered.record = replace(answered.record, error=error)
+def answer_error(error: ServiceError) -> Response:
+    """Answer one of our own errors, and record it where an exchange has not."""
+    request = current_request()
+    if request.record.error is not error:
+        request.record = replace(request.record, error=error)
     return json_response(error.body, error.status, error.headers)
 
 
-def _answer_http_error(error: HTTPException) -> Response:
+def answer_http_error(error: HTTPException) -> Response:
     """Answer what Flask refuses, such as an unknown route, in the same shape as everything else."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    answered, code = current_request(), code_of(status)
-    answered.record = replace(answered.record, http_error=code)
+    request, code = current_request(), code_of(status)
+    request.record = replace(request.record, http_error=code)
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     methods = error.valid_methods or () if isinstance(error, MethodNotAllowed) else ()
     message = _MESSAGES.get(status, f"{status.phrase}.")

@@ -11,8 +11,8 @@ from flask import Blueprint, Response
 from service.core.errors import InternalError, InvalidRequestError
 from service.core.model import ClientSecret, Grant, TokenRequest
 from service.exchange import Exchange, Mint
-from service.http.request_body import read_json
-from service.http.responses import current_request, json_response
+from service.http.request import current_request, read_json
+from service.http.responses import json_response
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from service.http.settings import HttpSettings
 from service.vendors import wire

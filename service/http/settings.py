@@ -1,4 +1,4 @@
-"""What HTTP requests are accepted, and from whom."""
+"""Which HTTP requests are accepted, and from which pages and proxies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HttpSettings(EnvironmentModel):
         """The allowed origins, ready to be compared."""
         return Origins(self.allowed_origins)
 
-    @property
+    @cached_property
     def addresses(self) -> AddressSource:
         """Where a client's address is read from."""
         return AddressSource(self.trusted_proxy_hops, self.client_address_header)

@@ -90,7 +90,7 @@ def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:
         ("refused requests", f"{_words(rules.refused)}, for each user in each process"),
         ("storage", mask_url(storage.storage_url.get_secret_value())),
         ("strategy", settings.rate_limit_strategy),
-        ("storage away", storage.rate_limit_on_storage_failure),
+        ("storage unavailable", storage.rate_limit_on_storage_failure),
     ]
     if rules.tiers:
         rows.append(("tier claim", rules.tier_claim))

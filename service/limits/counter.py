@@ -6,7 +6,7 @@ refuses, shows the shortest window rather than the tightest, and takes any excep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Final, Protocol
 
@@ -54,41 +54,44 @@ class MemoryCounter:
 
     def acquire(self, buckets: Sequence[Bucket], *, read: Sequence[str] = ()) -> Acquisition:
         """Count one request in every bucket, or in none."""
-        store, strategy = self._store, self._state
-        counters = [(bucket, self._key(bucket)) for bucket in buckets]
+        store, strategy, states = self._store, self._state, []
+        keys, admitted = [self._key(bucket) for bucket in buckets], True
         with store.lock:
             now = store.now()
-            saved = [store.get(key) for _, key in counters]
-            statuses, after = [], []
-            for (bucket, _), value in zip(counters, saved, strict=True):
+            saved = [store.get(key) for key in keys]
+            for bucket, value in zip(buckets, saved, strict=True):
                 state = strategy.load(value, bucket.window, now)
-                statuses.append(BucketStatus.from_state(bucket, state))
-                after.append(BucketStatus.from_state(bucket, state.after_hit(bucket.window)))
-            admitted = all([status.admits for status in statuses])  # noqa: C419 - a list is quicker for so few
+                admitted = admitted and bucket.admits(state.used(bucket.window))
+                states.append(state)
             if admitted:
-                for (bucket, key), value in zip(counters, saved, strict=True):
-                    store.set(key, *strategy.hit(value, bucket.window, now))
+                for place, bucket in enumerate(buckets):
+                    store.set(keys[place], *strategy.hit(saved[place], bucket.window, now))
+                    states[place] = states[place].after_hit(bucket.window)
             values = tuple([store.get(key) for key in read])
-            return Acquisition(admitted, tuple(after if admitted else statuses), values)
+        return Acquisition(admitted, self._statuses(buckets, states), values)
 
     def peek(self, buckets: Sequence[Bucket]) -> tuple[BucketStatus, ...]:
         """Return the state of the buckets; count nothing."""
-        store = self._store
+        store, load = self._store, self._state.load
         with store.lock:
-            states = [
-                self._state.load(store.get(self._key(each)), each.window, store.now()) for each in buckets
-            ]
-        return tuple(
-            BucketStatus.from_state(bucket, state) for bucket, state in zip(buckets, states, strict=True)
-        )
+            states = [load(store.get(self._key(each)), each.window, store.now()) for each in buckets]
+        return self._statuses(buckets, states)
 
     def clear(self, buckets: Sequence[Bucket]) -> None:
         """Forget what was counted."""
         for bucket in buckets:
             self._store.delete(self._key(bucket))
 
+    def has_counted(self, buckets: Sequence[Bucket]) -> bool:
+        """Tell whether there is a count in any of the buckets: that costs a quarter of their state."""
+        return any([self._store.get(self._key(bucket)) for bucket in buckets])  # noqa: C419 - quicker for so few
+
     def _key(self, bucket: Bucket) -> str:
         return f"{self._strategy}/{bucket.key}"
+
+    @staticmethod
+    def _statuses(buckets: Sequence[Bucket], states: Iterable[State]) -> tuple[BucketStatus, ...]:
+        return tuple([BucketStatus.from_state(*each) for each in zip(buckets, states, strict=True)])
 
 
 _NUMBERS: Final[dict[str, tuple[int, Callable[..., State]]]] = {

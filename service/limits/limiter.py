@@ -1,19 +1,26 @@
-"""Enforce the rate limits: on callers before the vendor is asked, on addresses after a refused credential."""
+"""Enforce the rate limits, and write the headers that tell a caller what is left.
+
+Callers are counted before the vendor is asked, addresses after a refused credential. The headers are those of
+https://www.ietf.org/archive/id/draft-ietf-httpapi-ratelimit-headers-10.html: ``RateLimit-Policy`` (§3) names the quota
+``q`` in requests and its window ``w`` in seconds; ``RateLimit`` (§4) what remains, ``r``, and the seconds until more is
+available, ``t``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from flask import Flask
 
+from service.budgets import MinuteStatus
 from service.core.errors import RateLimitedError, StorageFailureError
 from service.core.model import Caller, StorageState
 from service.limits.counter import MemoryCounter, create_counter
 from service.limits.failed_auth import STRATEGY, FailedAuthCounter
-from service.limits.quota import Quota
 from service.limits.rules import Bucket, LimitRules
 from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
@@ -28,6 +35,45 @@ _MESSAGES: Final = {
     "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
     "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The tightest of a caller's own windows. ``window`` and ``renews_in`` are in seconds."""
+
+    amount: int
+    window: int
+    remaining: int
+    renews_in: float
+
+    @classmethod
+    def tightest(cls, statuses: Iterable[BucketStatus]) -> Self:
+        """Take the window with the fewest requests left: that many the caller can count on.
+
+        Of several the one that renews last, which is also the one that a refused caller has to wait for.
+        """
+        status = min(statuses, key=lambda status: (status.remaining, -status.renews_in))
+        window = status.bucket.window
+        return cls(window.amount, window.seconds, status.remaining, status.renews_in)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The two fields. The global limit is not in them: it would tell each caller the total traffic."""
+        renews_in = ceil(round(self.renews_in, 3))  # storages count in milliseconds: what is beyond is noise
+        return {
+            "RateLimit-Policy": f'"user";q={self.amount};w={self.window}',
+            "RateLimit": f'"user";r={self.remaining};t={renews_in}',
+        }
+
+
+def add_call_seconds(headers: Mapping[str, str], minutes: Iterable[MinuteStatus]) -> dict[str, str]:
+    """Add the second policy, ``"call-seconds"``: of the caller's minutes the limit of which least is left."""
+    tightest = min(minutes, key=lambda status: (status.left, -status.resets_in))
+    added = {
+        "RateLimit-Policy": f'"call-seconds";q={tightest.limit.amount};w={tightest.limit.length}',
+        "RateLimit": f'"call-seconds";r={tightest.left};t={ceil(round(tightest.resets_in, 3))}',
+    }
+    return {name: ", ".join(filter(None, (headers.get(name), item))) for name, item in added.items()}
 
 
 class ReadAlong(Protocol):
@@ -47,7 +93,7 @@ class ReadAlong(Protocol):
 class RateLimits:
     """The admin's rules, counted in a store; while Redis is unavailable, in the fallback memory, if any.
 
-    ``read_along`` is looked at first: whom it refuses is told so, whatever the limits say.
+    ``read_along`` is checked first: its refusal comes before that of any limit.
     """
 
     def __init__(
@@ -76,7 +122,7 @@ class RateLimits:
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.
         """
         own = self._rules.user_buckets(caller.pseudonym, self._rules.find_tier(caller))
-        acquisition = self._acquire_for(caller, (*own, *self._global_buckets))
+        acquisition = self._acquire(caller, (*own, *self._global_buckets))
         quota = Quota.tightest(
             status for status in acquisition.statuses[: len(own)] if status.bucket.enforced
         )
@@ -92,14 +138,16 @@ class RateLimits:
         Raises:
             RateLimitedError: too many were, in this process.
         """
-        statuses = self._refused.peek(self._rules.refused_buckets(caller.pseudonym, control=control))
-        if not all(status.admits for status in statuses):
-            raise _limited(statuses)
+        buckets = self._rules.refused_buckets(caller.pseudonym, control=control)
+        if self._refused.has_counted(buckets):
+            statuses = self._refused.peek(buckets)
+            if not all(status.admits for status in statuses):
+                raise _limited(statuses)
 
     def count_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Count a request of this caller that was refused before it counted, in this process's memory.
 
-        Each process counts for itself, so that a request that costs nobody anything costs no round trip either.
+        Each process counts for itself: a refusal costs no round trip.
         """
         # Where the memory is full of other users, this one's are counted a little later.
         with suppress(StorageFailureError):
@@ -107,7 +155,7 @@ class RateLimits:
 
     def acquire_call_control(self, caller: Caller) -> None:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
-        acquisition = self._acquire_for(caller, self._rules.call_control_buckets(caller.pseudonym))
+        acquisition = self._acquire(caller, self._rules.call_control_buckets(caller.pseudonym))
         if not acquisition.admitted:
             raise _limited(acquisition.statuses)
 
@@ -136,20 +184,18 @@ class RateLimits:
             return "ok"
         return "degraded" if self._fallback else "unavailable"
 
-    def _acquire_for(self, caller: Caller, buckets: Sequence[Bucket]) -> Acquisition:
+    def _acquire(self, caller: Caller, buckets: Sequence[Bucket]) -> Acquisition:
         along = self._read_along
-        acquisition = self._acquire(buckets, [along.key(caller)] if along else [])
-        if along:
-            along.check(caller, acquisition.values[0])
-        return acquisition
-
-    def _acquire(self, buckets: Sequence[Bucket], read: Sequence[str]) -> Acquisition:
+        read = [along.key(caller)] if along else []
         try:
-            return self._counter.acquire(buckets, read=read)
+            acquisition = self._counter.acquire(buckets, read=read)
         except StorageFailureError:
             if self._fallback is None:
                 raise
-            return self._fallback.acquire(buckets, read=read)
+            acquisition = self._fallback.acquire(buckets, read=read)
+        if along:
+            along.check(caller, acquisition.values[0])
+        return acquisition
 
 
 def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> RateLimitedError:

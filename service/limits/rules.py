@@ -67,6 +67,10 @@ class Bucket:
     window: Window
     enforced: bool = True
 
+    def admits(self, used: int) -> bool:
+        """Tell whether one more request may pass where so many count."""
+        return used < self.window.amount or not self.enforced
+
     @property
     def key(self) -> str:
         """The counter's name in the storage, without the prefix and the strategy."""
@@ -77,7 +81,7 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     """Read the notation of the ``limits`` library, once, at start: what does not parse must never mean no limit.
 
     Raises:
-        ValueError: the notation is wrong, or a limit would admit nobody.
+        ValueError: the notation is wrong, or a limit would admit no request.
     """
     try:
         items = tuple(parse_many(text))
@@ -88,7 +92,7 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
             f"is not a limit; write for example {EXAMPLE} (second, minute, hour, day, month or year)"
         )
     if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
-        raise ValueError(f"would admit nobody; each limit needs at least 1, for example {EXAMPLE}")
+        raise ValueError(f"would admit no request; each limit needs at least 1, for example {EXAMPLE}")
     if any(item.amount > MAX_AMOUNT or item.get_expiry() > MAX_SECONDS for item in items):
         raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
     return items
@@ -159,10 +163,9 @@ class LimitRules:
         So a user who changes to a tier with other window lengths does not start with an unused quota.
         """
         enforced = self.user if tier is None else self.tiers[tier]
-        return (
-            *(Bucket("user", identity, window) for window in enforced),
-            *(Bucket("user", identity, window, enforced=False) for window in self.counted[tier]),
-        )
+        buckets = [Bucket("user", identity, window) for window in enforced]
+        buckets += [Bucket("user", identity, window, enforced=False) for window in self.counted[tier]]
+        return tuple(buckets)
 
     def global_buckets(self) -> tuple[Bucket, ...]:
         """List what bounds all callers together."""
@@ -171,7 +174,7 @@ class LimitRules:
     def refused_buckets(self, identity: str, *, control: bool = False) -> tuple[Bucket, ...]:
         """List what bounds a user's requests that are refused before they count; reading and ending calls apart."""
         counted = f"{identity}/calls" if control else identity
-        return tuple(Bucket("refused", counted, window) for window in self.refused)
+        return tuple([Bucket("refused", counted, window) for window in self.refused])
 
     def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's reading and ending of calls."""

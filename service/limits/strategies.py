@@ -190,14 +190,13 @@ class BucketStatus:
         used = state.used(window)
         level = min(used, window.amount)
         renews_in = state.seconds_until_below(level, window) if level else 0.0
-        remaining = window.amount - level
-        admits = remaining > 0 or not bucket.enforced
-        return cls(bucket, remaining, 0.0 if admits else renews_in + MARGIN, renews_in)
+        wait = 0.0 if bucket.admits(used) else renews_in + MARGIN
+        return cls(bucket, window.amount - level, wait, renews_in)
 
     @property
     def admits(self) -> bool:
         """Whether one more request may pass."""
-        return self.remaining > 0 or not self.bucket.enforced
+        return not self.wait
 
 
 @dataclass(frozen=True, slots=True)

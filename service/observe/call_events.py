@@ -50,7 +50,7 @@ class CallMetrics:
         )
         self.unknown = Counter(
             "token_service_calls_unknown",
-            "Openings whose outcome nobody knows: an answer was lost, or the process died.",
+            "Openings of unknown outcome: an answer was lost, or the process died.",
             registry=registry,
         )
         self.lateness = Histogram(
@@ -62,7 +62,7 @@ class CallMetrics:
 
 
 class CallEvents(KeeperEvents):
-    """Writes an audit event for each ending, and counts; ``metrics`` is ``None`` where nobody asks for numbers."""
+    """Writes an audit event for each ending, and counts; ``metrics`` is ``None`` where there is no ``/metrics``."""
 
     def __init__(self, metrics: CallMetrics | None) -> None:
         self._metrics = metrics
@@ -77,7 +77,7 @@ class CallEvents(KeeperEvents):
             self._metrics.charged_seconds.labels(call.model).inc(call.charged_seconds or 0)
 
     def lost(self, call: Call) -> None:
-        """Note that nobody knows whether the vendor opened a call."""
+        """Note that it is unknown whether the vendor opened a call."""
         self._write(self._log.warning, "unknown", call)
         if self._metrics:
             self._metrics.unknown.inc()

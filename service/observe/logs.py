@@ -1,7 +1,10 @@
 """Configure one log format for the whole process: the service's lines, gunicorn's and the libraries'.
 
 JSON by default (one object a line, for machines), or coloured text (``console``). Lines go to the standard
-error stream, so that a command's own output stays clean. No line holds a secret: see ``redaction``.
+error stream, so that a command's own output stays clean.
+
+Secrets are redacted from every line before it is written. The first protection is not to log one: the service's own
+events hold none. This one is for what we do not write ourselves, such as the text of a library's exception.
 """
 
 from __future__ import annotations
@@ -9,25 +12,44 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.core.model import Record
-from service.observe.redaction import redactor
 from service.observe.settings import LogLevel, ObserveSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
 """The request that is being answered: every line written meanwhile names it, the libraries' too."""
 
+_ENCODER = json.JSONEncoder(default=repr, separators=(",", ":"))
+
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask every few seconds: logged at DEBUG only, unless it was refused."""
+
+
+REDACTED = "[redacted]"
+
+_SHORTEST = 6
+"""Anything shorter would redact ordinary words."""
+
+_SHAPES = re.compile(
+    r"\b[es]k[-_][\w-]{6,}"  # the vendor's client secrets and API keys
+    r"|\beyJ[\w-]+(?:\.[\w-]*){1,4}"  # a JWS or JWE (RFC 7515 §7.1), cut off or whole: eyJ is {"
+    r"|(?<=[Bb]earer )[\w.~+/-]{12,}=*"  # RFC 6750 §2.1
+    r"|(?<=://)[^\s/@\"'\\]+(?=@)"  # the user information of a URL (RFC 3986 §3.2.1)
+)
+_MARKS = ("ek_", "sk-", "eyJ", "earer ", "://")
+"""One of these is in every match: looking for them first keeps the expression off the hot path."""
 
 
 def configure(
@@ -85,12 +107,21 @@ def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processo
             ),
             blot,
         ]
-    encoder = json.JSONEncoder(default=repr, separators=(",", ":"))
     return [
         structlog.processors.format_exc_info,  # frames and messages, never locals
-        structlog.processors.JSONRenderer(serializer=lambda event, **_: encoder.encode(event)),
+        structlog.processors.JSONRenderer(serializer=_encode),
         blot,
     ]
+
+
+def _encode(event: EventDict, **_: Any) -> str:
+    """Write an event as one line of ASCII, whatever is in it."""
+    try:
+        return to_json(event, ensure_ascii=True, fallback=repr).decode()
+    except (
+        PydanticSerializationError
+    ):  # bytes or half a surrogate pair, for which the slower encoder has a spelling
+        return _ENCODER.encode(event)
 
 
 def _head(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
@@ -145,3 +176,32 @@ class RequestLog:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
+
+
+def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
+    """Make a function that redacts ``secrets``, also when escaped or encoded, and anything shaped like one."""
+    known = {part for secret in secrets for part in (secret, _password(secret)) if len(part) >= _SHORTEST}
+    spellings = {spelling for secret in known for spelling in _spellings(secret)}
+    longest_first = sorted(spellings, key=len, reverse=True)
+
+    def redact(text: str) -> str:
+        for spelling in longest_first:
+            text = text.replace(spelling, REDACTED)
+        for mark in _MARKS:
+            if mark in text:
+                return _SHAPES.sub(REDACTED, text)
+        return text
+
+    return redact
+
+
+def _password(secret: str) -> str:
+    """Return the password within a URL, such as a storage's; libraries show it alone, too."""
+    try:
+        return unquote(urlsplit(secret).password or "")
+    except ValueError:  # no URL at all
+        return ""
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    return secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")

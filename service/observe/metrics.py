@@ -8,7 +8,6 @@ for that variable when it is first imported, so whoever starts processes sets it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cache
 from typing import get_args
 
@@ -118,8 +117,10 @@ class Metrics:
             done = "opened" if record.event == "call" else "minted"
             outcome = done if record.error is None else _bounded(record.code)
             self._upstream_seconds.labels(outcome).observe(record.upstream_seconds)
-        if record.limit_storage:
-            self._note_storage(record.limit_storage)
+        if record.limit_storage and record.limit_storage != self._storage_state:
+            self._storage_state = record.limit_storage
+            for state in get_args(StorageState):
+                self._storage.labels(state).set(state == record.limit_storage)
         if record.event and record.error:
             refused = self._calls_refused if record.event == "call" else self._refusals
             refused.labels(_bounded(record.code)).inc()
@@ -131,14 +132,6 @@ class Metrics:
         elif record.event and record.grant:
             granted = self._calls_opened if record.event == "call" else self._mints
             granted.labels(record.grant.session_type, record.grant.model).inc()
-
-    def _note_storage(self, state: StorageState) -> None:
-        """Note how the limit storage is, as this process sees it."""
-        if state == self._storage_state:
-            return
-        self._storage_state = state
-        for each in get_args(StorageState):
-            self._storage.labels(each).set(each == state)
 
     def exposition(self) -> bytes:
         """Write down the numbers of all processes, in Prometheus' text format (version 0.0.4)."""
@@ -152,16 +145,15 @@ class Metrics:
         return generate_latest(together)
 
 
-def _codes(kind: type[ServiceError] = ServiceError) -> Iterator[str | None]:
-    yield kind.code
-    for narrower in kind.__subclasses__():
-        yield from _codes(narrower)
-
-
 @cache
 def _known_codes() -> frozenset[str | None]:
     # Not before the first use: other rooms add errors of their own.
-    return frozenset(_codes())
+    kinds, codes = [ServiceError], set()
+    while kinds:
+        kind = kinds.pop()
+        codes.add(kind.code)
+        kinds += kind.__subclasses__()
+    return frozenset(codes)
 
 
 def _bounded(code: str | None) -> str:

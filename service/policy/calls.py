@@ -14,11 +14,10 @@ from pydantic import BeforeValidator, Field
 
 from service.core.errors import ServiceError, SessionTypeNotAllowedError
 from service.core.model import CallType, SecretType
-from service.policy.fields import AllowedFields, DeniedFields
-from service.policy.formatting import join_names, suggest
-from service.policy.json_path import MISSING, get, merge, put
+from service.policy.json_path import MISSING, get, join_names, merge, put, suggest
 from service.policy.request import ResolvedRequest
 from service.policy.rules import Name, Rule, StrictModel, not_allowed
+from service.policy.session_rules import AllowedFields, DeniedFields
 from service.vendors.base import LiveLayout
 
 MIN_CALL_SECONDS = 30

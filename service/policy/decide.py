@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from service.core.errors import InvalidValueError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
-from service.policy.bounds import Bounds
 from service.policy.calls import (
     CallTypes,
     DataChannel,
@@ -30,6 +29,7 @@ from service.policy.rules import (
     rules_of,
     split_path,
 )
+from service.policy.session_rules import Bounds
 from service.vendors.base import LiveLayout, SessionLayout
 from service.vendors.wire import MIN_SECRET_TTL
 
@@ -98,24 +98,20 @@ class Policy:
             resolved = enforce(resolved, always)
             found = violations(clamp(resolved, rules), rules)
             findings = tuple(f"{source}: {error.message}" for source, error in islice(found, MAX_FINDINGS))
+        session, live = resolved.session, self.layout.live
+        if live and resolved.session_type == "live":
+            channel = self.document.find_data_channel(resolved.profile) if self.document else DataChannel()
+            session = complete_live_session(session, live, channel)
         return Grant(
             session_type=resolved.session_type,
             model=resolved.model,
-            session=self._complete(resolved),
+            session=session,
             expires_in=resolved.expires_in,
             profile=resolved.profile,
             findings=findings,
             action=resolved.action,
             max_call_seconds=resolved.max_call_seconds,
         )
-
-    def _complete(self, resolved: ResolvedRequest) -> Mapping[str, Any]:
-        """Add what the service itself sets in a session, after all rules about what the caller brings."""
-        live = self.layout.live
-        if resolved.session_type != "live" or live is None:
-            return resolved.session
-        channel = self.document.find_data_channel(resolved.profile) if self.document else DataChannel()
-        return complete_live_session(resolved.session, live, channel)
 
     def rules_for(self, caller: Caller) -> tuple[SourcedRule, ...]:
         """List the document's rules for a caller, those of profiles apart."""
@@ -196,11 +192,12 @@ def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedReq
 
 def enforce(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:
     """Clamp a request by the rules, and raise the first violation that is left."""
-    clamped = clamp(request, rules)
-    for source, error in violations(clamped, rules):
-        error.reason = f"{source}: {error.message}"
-        raise error
-    return clamped
+    request = clamp(request, rules)
+    for source, rule in rules:
+        for error in rule.violations(request):
+            error.reason = f"{source}: {error.message}"
+            raise error
+    return request
 
 
 def violations(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> Iterator[tuple[str, ServiceError]]:

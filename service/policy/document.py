@@ -13,11 +13,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from service.core.claims import Claims
 from service.core.model import SessionType
-from service.policy.bounds import Bounds
 from service.policy.calls import CallTypesMember, DataChannel, MaxCallSecondsMember, SecretTypesMember
 from service.policy.conditions import SCOPE, Conditions, RequiredClaims, all_hold
-from service.policy.external_tools import AllowedPrompts, AllowedServers, AllowedTools, Tracing
-from service.policy.fields import AllowedVoices, Fields, LockedMembers
 from service.policy.json_path import MISSING, get, put
 from service.policy.reading import PolicyError, describe_errors, read_json
 from service.policy.rules import (
@@ -31,6 +28,16 @@ from service.policy.rules import (
     SourcedRule,
     StrictModel,
     rules_of,
+)
+from service.policy.session_rules import (
+    AllowedPrompts,
+    AllowedServers,
+    AllowedTools,
+    AllowedVoices,
+    Bounds,
+    Fields,
+    LockedMembers,
+    Tracing,
 )
 from service.policy.templates import SessionTemplate
 from service.vendors.base import model_path

@@ -12,7 +12,7 @@ from service.policy.calls import DataChannel
 from service.policy.conditions import describe_conditions
 from service.policy.decide import Policy
 from service.policy.document import ClaimRule, Constraints, PolicyDocument, Profile
-from service.policy.formatting import join_names
+from service.policy.json_path import join_names
 from service.policy.resolve import BaseSession
 from service.policy.rules import SourcedRule
 from service.vendors.base import SessionLayout

@@ -1,5 +1,6 @@
-"""Paths into JSON objects (``audio.output.voice`` is ``("audio", "output", "voice")``) and sets of such paths.
+"""Paths into JSON objects, sets of such paths, and how paths and values read in messages.
 
+The path ``audio.output.voice`` is ``("audio", "output", "voice")``.
 Objects are never changed in place: whatever differs is a new object. Everything here takes time in
 proportion to its inputs' size, never to the product of two of them, since one of them is a caller's.
 """
@@ -7,7 +8,7 @@ proportion to its inputs' size, never to the product of two of them, since one o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Path = tuple[str, ...]
@@ -19,6 +20,10 @@ PathTree = dict[str, "PathTree | None"]
 
 MISSING: Final[Any] = object()
 """No value, which differs from null."""
+
+_MAX_SNIPPET: Final = 80
+_MAX_MEMBER: Final = 200
+_MAX_NAMES: Final = 20
 
 
 def get(value: Any, path: Path) -> Any:
@@ -129,3 +134,27 @@ def paths_overlapping(tree: PathTree, denied: PathTree) -> Iterator[Path]:
         else:
             found = paths_outside(inner, {}) if below is None else paths_overlapping(inner, below)
             yield from ((name, *rest) for rest in found)
+
+
+def as_json_snippet(value: Any) -> str:
+    """Write a value that a caller sent as JSON on one line, cut at ``_MAX_SNIPPET`` characters."""
+    text = json.dumps(value, ensure_ascii=True)
+    return text if len(text) <= _MAX_SNIPPET else text[:_MAX_SNIPPET] + "…"
+
+
+def session_member(path: Path) -> str:
+    """Name a member of the session as callers know it, cut at ``_MAX_MEMBER`` characters."""
+    return f"session.{'.'.join(path)}"[:_MAX_MEMBER]
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Write names as a list in a sentence."""
+    if not names:
+        return "none"
+    rest = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def suggest(names: Sequence[str]) -> str:
+    """Say which values would be right."""
+    return f"Use one of: {join_names(names)}." if names else "None is allowed."

@@ -8,8 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from service.core.model import Action, Caller, SessionType
-from service.policy.formatting import session_member
-from service.policy.json_path import MISSING, Path, PathTree, canonical, differences, get, overlaps
+from service.policy.json_path import (
+    MISSING,
+    Path,
+    PathTree,
+    canonical,
+    differences,
+    get,
+    overlaps,
+    session_member,
+)
 from service.vendors.base import SessionLayout, model_path
 
 
@@ -23,7 +31,7 @@ class ResolvedRequest:
     ``model_param`` is the member to blame for the model: the top-level one, or the session's.
     ``max_call_seconds`` is how long a call may last, as far as the caller and the rules say.
 
-    There are no ``slots``: what the caller changes is computed once, when a rule first asks.
+    There are no ``slots``: what follows from the fields is computed once, when a rule first asks.
     """
 
     caller: Caller
@@ -88,12 +96,12 @@ class ResolvedRequest:
         """Tell whether neither the admin nor the caller set anything at a path."""
         return get(self.base, path) is MISSING and get(self.given, path) is MISSING
 
-    @property
+    @cached_property
     def model_path(self) -> Path:
         """Where a session of this type keeps its own model."""
         return model_path(self.session_type)
 
-    @property
+    @cached_property
     def model(self) -> Any:
         """The session's own model."""
         return get(self.session, self.model_path)

@@ -9,8 +9,7 @@ from typing import Any
 from service.core.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
 from service.core.model import Action, Caller, SessionType, TokenRequest
 from service.policy.document import PolicyDocument, SessionDefaults
-from service.policy.formatting import as_json_snippet, session_member
-from service.policy.json_path import MISSING, Path, get, merge, put
+from service.policy.json_path import MISSING, Path, as_json_snippet, get, merge, put, session_member
 from service.policy.request import ResolvedRequest
 from service.policy.rules import SourcedRule, rules_of
 from service.policy.templates import UsableClaims, render
@@ -120,7 +119,10 @@ class Resolver:
                 f"Name the model of a {base.session_type} session in '{param}'.", param=param
             )
         if self.layout.is_live(model := get(session, path)) and base.session_type != "live":
-            raise InvalidValueError(_live_only(model, request.action), param=param)
+            its = "is for sessions of type live"
+            if request.action == "secret":
+                its = "has no client secrets; POST /calls opens its sessions"
+            raise InvalidValueError(f"The model {as_json_snippet(model)} {its}.", param=param)
         default_seconds = base.expires_in or self.token_ttl
         return ResolvedRequest(
             caller=caller,
@@ -141,20 +143,17 @@ class Resolver:
     def add_default_model(
         self, session: Mapping[str, Any], session_type: SessionType, action: Action
     ) -> Mapping[str, Any]:
-        """Fill in the model where the admin's session names none and its type has a default."""
-        path = model_path(session_type)
-        model = self._default_model_for(session_type, action)
-        return put(session, path, model) if model and get(session, path) is MISSING else session
+        """Fill in the model where the admin's session names none and its type has a default.
 
-    def _default_model_for(self, session_type: SessionType, action: Action) -> str | None:
-        """Return ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type."""
-        if session_type not in {"realtime", "live"}:
-            return None
-        live = session_type == "live"
-        if action == "secret" or self.layout.is_live(self._default_model) == live:
-            return self._default_model
-        models = (model for model in self._allowed_models if self.layout.type_of(model) == session_type)
-        return next(models, None)
+        That is ``DEFAULT_MODEL``, or for a call of another type the first allowed model of that type.
+        """
+        path, model = model_path(session_type), self._default_model
+        if session_type not in {"realtime", "live"} or get(session, path) is not MISSING:
+            return session
+        if action == "call" and self.layout.is_live(model) != (session_type == "live"):
+            of_type = [name for name in self._allowed_models if self.layout.type_of(name) == session_type]
+            return put(session, path, of_type[0]) if of_type else session
+        return put(session, path, model)
 
     def _base_session(self, place: str, preset: SessionDefaults) -> BaseSession:
         session: dict[str, Any] = {n: value for n, value in preset.session.value.items() if n != "type"}
@@ -202,13 +201,6 @@ def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
         if member in request.session:
             message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."
             raise InvalidRequestError(message, param=f"session.{member}")
-
-
-def _live_only(model: str, action: Action) -> str:
-    shown = as_json_snippet(model)
-    if action == "call":
-        return f"The model {shown} is for sessions of type live."
-    return f"The model {shown} has no client secrets; POST /calls opens its sessions."
 
 
 def supported_types(layout: SessionLayout) -> str:

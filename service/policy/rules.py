@@ -31,9 +31,12 @@ from service.core.errors import (
     SessionFieldNotAllowedError,
 )
 from service.core.model import SessionType
-from service.policy.formatting import as_json_snippet, join_names, session_member, suggest
 from service.policy.json_path import (
     Path,
+    as_json_snippet,
+    join_names,
+    session_member,
+    suggest,
 )
 from service.policy.request import ResolvedRequest
 from service.vendors.wire import MAX_SECRET_TTL, MIN_SECRET_TTL

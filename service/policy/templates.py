@@ -29,7 +29,7 @@ from pydantic import AfterValidator, JsonValue
 from service.core.claims import find_claim
 from service.core.errors import ServiceError, SessionFieldNotAllowedError
 from service.core.model import Caller, SessionType
-from service.policy.formatting import as_json_snippet, join_names
+from service.policy.json_path import as_json_snippet, join_names
 from service.policy.request import ResolvedRequest
 from service.policy.rules import Rule, SourcedRule
 

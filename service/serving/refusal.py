@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Final
 
 from gunicorn.http.errors import (
@@ -19,6 +18,7 @@ from gunicorn.http.errors import (
 )
 
 from service.core.errors import code_of, error_body
+from service.core.model import choose_request_id
 from service.core.origins import Origins
 
 MAX_TOKEN_BYTES: Final = 16_384
@@ -52,9 +52,10 @@ class Refusal:
     @property
     def bytes(self) -> bytes:
         """The answer as it is sent. The connection closes after it: where the next request starts is not known."""
-        ours = self.status == HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = "server_error" if ours else "invalid_request_error"
-        body = json.dumps(error_body(self.message, type=kind, code=_code(self.status))).encode()
+        kind, code = "invalid_request_error", code_of(self.status)
+        if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            kind, code = "server_error", "internal_error"
+        body = json.dumps(error_body(self.message, type=kind, code=code)).encode()
         headers = {
             "Connection": "close",
             "Content-Type": "application/json",
@@ -81,7 +82,7 @@ def refuse(error: BaseException, head: bytes, *, origins: Origins) -> Refusal:
     return Refusal(
         status=status,
         message=_message(status, head),
-        request_id=_field(head, b"X-Request-Id", rb"[A-Za-z0-9._-]{1,128}") or token_hex(16),
+        request_id=choose_request_id(_field(head, b"X-Request-Id", rb"[!-~]+") or ""),
         origin=origin if origin and origins.allows(origin) else None,
     )
 
@@ -107,10 +108,6 @@ def _message(status: HTTPStatus, head: bytes) -> str:
         f"The header fields are too large; one may have {MAX_FIELD_BYTES} bytes, "
         f"and all of them together {HEAD_BYTES}."
     )
-
-
-def _code(status: HTTPStatus) -> str:
-    return "internal_error" if status == HTTPStatus.INTERNAL_SERVER_ERROR else code_of(status)
 
 
 def _field(head: bytes, name: bytes, value: bytes) -> str | None:

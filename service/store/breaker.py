@@ -23,7 +23,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the storage is known to be away."""
+        """Whether the storage is known to be unavailable."""
         return self._open
 
     def open(self, error: Exception) -> None:

@@ -57,16 +57,15 @@ class MemoryStore:
         return value if self._clock() < expires_at else None
 
     def set(self, key: str, value: Any, seconds: float) -> None:
-        """Keep a value for so many seconds.
+        """Keep a value for so many seconds; to be called while holding ``lock``, which costs as much as all of this.
 
         Raises:
             StorageFailureError: the key is new and the memory full. Nothing that is alive is ever dropped for it:
                 that would give somebody a fresh limit.
         """
-        with self.lock:
-            if key not in self._entries:
-                self._make_room()
-            self._entries[key] = (value, self._clock() + seconds)
+        if key not in self._entries:
+            self._make_room()
+        self._entries[key] = (value, self._clock() + seconds)
 
     def delete(self, key: str) -> None:
         """Forget a key, if it is there."""

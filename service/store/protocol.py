@@ -16,7 +16,7 @@ KEY_PREFIX: Final = "{realtime-token}"
 """Begins every key. A Redis cluster keeps all keys with one hash tag on one node, so any script may use any of them
 (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags)."""
 
-StoreState = Literal["ok", "away"]
+StoreState = Literal["ok", "unavailable"]
 Topology = Literal["single", "sentinel", "cluster"]
 T = TypeVar("T")
 

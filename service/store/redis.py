@@ -64,7 +64,7 @@ class PooledRedis:
     @property
     def state(self) -> StoreState:
         """Whether Redis answers, as far as the calls so far have shown."""
-        return "away" if self._breaker.is_open else "ok"
+        return "unavailable" if self._breaker.is_open else "ok"
 
     @property
     def topology(self) -> Topology:
@@ -90,10 +90,10 @@ class PooledRedis:
             StorageFailureError: Redis failed, or is known to be unavailable.
             StorageBusyError: no place was free within ``CONNECTION_WAIT``.
         """
-        self._raise_if_away()
+        self._raise_if_unavailable()
         self._wait_for_slot()
         try:
-            self._raise_if_away()  # it may have gone while this one waited
+            self._raise_if_unavailable()  # it may have gone while this one waited
             return self._attempt(operation)
         except DataError:  # our own bug, which must not give anybody a fresh limit
             raise
@@ -163,7 +163,7 @@ class PooledRedis:
         finally:
             self._slots.put(None)
 
-    def _raise_if_away(self) -> None:
+    def _raise_if_unavailable(self) -> None:
         if self._breaker.is_open:
             raise StorageFailureError("the storage is unavailable")
 

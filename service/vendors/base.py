@@ -131,7 +131,7 @@ class Request:
     """One HTTP request to the vendor, without the account's own headers, which the transport adds.
 
     ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
-    second mint leaves a secret that nobody uses and that expires. ``secret`` is a client secret that authenticates the
+    second mint leaves an unused secret that expires. ``secret`` is a client secret that authenticates the
     request in the account's place. ``check`` looks at the response before its connection is used again, and raises an
     ``UpstreamError`` for one that cannot belong to this request: the connection is closed.
     """

@@ -1,9 +1,7 @@
-"""Kept HTTP/1.1 connections to one host, on the standard library's client.
+"""Kept HTTP/1.1 connections to one host: plain sockets, and the parser of ``httptools``, in C.
 
-``http.client`` runs in native threads and under gevent alike. geventhttpclient's own client fails in threads, reads a
-head of any length, and takes every kept connection for closed above 1,024 descriptors; urllib3 costs twice as much.
-This module adds what kept connections owe their users: interim responses are skipped, every answer is bounded in bytes
-and in time, and a connection serves no other request before the answer is whole.
+They run in native threads and under gevent alike. Every answer is bounded in bytes and in time, interim responses are
+skipped, and a connection serves no other request before the answer is whole.
 
 Should a host send one answer too many, each request that follows on the connection would be given the answer to the one
 before. Four things end that: a connection with bytes on it is not used, an answer that cannot belong to its request
@@ -13,42 +11,40 @@ and in age.
 
 from __future__ import annotations
 
+import re
 import socket as sockets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http import HTTPStatus
+from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
 from select import POLLIN
-from socket import socket
-from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLEOFError, SSLSocket
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from gevent.monkey import get_original
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from service.vendors.answers import Answer
 from service.vendors.base import Request, Response, accept
 
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
 
-_PORTS: Final = {"http": 80, "https": 443}
-_CONNECT_SECONDS: Final = 4
-"""For each address of the host, so that one that never answers leaves time for the next."""
 MAX_USES: Final = 100
 """How many requests one connection carries."""
 MAX_SECONDS: Final = 60
 """How old a connection may be: no older than what balancers and NATs on the way usually keep an idle one for."""
-EARLY_SHARE: Final = 0.5
-"""Of the usual time to an answer. The first answer that had been on its way before its request was sent comes earlier,
-or else the second one does."""
-_USUAL_OF: Final = 15
-"""So many answers' times have the usual one in their middle."""
-_SHORTEST_USUAL_SECONDS: Final = 0.04
-"""Below that it is this machine's own pauses that make the difference."""
+MAX_HEAD_BYTES: Final = 65_536
+"""Of an answer, with all interim responses before it."""
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
+EARLY_SHARE: Final = 0.6
+"""Of the usual time to an answer. Of an answer that had been on its way before its request was sent, and the one after
+it, the earlier one comes within half of that; the rest is for a busy machine, whose times vary."""
 KEEPALIVE: Final = [
     (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
     *(
@@ -58,6 +54,17 @@ KEEPALIVE: Final = [
     ),
 ]
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
+
+_PORTS: Final = {"http": 80, "https": 443}
+_BLOCK_BYTES: Final = 65_536
+_CONNECT_SECONDS: Final = 4
+"""For each address of the host, so that one that never answers leaves time for the next."""
+_USUAL_OF: Final = 15
+"""So many answers' times have the usual one in their middle."""
+_SHORTEST_USUAL_SECONDS: Final = 0.04
+"""Below that it is this machine's own pauses that make the difference."""
+_poll = get_original("select", "poll")
+_PATH: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -83,7 +90,7 @@ class KeptConnections:
         self._host = (parts.hostname or "").rstrip(".")  # certificates name hosts without the root's dot
         self._port = parts.port or _PORTS[parts.scheme]
         self._prefix = parts.path
-        self._fixed = {"Host": parts.netloc, "Accept-Encoding": "identity"}
+        self._fixed = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
         self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
         self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
@@ -104,26 +111,18 @@ class KeptConnections:
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
             HTTPException: the answer breaks off, is too long, or is not HTTP.
             ServiceError: what ``request.check`` raises.
-            ValueError: a header would end its line; its text holds the header.
+            ValueError: a header would end its line; its text does not hold the header.
         """
+        deadline, message = monotonic() + seconds, self._write(request, headers)
         connection = self._take()
         try:
-            connection.prepare(seconds)
-            if progress:
-                progress.sent = True
-            path = self._prefix + request.path
-            sent = connection.send_whole(request.method, path, request.body, {**self._fixed, **headers})
-            answer = connection.getresponse()
-            headers_read = {name.lower(): value for name, value in answer.headers.items()}
-            if progress:
-                progress.head = Response(answer.status, headers_read, b"")
-            response = Response(answer.status, headers_read, answer.read_whole())
+            response = connection.exchange(message, deadline, progress or Progress())
             request.check(response)
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
         is_early = request.check is not accept and self._is_early(request.path, connection.waited)
-        if sent and not answer.will_close and not is_early and connection.may_be_used():
+        if connection.keeps_alive and connection.is_fresh() and not is_early:
             self._idle.append(connection)
         else:
             connection.close()
@@ -137,6 +136,24 @@ class KeptConnections:
     def __del__(self) -> None:
         """Leave no socket open behind an app that is dropped."""
         self.close()
+
+    def _write(self, request: Request, headers: Mapping[str, str]) -> bytes:
+        """Write a request (RFC 9112 §3) in one piece, so that one segment carries it."""
+        path, length = self._prefix + request.path, len(request.body)
+        fields = [f"{name}: {value}" for name, value in headers.items()]
+        lines = [
+            f"{request.method} {path} HTTP/1.1",
+            self._fixed,
+            *fields,
+            f"Content-Length: {length}",
+            "",
+            "",
+        ]
+        head = "\r\n".join(lines)
+        # One line end after each line, of which ``_fixed`` are two: no path and no value brings another.
+        if not _PATH.fullmatch(path) or {head.count("\r"), head.count("\n")} != {len(lines)}:
+            raise ValueError("A line of the request would end too early.")
+        return head.encode("latin-1") + request.body
 
     def _is_early(self, path: str, seconds: float) -> bool:
         """Tell whether an answer took much less than is usual on its route, as one does that was there already."""
@@ -152,85 +169,139 @@ class KeptConnections:
                 connection = self._idle.pop()
             except IndexError:
                 return _Connection(self._host, self._port, self._tls)
-            if connection.may_be_used() and connection.is_unused():
+            if connection.is_fresh() and connection.is_silent():
                 return connection
             connection.close()
 
 
-class _Connection(HTTPConnection):
-    """One connection, with TLS where there is a ``context``."""
+class _Connection:
+    """One connection, with TLS where there is a ``context``. Its parser calls the ``on_…`` methods."""
 
     def __init__(self, host: str, port: int, context: SSLContext | None) -> None:
-        super().__init__(host, port, timeout=_CONNECT_SECONDS)
+        self._address = (host, port)
         self._context = context
-        self._deadline = 0.0
+        self._socket: sockets.socket | None = None
+        self._parser = HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._progress = Progress()
+        self._has_head = self._is_whole = self._has_excess = False
         self._uses = 0
         self._ends = 0.0
-        self._sent = 0.0
+        self.keeps_alive = False
         self.waited = 0.0
-        self._outgoing: list[bytes] = []
 
-    def connect(self) -> None:
-        """Connect and shake hands. An interrupted handshake leaves its socket where ``close`` finds it."""
-        super().connect()
-        self._ends = monotonic() + MAX_SECONDS
-        for option in KEEPALIVE:
-            self.sock.setsockopt(*option)
-        if self._context:
-            self.sock = self._context.wrap_socket(
-                self.sock, server_hostname=self.host, do_handshake_on_connect=False
-            )
-            self.sock.do_handshake()
+    def _open(self, seconds: float) -> sockets.socket:
+        """Connect and shake hands where that is not done yet; ``close`` finds what an interrupted handshake leaves."""
+        if self._socket is None:
+            self._socket = sockets.create_connection(self._address, min(_CONNECT_SECONDS, seconds))
+            self._ends = monotonic() + MAX_SECONDS
+            for option in ((sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1), *KEEPALIVE):
+                self._socket.setsockopt(*option)
+            if self._context:
+                self._socket = encrypted = self._context.wrap_socket(
+                    self._socket, server_hostname=self._address[0], do_handshake_on_connect=False
+                )
+                encrypted.do_handshake()
+        self._socket.settimeout(seconds)
+        return self._socket
 
-    def may_be_used(self) -> bool:
+    def close(self) -> None:
+        """Close it."""
+        if self._socket:
+            self._socket.close()
+
+    def is_fresh(self) -> bool:
         """Tell whether it is younger, and was used less often, than a kept connection may be."""
         return self._uses < MAX_USES and monotonic() < self._ends
 
-    def is_unused(self) -> bool:
+    def is_silent(self) -> bool:
         """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
 
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.
         """
-        poll = get_original("select", "poll")()
-        poll.register(self.sock, POLLIN)
+        poll = _poll()
+        poll.register(self._socket, POLLIN)
         return not poll.poll(0)
 
-    def prepare(self, seconds: float) -> None:
-        """Connect where that is not done yet, for an exchange of so many seconds."""
-        self._deadline = monotonic() + seconds
-        if self.sock is None:
-            self.timeout = min(_CONNECT_SECONDS, seconds)
-            self.connect()
-        open_socket: socket = self.sock
-        open_socket.settimeout(seconds)
-
-    def send_whole(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Send a request; ``False`` where the host closed the connection meanwhile, which may have answered before."""
+    def exchange(self, message: bytes, deadline: float, progress: Progress) -> Response:
+        """Send a request and read the whole answer; ``waited`` is then the seconds until its head was there."""
+        connected = self._open(max(0.001, deadline - monotonic()))
+        self._headers, self._parts, self._progress = {}, [], progress
+        self._has_head = self._is_whole = self._has_excess = self.keeps_alive = False
         self._uses += 1
-        self._outgoing.clear()
-        self.request(method, path, body, headers)
-        self._sent = monotonic()
+        progress.sent = is_sent = True
+        started, received = monotonic(), 0
         try:
-            super().send(b"".join(self._outgoing))
-        except DISCONNECTED:
-            return False
-        return True
+            connected.sendall(message)
+        except DISCONNECTED:  # the host may have answered before
+            is_sent = False
+        while not self._is_whole and (data := self._receive(connected, deadline, received)):
+            if not self._has_head:
+                self.waited = monotonic() - started
+            received += len(data)
+            try:
+                self._parser.feed_data(data)
+            except (HttpParserError, HttpParserUpgrade) as error:
+                raise HTTPException(str(error)) from None
+            if received > (MAX_ANSWER_BYTES if self._has_head else MAX_HEAD_BYTES):
+                raise HTTPException("The answer is longer than one could be.")
+        if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
+            raise HTTPException("There is more than one answer.")
+        self.keeps_alive = self.keeps_alive and is_sent
+        return Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
 
-    def send(self, data: Any) -> None:
-        """Collect what ``request`` sends in parts, so that one call and one segment carry it."""
-        self._outgoing.append(data)
+    def _receive(self, connected: sockets.socket, deadline: float, received: int) -> bytes:
+        """Receive what comes next; nothing where the answer ends with the connection.
 
-    def getresponse(self) -> Answer:
-        """Return the answer, its head read; ``waited`` then tells for how many seconds."""
-        answer = super().getresponse()
-        self.waited = monotonic() - self._sent
-        assert isinstance(answer, Answer)  # noqa: S101 - by response_class; tells mypy
-        return answer
+        A failure in mid-answer is the answer's, and no reason to ask again.
+        """
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError("no answer in time")
+        connected.settimeout(remaining)
+        try:
+            data = connected.recv(_BLOCK_BYTES)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if received:
+                raise HTTPException("The answer breaks off.") from error
+            raise
+        if not data and not received:
+            raise RemoteDisconnected("The host closed the connection without an answer.")
+        lengths = {"content-length", "transfer-encoding"}
+        if not data and (not self._has_head or lengths & self._headers.keys()):
+            raise HTTPException("The answer breaks off.")
+        return data
 
-    def response_class(self, sock: socket, *, method: str) -> Answer:  # type: ignore[override]  # any callable does
-        """Make the answer that ``getresponse`` reads."""
-        return Answer(sock, method, self._deadline)
+    def on_message_begin(self) -> None:
+        """Note an answer behind the one that was asked for."""
+        self._has_excess |= self._is_whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; those behind the chunks of a body are trailers, which nothing reads."""
+        if not self._has_head:
+            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Note that the head is read, unless it is an interim response's (RFC 9110 §15.2)."""
+        status = self._parser.get_status_code()
+        self._has_head = status >= HTTPStatus.OK
+        if self._has_head:
+            self._progress.head = Response(status, self._headers, b"")
+
+    def on_body(self, part: bytes) -> None:
+        """Keep a part of the body. An interim response has none, so that these are bytes of something else."""
+        self._has_excess |= not self._has_head
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """Note that the answer is whole, or forget an interim response."""
+        self._is_whole, self.keeps_alive = self._has_head, self._parser.should_keep_alive()
+        if not self._has_head:
+            self._headers.clear()
 
 
 def trusting(ca_bundle: str) -> SSLContext:

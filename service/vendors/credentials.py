@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from service.vendors import wire
 
 KEY_ADVICE = "put a valid key into OPENAI_API_KEY (of the organisation and project, if set)"
-_REDACTED = "***"
+_REDACTED = b"***"
 
 
 class Credential(Protocol):
@@ -31,11 +32,12 @@ class Credential(Protocol):
         """Replace the secret in the vendor's words, which a caller may read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiKey:
     """A standard API key, with the organization and project it acts for.
 
-    It is sent as a bearer token, or alone in the ``header`` that the vendor has for it.
+    It is sent as a bearer token, or alone in the ``header`` that the vendor has for it. There are no ``slots``: what
+    follows from the key is computed once.
     """
 
     key: str = field(repr=False)
@@ -45,8 +47,12 @@ class ApiKey:
     name: str = "key"
     advice: str = KEY_ADVICE
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Mapping[str, str]:
         """Return the headers that authenticate as the company itself."""
+        return self._headers
+
+    @cached_property
+    def _headers(self) -> Mapping[str, str]:
         headers = {self.header: self.key} if self.header else bearer(self.key)
         if self.organization:
             headers[wire.ORGANIZATION_HEADER] = self.organization
@@ -56,7 +62,11 @@ class ApiKey:
 
     def redact_key(self, text: bytes) -> bytes:
         """Replace the key, in plain text and as JSON escapes it."""
-        return redact(self.key, text)
+        return _replace_all(self._spellings, text)
+
+    @cached_property
+    def _spellings(self) -> tuple[bytes, ...]:
+        return _spell(self.key)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -66,6 +76,14 @@ def bearer(token: str) -> dict[str, str]:
 
 def redact(secret: str, text: bytes) -> bytes:
     """Replace a secret in a text, as it stands and as JSON escapes it."""
-    for spelling in {secret, json.dumps(secret)[1:-1]}:
-        text = text.replace(spelling.encode(), _REDACTED.encode())
+    return _replace_all(_spell(secret), text)
+
+
+def _spell(secret: str) -> tuple[bytes, ...]:
+    return secret.encode(), json.dumps(secret)[1:-1].encode()
+
+
+def _replace_all(spellings: tuple[bytes, ...], text: bytes) -> bytes:
+    for spelling in spellings:
+        text = text.replace(spelling, _REDACTED)
     return text

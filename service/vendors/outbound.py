@@ -1,12 +1,14 @@
-"""Make HTTP sessions to the outside, controlled by nothing but the settings."""
+"""Reach the outside by ``requests``, controlled by nothing but the settings: key sets, and the vendor by a proxy."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from socket import socket
+from time import monotonic
 from typing import Any, Final
 
 import requests
@@ -14,9 +16,17 @@ from requests.adapters import HTTPAdapter
 from requests.utils import should_bypass_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
-from service.vendors.answers import MAX_HEAD_BYTES
-from service.vendors.connections import KEEPALIVE
+from service.vendors.base import Request, Response
+from service.vendors.connections import (
+    KEEPALIVE,
+    MAX_ANSWER_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_SECONDS,
+    MAX_USES,
+    Progress,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +126,77 @@ class BoundedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, socket_options=self._OPTIONS, **options)
         manager.pool_classes_by_scheme = self._POOLS
         return manager
+
+
+class ProxiedConnections:
+    """Sends by the proxy of a session: ``requests`` knows how to tunnel, and how to sign in at the proxy."""
+
+    def __init__(self, base_url: str, session: requests.Session) -> None:
+        self._base_url = base_url
+        self._session = session
+        self._uses = 0
+        self._ends = 0.0
+
+    def exchange(
+        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
+    ) -> Response:
+        """Send once and read the answer."""
+        self._renew()
+        progress.sent = True  # unless it turns out that no connection was made
+        try:
+            with self._session.request(
+                request.method,
+                self._base_url + request.path,
+                data=request.body,
+                headers={**headers, "Accept-Encoding": "identity"},
+                timeout=seconds,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                progress.head = Response(answer.status_code, names, b"")
+                response = replace(progress.head, body=_read_bounded(answer))
+        except requests.exceptions.ConnectionError as error:
+            progress.sent = not _never_connected(error)
+            if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
+                raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
+            raise
+        try:
+            request.check(response)
+        except BaseException:
+            self.close()  # it is among the idle ones already
+            raise
+        return response
+
+    def _renew(self) -> None:
+        """Close the pool once its connections may be as old, or used as often, as kept ones may be."""
+        self._uses += 1
+        if self._uses > MAX_USES or monotonic() > self._ends:
+            self.close()
+            self._uses, self._ends = 1, monotonic() + MAX_SECONDS
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._session.close()
+
+
+def _read_bounded(answer: requests.Response) -> bytes:
+    """Read the body. What is raised here closes the connection, which the next caller would read the rest of."""
+    # urllib3 takes an interim response (RFC 9110 §15.2) for the answer.
+    if answer.status_code < HTTPStatus.OK:
+        raise HTTPException("An interim response came by the proxy.")
+    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise HTTPException("The answer is compressed, and was asked for as it is.")
+    body = bytearray()
+    for part in answer.iter_content(65_536):
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise HTTPException("The answer is longer than one could be.")
+    return bytes(body)
+
+
+def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
+        return True
+    reasons = (getattr(argument, "reason", None) for argument in error.args)
+    return any(isinstance(reason, NewConnectionError) for reason in reasons)

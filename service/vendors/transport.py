@@ -10,15 +10,13 @@ from time import monotonic
 from typing import Final, Protocol
 
 import requests
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
-from service.vendors.answers import MAX_ANSWER_BYTES
 from service.vendors.base import Request, Response
-from service.vendors.connections import DISCONNECTED, MAX_SECONDS, MAX_USES, KeptConnections, Progress
+from service.vendors.connections import DISCONNECTED, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
-from service.vendors.outbound import Network
+from service.vendors.outbound import Network, ProxiedConnections
 from service.vendors.responses import RETRYABLE_STATUSES, bad_response
 
 _ATTEMPTS: Final = 2
@@ -101,7 +99,7 @@ class Transport:
             )
         if request.secret and response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal
             redacted = redact(request.secret, redacted)
-        return replace(response, body=redacted)
+        return response if redacted == response.body else replace(response, body=redacted)
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -124,80 +122,6 @@ class Transport:
                 if not left or response.status not in RETRYABLE_STATUSES:
                     return response
         raise AssertionError("the last attempt returns or raises")
-
-
-class ProxiedConnections:
-    """Sends by the proxy of a session: ``requests`` knows how to tunnel, and how to sign in at the proxy."""
-
-    def __init__(self, base_url: str, session: requests.Session) -> None:
-        self._base_url = base_url
-        self._session = session
-        self._uses = 0
-        self._ends = 0.0
-
-    def exchange(
-        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
-    ) -> Response:
-        """Send once and read the answer."""
-        self._renew()
-        progress.sent = True  # unless it turns out that no connection was made
-        try:
-            with self._session.request(
-                request.method,
-                self._base_url + request.path,
-                data=request.body,
-                headers={**headers, "Accept-Encoding": "identity"},
-                timeout=seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                names = {name.lower(): value for name, value in answer.headers.items()}
-                progress.head = Response(answer.status_code, names, b"")
-                response = replace(progress.head, body=_read_bounded(answer))
-        except requests.exceptions.ConnectionError as error:
-            progress.sent = not _never_connected(error)
-            if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
-                raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
-            raise
-        try:
-            request.check(response)
-        except BaseException:
-            self.close()  # it is among the idle ones already
-            raise
-        return response
-
-    def _renew(self) -> None:
-        """Close the pool once its connections may be as old, or used as often, as kept ones may be."""
-        self._uses += 1
-        if self._uses > MAX_USES or monotonic() > self._ends:
-            self.close()
-            self._uses, self._ends = 1, monotonic() + MAX_SECONDS
-
-    def close(self) -> None:
-        """Close the connections that are idle."""
-        self._session.close()
-
-
-def _read_bounded(answer: requests.Response) -> bytes:
-    """Read the body. What is raised here closes the connection, which the next caller would read the rest of."""
-    # urllib3 takes an interim response (RFC 9110 §15.2) for the answer.
-    if answer.status_code < HTTPStatus.OK:
-        raise HTTPException("An interim response came by the proxy.")
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise HTTPException("The answer is compressed, and was asked for as it is.")
-    body = bytearray()
-    for part in answer.iter_content(65_536):
-        body += part
-        if len(body) > MAX_ANSWER_BYTES:
-            raise HTTPException("The answer is longer than one could be.")
-    return bytes(body)
-
-
-def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
-    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
-        return True
-    reasons = (getattr(argument, "reason", None) for argument in error.args)
-    return any(isinstance(reason, NewConnectionError) for reason in reasons)
 
 
 def is_permanent(error: OSError) -> bool:

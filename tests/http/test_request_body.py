@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from service.core.errors import InvalidRequestError, RequestTooLargeError
-from service.http.request_body import read_body
+from service.http.request import read_body
 from tests.support.processes import PYTHON, Running, free_port, running
 from tests.support.service import GUNICORN, Sandbox, TokenService, service_environ
 from tests.support.tokens import sign

@@ -34,7 +34,7 @@ def test_a_limit_that_would_not_hold_is_refused(variable: str, limit: str) -> No
         ('["pro"]', "must be an object"),
         ('{"pro": 60}', "must be an object"),
         ('{"pro": "60/min"}', "tier 'pro' is not a limit"),
-        ('{"free": "1/minute", "pro": "0/hour"}', "tier 'pro' would admit nobody"),
+        ('{"free": "1/minute", "pro": "0/hour"}', "tier 'pro' would admit no request"),
     ],
 )
 def test_a_tier_that_would_not_hold_is_refused(tiers: str, says: str) -> None:

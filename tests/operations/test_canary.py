@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from service.observe.redaction import REDACTED
+from service.observe.logs import REDACTED
 from tests.support.processes import ROOT, free_port, run_command
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 from tests.support.tokens import sign

@@ -224,7 +224,7 @@ def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
     assert [line[0] for line in lines] == [*sorted((line[0] for line in lines[:-1]), key="✗!✓".index), "✗"]
     assert lines[0].startswith("✗ model gpt-nonsense: ")
     assert lines[1] == "! variable OPENAI_KEY: is not read → rename it to OPENAI_API_KEY"
-    assert lines[-1] == "✗ Not fit to serve. To mend: model gpt-nonsense; to look at: variable OPENAI_KEY."
+    assert lines[-1] == "✗ Not fit to serve. To fix: model gpt-nonsense; to look at: variable OPENAI_KEY."
     report = json.loads(check(environ, "--json").stdout)
     assert report["verdict"] == lines[-1]
     assert {finding["state"] for finding in report["findings"]} == {"ok", "warning", "problem"}
@@ -264,7 +264,13 @@ def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
     ("variables", "line"),
     [
         ({"CALL_TYPES": "none"}, "✓ calls: off (CALL_TYPES=none)"),
-        ({}, "✓ calls: kept in memory: they end when the process stops, and after a crash nobody ends them"),
+        (
+            {},
+            (
+                "✓ calls: kept in memory: they end when the process stops,"
+                " and after a crash they run until the vendor ends them"
+            ),
+        ),
         (
             {"CALL_TYPES": "live"},
             "✓ calls of type live: none can be opened: ALLOWED_MODELS has no model for them",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.observe.redaction import REDACTED, redactor
+from service.observe.logs import REDACTED, redactor
 
 PREAMBLE = """
 import logging, structlog, warnings
@@ -56,6 +56,13 @@ def test_a_request_gets_one_json_line() -> None:
         "upstream_ms": 10.0,
         "user": "f" * 64,
     }
+
+
+@pytest.mark.parametrize("value", ["'\\ud800'", "b'\\xff'", "object", "'é'"])
+def test_an_event_is_one_line_of_ascii_whatever_it_holds(value: str) -> None:
+    line = written(f"logs.configure(); structlog.get_logger().info('it holds', value={value})")
+    assert line.isascii()
+    assert json.loads(line)["event"] == "it holds"
 
 
 @pytest.mark.parametrize("route", ["/healthz", "/readyz", "/metrics"])

@@ -82,7 +82,7 @@ def test_check_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mis
     assert words
     assert advice.strip() not in {"", mistake.variable, f"correct {mistake.variable}"}
     assert mistake.mend in first
-    assert last.startswith("✗ Not fit to serve. To mend: variable ")
+    assert last.startswith("✗ Not fit to serve. To fix: variable ")
     assert "canary" not in "\n".join(report.lines)
 
 

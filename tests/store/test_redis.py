@@ -51,7 +51,7 @@ def test_a_failure_is_told_apart_and_the_storage_found_again(own_redis: RedisSer
     own_redis.kill()
     with pytest.raises(StorageFailureError):
         store.run(ECHO, [KEY], [1])
-    assert (store.state, store.probe()) == ("away", "away")
+    assert (store.state, store.probe()) == ("unavailable", "unavailable")
     own_redis.start()
     wait_until(lambda: store.state == "ok", seconds=10, what="the return to Redis")
     assert store.run(ECHO, [KEY], [1])

@@ -12,7 +12,7 @@ from flask import Flask
 from service.core.errors import RateLimitedError
 from service.core.model import Caller, pseudonym
 from service.limits import LimitSettings, RateLimits, build
-from service.limits.quota import Quota
+from service.limits.limiter import Quota
 from service.store import MemoryStore, Store, StoreSettings
 from service.store import build as build_store
 

@@ -138,7 +138,7 @@ MISTAKES = (
     # Limits and storage.
     _one("a limit in an abbreviation", "RATE_LIMIT_PER_USER", "10/min", "10/minute;100/hour"),
     _one("a limit without a time", "RATE_LIMIT_GLOBAL", "600", "10/minute;100/hour"),
-    _one("a limit of nobody", "RATE_LIMIT_FAILED_AUTH", "0/minute", "admit nobody"),
+    _one("a limit of nobody", "RATE_LIMIT_FAILED_AUTH", "0/minute", "admit no request"),
     _one("tiers that are no JSON", "RATE_LIMIT_TIERS", "pro=60/minute", "JSON"),
     _one("a strategy that does not exist", "RATE_LIMIT_STRATEGY", "leaky-bucket", "'fixed-window'"),
     _one("a storage without its scheme", "REDIS_URL", "canary.example:6379", "redis://HOST:6379"),

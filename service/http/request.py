@@ -1,29 +1,69 @@
-"""Read a request's body, bounded in bytes and, where the server allows it, in seconds.
+"""The request that is being answered: its record, what an exchange needs of it, and its body.
 
-Werkzeug's own limit is not used: it cuts a chunked body off at ``MAX_CONTENT_LENGTH`` and does not say so.
+The body is bounded in bytes and, where the server allows it, in seconds. Werkzeug's own limit is not used: it cuts a
+chunked body off at ``MAX_CONTENT_LENGTH`` and does not say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import IO, Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import IO, Any, Final, cast
 
 from flask import Request
+from flask.globals import request_ctx
 
-from service.core.deadline import DeadlineExceededError, deadline, gevent_bounds_sockets
+from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import (
+    InternalError,
     InvalidRequestError,
     RequestTimeoutError,
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
+from service.core.model import Record, choose_request_id
+from service.exchange import Incoming
+from service.http.client_address import AddressSource
 
 READ_SECONDS: Final = 10
 """How long a body may take to arrive under gunicorn's gevent worker. Other servers have bounds of their own:
 waitress has received the whole body before it calls the app, and gunicorn kills a sync worker after ``timeout``."""
 
 _PIECE_BYTES: Final = 65_536
+
+
+class RecordedRequest(Request):
+    """A request that carries its record: every part of Flask that sees the one sees the other."""
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
+        super().__init__(environ, *args, **options)
+        self.started = perf_counter()
+        self.record = Record(request_id=choose_request_id(environ.get("HTTP_X_REQUEST_ID", "")))
+
+    def note_fault(self, fault: Exception, event: str | None) -> InternalError:
+        """Record an unforeseen exception, and return the error to answer with."""
+        error = InternalError()
+        self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
+        return error
+
+    def incoming(self, *, addresses: AddressSource, read_body: Callable[[], bytes] = bytes) -> Incoming:
+        """Return what an exchange needs of this request."""
+        return Incoming(
+            self.environ.get("HTTP_AUTHORIZATION"),
+            lambda: addresses.read(self.remote_addr, self.headers),
+            read_body,
+        )
+
+    def client_has_left(self) -> bool:
+        """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""
+        tell = getattr(self.environ.get("gunicorn.socket"), "has_left", None)
+        return bool(tell and tell())
+
+
+def current_request() -> RecordedRequest:
+    """Return the request that is being answered: itself, since each use of Flask's proxy would look it up anew."""
+    return cast("RecordedRequest", request_ctx.request)
 
 
 def read_json(request: Request, *, max_bytes: int) -> bytes:
@@ -51,7 +91,10 @@ def read_body(environ: Mapping[str, Any], *, max_bytes: int) -> bytes:
         InvalidRequestError: if its length cannot be known, it ended early, or its chunks are malformed
             (RFC 9112 §6.3, §7.1).
     """
-    length = _declared_length(environ)
+    text = environ.get("CONTENT_LENGTH") or ""
+    if text and not (text.isascii() and text.isdigit()):
+        raise InvalidRequestError("Content-Length must be the body's length in bytes.")
+    length = int(text) if text else None
     if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
     if length is None and not environ.get("wsgi.input_terminated"):
@@ -66,15 +109,6 @@ def read_body(environ: Mapping[str, Any], *, max_bytes: int) -> bytes:
     return body
 
 
-def _declared_length(environ: Mapping[str, Any]) -> int | None:
-    text = environ.get("CONTENT_LENGTH") or ""
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidRequestError("Content-Length must be the body's length in bytes.")
-    return int(text)
-
-
 def _too_large(max_bytes: int) -> RequestTooLargeError:
     return RequestTooLargeError(f"The body is too large; at most {max_bytes} bytes are accepted.")
 
@@ -83,7 +117,7 @@ def _read_within_bounds(stream: IO[bytes], size: int) -> bytes:
     """Read up to ``size`` bytes; fewer only where the input ends."""
     body = bytearray()
     try:
-        with deadline(READ_SECONDS) if gevent_bounds_sockets() else nullcontext():
+        with total_deadline(READ_SECONDS):
             while len(body) < size and (piece := stream.read(min(size - len(body), _PIECE_BYTES))):
                 body += piece
     except (DeadlineExceededError, TimeoutError):
