@@ -348,6 +348,8 @@ def test_a_client_of_xai_offers_its_secret_alone_and_has_no_webrtc() -> None:
 SESSION_SHAPES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     ({}, {"type": "realtime", "model": "gpt-realtime-2.1"}, None),
     ({}, {"model": "gpt-realtime-2.1-2026-10-01"}, None),
+    ({}, {"model": "gpt-realtime-2.1-2026-10-02"}, None),  # allowed too, and still the same model
+    ({"model": "gpt-realtime-2.1-2026-10-02"}, {"model": "gpt-realtime-2.1"}, "model gpt-realtime-2.1"),
     ({}, {"type": "realtime.session"}, None),
     ({}, {}, None),
     ({}, {"type": "transcription"}, "type transcription"),
@@ -360,7 +362,13 @@ SESSION_SHAPES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     ),
     ({"session_type": "transcription", "model": "gpt-live-transcribe"}, {"audio": None}, None),
 ]
-MODELS = {"gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-live-transcribe", "gpt-realtime-whisper"}
+MODELS = {
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-2026-10-02",
+    "gpt-realtime-2.1-mini",
+    "gpt-live-transcribe",
+    "gpt-realtime-whisper",
+}
 
 
 @pytest.mark.parametrize(("asked", "answered", "mismatch"), SESSION_SHAPES, ids=str)

@@ -111,8 +111,8 @@ class Endings:
 
     @property
     def idle(self) -> bool:
-        """Whether no attempt is under way."""
-        return not self._running
+        """Whether no attempt and no check is under way."""
+        return self._threads == 0
 
     def set_clock(self, now_ms: int) -> None:
         """Note what time the storage has: ages of calls are by its clock."""
@@ -132,7 +132,11 @@ class Endings:
             return
         own.busy = True
         own.attempts += 1
-        self._start(lambda: self._attempt_own(own))
+        try:
+            self._start(lambda: self._attempt_own(own))
+        except RuntimeError:
+            own.busy = False  # or it would never be tried again
+            raise
 
     def check(self, call: Call) -> None:
         """Begin to ask whether an open call, older than two minutes, still runs."""

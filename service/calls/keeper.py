@@ -98,6 +98,10 @@ class Keeper:
         """Tell whether a user may end a call whatever else was refused: once, one that this process opened."""
         return self._own.admits_ending(call_id, user)
 
+    def note_ending(self, call_id: str) -> None:
+        """Note that a user has ended a call, which ``admits_ending`` then admits no more."""
+        self._own.note_ending(call_id)
+
     def record(self, call: Call, upstream_id: str) -> Call:
         """Note the vendor's id of a call that this process opened, here and in the registry; returns the open call.
 
@@ -108,7 +112,7 @@ class Keeper:
         own = self._own.watch(replace(call, upstream_id=upstream_id))
         try:
             recorded = self._registry.record(call.id, upstream_id)
-        except CallRegistryUnavailableError:
+        except BaseException:  # a greenlet that is killed leaves a session behind as well
             self._own.force(own)
             self.wake()
             raise
@@ -121,10 +125,15 @@ class Keeper:
         raise CallEndedError("The call was ended while it was being opened. Open a new one.")
 
     def stop(self, seconds: float) -> None:
-        """Stop within so many seconds: attempts under way are finished, and calls kept in memory are all ended."""
+        """Stop within so many seconds.
+
+        Attempts under way are finished; calls kept in memory, and those that only this process knows, are all ended.
+        """
         end_at = time.monotonic() + seconds
         if self.is_running and not self._registry.survives_process:
             self._end_all(end_at)
+        while self.is_running and self._own.has_forced and time.monotonic() < end_at:
+            time.sleep(0.02)
         self._stopping = True
         self.wake()
         if self._thread and self._pid == os.getpid():

@@ -23,7 +23,7 @@ class OwnCall:
     """A call and when this process ends it by itself (``time.monotonic``), should the storage not be there.
 
     ``forced``: nobody else can end it. ``attempts`` and ``busy`` are those of this process, without the storage.
-    ``admitted``: its user was let in once to end it, although too many requests were refused.
+    ``ended_by_user``: its user has already asked for its end.
     """
 
     call: Call
@@ -33,7 +33,7 @@ class OwnCall:
     reported: bool = False
     attempts: int = 0
     busy: bool = False
-    admitted: bool = False
+    ended_by_user: bool = False
 
     def age(self) -> float:
         """Return how many seconds ago the vendor opened it."""
@@ -50,21 +50,26 @@ class OwnCalls:
         self._forced: dict[str, OwnCall] = {}
         self._sample = SAMPLE
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     def knows(self, upstream_id: str) -> bool:
         """Tell whether one of them has this id at the vendor."""
         return upstream_id in self._upstream_ids
 
+    @property
+    def has_forced(self) -> bool:
+        """Whether there are calls that only this process can end."""
+        return bool(self._forced)
+
     def admits_ending(self, call_id: str, user: str) -> bool:
-        """Tell whether this is the first time that a user asks this of one of them that is the user's own."""
+        """Tell whether a call is one of them, the user's own, and not ended by its user yet."""
         with self._lock:
             own = self._calls.get(call_id)
-            if own is None or own.call.user != user or own.admitted:
-                return False
-            own.admitted = True
-            return True
+            return own is not None and own.call.user == user and not own.ended_by_user
+
+    def note_ending(self, call_id: str) -> None:
+        """Note that the user has ended a call, should it be one of them."""
+        with self._lock:
+            if own := self._calls.get(call_id):
+                own.ended_by_user = True
 
     def watch(self, call: Call) -> OwnCall:
         """Remember a call whose id at the vendor is known."""

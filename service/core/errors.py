@@ -5,6 +5,7 @@
     │   ├── InvalidJSONError       400
     │   ├── UnknownParameterError  400
     │   ├── InvalidValueError      400
+    │   │   └── MissingModelError  400
     │   └── RejectedSessionError   400  the vendor refused the caller's session configuration
     ├── UnauthorizedError          401
     │   ├── MissingTokenError      401
@@ -127,6 +128,10 @@ class InvalidValueError(InvalidRequestError):
     """A known member with a value it cannot have; ``param`` names it."""
 
     code = "invalid_value"
+
+
+class MissingModelError(InvalidValueError):
+    """No model is named, and there is no default; ``param`` names the member."""
 
 
 class RejectedSessionError(InvalidRequestError):

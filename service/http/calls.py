@@ -165,6 +165,7 @@ class Ending:
     def act(self, caller: Caller, limited: RateLimitedError | None) -> None:
         """Mark it, for the keeper to end."""
         change = self.calls.end(self.call_id, "client", user=caller.pseudonym)
+        self.calls.keeper.note_ending(self.call_id)
         if limited and not (change and change.changed):
             raise limited
         if change is None:

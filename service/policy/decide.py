@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar, get_args
 
-from service.core.errors import InvalidValueError, ServiceError
+from service.core.errors import InvalidValueError, MissingModelError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
 from service.policy.calls import (
     CallTypes,
@@ -153,8 +153,11 @@ class Policy:
         anybody = Caller(issuer="", subject="", claims={}, pseudonym="")
         try:
             resolved = self.resolver.resolve(anybody, TokenRequest(None, {}, action=action), base)
-        except InvalidValueError:
+        except MissingModelError:
             return  # the caller must name the model, so there is nothing yet to check
+        except InvalidValueError as refusal:
+            yield f"{base.source}: {refusal.message}"
+            return
         resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
         rules = [part for part in self.common_rules if not isinstance(part.rule, ProfileRequired)]
         for source, error in violations(resolved, (*self.environment_rules, *rules)):

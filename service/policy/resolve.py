@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.core.errors import InvalidRequestError, InvalidValueError, UnknownParameterError
+from service.core.errors import (
+    InvalidRequestError,
+    InvalidValueError,
+    MissingModelError,
+    UnknownParameterError,
+)
 from service.core.model import Action, Caller, SessionType, TokenRequest
 from service.policy.document import PolicyDocument, SessionDefaults
 from service.policy.json_path import MISSING, Path, as_json_snippet, get, merge, put, session_member
@@ -107,7 +112,8 @@ class Resolver:
         """Merge a request over its base session, which is of the same type.
 
         Raises:
-            InvalidValueError: where the request contradicts itself, or names no model.
+            MissingModelError: where neither the request nor a default names a model.
+            InvalidValueError: where the request contradicts itself.
         """
         path = model_path(base.session_type)
         prepared = self.add_default_model(base.session_for(caller), base.session_type, request.action)
@@ -115,7 +121,7 @@ class Resolver:
         session = {"type": base.session_type, **merge(prepared, given)}
         param = "model" if request.model is not None else session_member(path)
         if not isinstance(get(session, path), str):
-            raise InvalidValueError(
+            raise MissingModelError(
                 f"Name the model of a {base.session_type} session in '{param}'.", param=param
             )
         if self.layout.is_live(model := get(session, path)) and base.session_type != "live":

@@ -19,6 +19,8 @@ Path = tuple[str, ...]
 """The members that lead to a value, below a JSON object."""
 
 SESSION_TYPES: Final = frozenset(get_args(SessionType))
+_SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+"""The date at the end of a snapshot's name."""
 
 MODEL: Final[Path] = ("model",)
 TRANSCRIPTION_MODEL: Final[Path] = ("audio", "input", "transcription", "model")
@@ -109,15 +111,15 @@ class SessionLayout:
     def find_mismatch(self, session: Mapping[str, Any], grant: Grant, models: Container[str]) -> str | None:
         """Say what shows that a ``session`` of the vendor belongs to another grant; ``None`` where nothing does.
 
-        The vendor may answer with a model's dated name, so that only another one of ``models``, as they are sent,
-        shows it.
+        The vendor may answer with the name of a model's dated snapshot, so only a different allowed model counts.
+        ``models`` are the allowed ones.
         """
         named = session.get("type")
         if isinstance(named, str) and named in SESSION_TYPES and named != grant.session_type:
             return f"it is of type {named}, and {grant.session_type} was asked for"
         path = model_path(grant.session_type)
         model, asked = get_member(session, path), get_member(grant.session, path)
-        if isinstance(model, str) and model in models and model != asked:
+        if isinstance(model, str) and model in models and _SNAPSHOT.sub("", model) != asked != model:
             return f"it is for the model {model}, and {asked} was asked for"
         return None
 

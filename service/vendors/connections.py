@@ -15,6 +15,7 @@ import re
 import socket as sockets
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
@@ -86,13 +87,13 @@ class KeptConnections:
     """
 
     def __init__(self, base_url: str, *, ca_bundle: str | None = None) -> None:
+        self._idle: deque[_Connection] = deque()
         parts = urlsplit(base_url)
         self._host = (parts.hostname or "").rstrip(".")  # certificates name hosts without the root's dot
         self._port = parts.port or _PORTS[parts.scheme]
         self._prefix = parts.path
         self._fixed = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
         self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
-        self._idle: deque[_Connection] = deque()
         self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
@@ -126,6 +127,7 @@ class KeptConnections:
             self._idle.append(connection)
         else:
             connection.close()
+        self._close_old()
         return response
 
     def close(self) -> None:
@@ -161,6 +163,12 @@ class KeptConnections:
         usual = sorted(waits)[len(waits) // 2] if waits else 0.0
         waits.append(seconds)
         return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
+
+    def _close_old(self) -> None:
+        """Close idle connections that are too old to be used, from the one that was used least recently."""
+        with suppress(IndexError):
+            while not self._idle[0].is_fresh():
+                self._idle.popleft().close()
 
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""

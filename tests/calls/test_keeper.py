@@ -439,6 +439,57 @@ def test_a_call_that_cannot_be_recorded_is_ended_at_once(own_redis: RedisServer,
         wait_until(lambda: vendor.attempts_at(call) == 1, seconds=2, what="the ending")
 
 
+def test_a_call_whose_recording_breaks_off_is_ended_at_once(
+    redis: RedisServer, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever broke it off: a greenlet may be killed in that very moment."""
+    registry = redis_calls(redis)
+
+    def break_off(*_: object) -> None:
+        raise SystemExit
+
+    with keeping(registry, vendor) as keeper:
+        call = registry.reserve(request()).call
+        monkeypatch.setattr(registry, "record", break_off)
+        with pytest.raises(SystemExit):
+            keeper.record(call, "live_1")
+        wait_until(lambda: vendor.attempts_at(call) == 1, seconds=2, what="the ending")
+
+
+def test_a_stop_finishes_what_only_this_process_can_end(own_redis: RedisServer) -> None:
+    vendor = Vendor(takes=1)
+    registry = redis_calls(own_redis)
+    with keeping(registry, vendor) as keeper:
+        call = registry.reserve(request()).call
+        own_redis.kill()
+        with pytest.raises(CallRegistryUnavailableError):
+            keeper.record(call, "live_1")
+        keeper.stop(5)
+        assert [attempt.ended is not None for attempt in vendor.attempts] == [True]
+
+
+def test_an_ending_for_which_there_is_no_thread_is_tried_again(
+    own_redis: RedisServer, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refused = threading.Thread.start, []
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name == "call-ending" and not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    registry = redis_calls(own_redis)
+    with keeping(registry, vendor) as keeper:
+        call = registry.reserve(request()).call
+        own_redis.kill()
+        monkeypatch.setattr(threading.Thread, "start", refuse_once)
+        with pytest.raises(CallRegistryUnavailableError):
+            keeper.record(call, "live_1")
+        wait_until(lambda: vendor.attempts_at(call) == 1, seconds=3, what="the second attempt")
+        assert refused
+
+
 def test_the_keeper_works_under_gevent() -> None:
     """Its thread and those of its attempts are greenlets there."""
     program = """

@@ -69,6 +69,21 @@ def test_a_call_of_this_process_is_ended_all_the_same_and_once(
     assert (status, words.startswith(REFUSED)) == (429, True)
 
 
+def test_an_ending_that_the_storage_failed_may_be_asked_for_again(
+    service: TokenService, vendor: CallVendor, own_redis: RedisServer
+) -> None:
+    """The call still runs, so it has not been ended once."""
+    user = "ada"
+    call_id = service.post("/calls", {"sdp": OFFER}, jwt=sign(sub=user)).json()["call"]["id"]
+    for _ in range(3):
+        assert status_and_words(service, "DELETE", f"/calls/{UNKNOWN}", user)[0] == 404
+    with own_redis.hung():
+        assert status_and_words(service, "DELETE", f"/calls/{call_id}", user)[0] == 503
+    wait_until(lambda: service.get("/readyz").ok, seconds=5, what="the storage's return")
+    assert status_and_words(service, "DELETE", f"/calls/{call_id}", user)[0] == 204
+    wait_until(lambda: vendor.hung_up == ["rtc_0"], seconds=2, what="the ending")
+
+
 def test_refused_openings_and_refused_endings_are_counted_apart(service: TokenService) -> None:
     """Who sends three wrong bodies may still end a call, and who names three unknown calls may open one."""
     for _ in range(3):

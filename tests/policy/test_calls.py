@@ -292,6 +292,13 @@ def test_a_profile_cannot_set_what_the_service_sets(member: str) -> None:
     assert conflict.startswith(f"profiles.p: leave {member}")
 
 
+def test_a_profile_with_a_live_model_and_another_type_is_a_conflict() -> None:
+    """No request could be granted it, whatever a caller adds."""
+    decider = opener({"profiles": {"p": {"model": LIVE, "session": {"type": "realtime"}}}})
+    (conflict,) = decider.conflicts()
+    assert conflict.startswith(f'profiles.p: The model "{LIVE}"')
+
+
 def test_the_same_rules_hold_for_calls() -> None:
     """Models, voices, bounds, fields, locks, templates and conditions, with the same code."""
     decider = opener(
