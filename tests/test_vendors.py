@@ -349,7 +349,11 @@ SESSION_SHAPES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     ({}, {"type": "realtime", "model": "gpt-realtime-2.1"}, None),
     ({}, {"model": "gpt-realtime-2.1-2026-10-01"}, None),
     ({}, {"model": "gpt-realtime-2.1-2026-10-02"}, None),  # allowed too, and still the same model
-    ({"model": "gpt-realtime-2.1-2026-10-02"}, {"model": "gpt-realtime-2.1"}, "model gpt-realtime-2.1"),
+    (
+        {"session": {"type": "realtime", "model": "gpt-realtime-2.1-2026-10-02"}},
+        {"model": "gpt-realtime-2.1"},
+        "model gpt-realtime-2.1",
+    ),
     ({}, {"type": "realtime.session"}, None),
     ({}, {}, None),
     ({}, {"type": "transcription"}, "type transcription"),

@@ -48,8 +48,8 @@ class Keeper:
     ) -> None:
         self._registry = registry
         self._events = events or KeeperEvents()
-        self._own = OwnCalls()
-        self._endings = Endings(registry, vendor, self._own, self._events)
+        self.own = OwnCalls()
+        self._endings = Endings(registry, vendor, self.own, self._events)
         self._check_seconds = check_seconds
         self._ending_rate = Rate(ENDINGS_PER_SECOND)
         self._check_rate = Rate(CHECKS_PER_SECOND)
@@ -90,18 +90,6 @@ class Keeper:
         """Look now: this process has just had a call ended."""
         self._wake.set()
 
-    def knows(self, upstream_id: str) -> bool:
-        """Tell whether a call that this process opened, and that has not ended, has this id at the vendor."""
-        return self._own.knows(upstream_id)
-
-    def admits_ending(self, call_id: str, user: str) -> bool:
-        """Tell whether a user may end a call whatever else was refused: once, one that this process opened."""
-        return self._own.admits_ending(call_id, user)
-
-    def note_ending(self, call_id: str) -> None:
-        """Note that a user has ended a call, which ``admits_ending`` then admits no more."""
-        self._own.note_ending(call_id)
-
     def record(self, call: Call, upstream_id: str) -> Call:
         """Note the vendor's id of a call that this process opened, here and in the registry; returns the open call.
 
@@ -109,18 +97,18 @@ class Keeper:
             CallEndedError: the call was to end before it was open; it is ended at once.
             CallRegistryUnavailableError: it cannot be recorded; it is ended at once.
         """
-        own = self._own.watch(replace(call, upstream_id=upstream_id))
+        own = self.own.watch(replace(call, upstream_id=upstream_id))
         try:
             recorded = self._registry.record(call.id, upstream_id)
         except BaseException:  # a greenlet that is killed leaves a session behind as well
-            self._own.force(own)
+            self.own.force(own)
             self.wake()
             raise
         if recorded is not None and recorded.state == "open":
             own.call = recorded
             return recorded
         if recorded is None or recorded.state == "ended":
-            self._own.force(own)
+            self.own.force(own)
         self.wake()
         raise CallEndedError("The call was ended while it was being opened. Open a new one.")
 
@@ -132,7 +120,7 @@ class Keeper:
         end_at = time.monotonic() + seconds
         if self.is_running and not self._registry.survives_process:
             self._end_all(end_at)
-        while self.is_running and self._own.has_forced and time.monotonic() < end_at:
+        while self.is_running and self.own.has_forced and time.monotonic() < end_at:
             time.sleep(0.02)
         self._stopping = True
         self.wake()
@@ -175,7 +163,7 @@ class Keeper:
             checks=min(room, self._check_rate.available()) if self._check_seconds else 0,
             lease=LEASE_SECONDS,
             check_every=self._check_seconds,
-            own=self._own.sample(),
+            own=self.own.sample(),
         )
         try:
             self._endings.maintain()
@@ -186,7 +174,7 @@ class Keeper:
         self._endings.set_clock(found.now_ms)
         self._endings.confirm_ended()
         self._take(found)
-        missing = self._own.compare(found.own)
+        missing = self.own.compare(found.own)
         self._force(missing)
         self._end_own(storage_away=False)
         if missing:
@@ -213,11 +201,11 @@ class Keeper:
             _log.error("the storage has lost calls that run; this process ends them: %s", _ids(missing))
         for own in missing:
             own.reported = True
-            self._own.force(own)
+            self.own.force(own)
 
     def _end_own(self, *, storage_away: bool) -> None:
         """End what only this process can end: without the storage, or because the storage does not know it."""
-        due = self._own.due(storage_away=storage_away)
+        due = self.own.due(storage_away=storage_away)
         due = due[: min(self._endings.room, self._ending_rate.available())]
         self._ending_rate.take(len(due))
         if unreported := [own for own in due if not own.reported]:

@@ -126,7 +126,7 @@ class OpenCall:
             UpstreamError: none, or one of another call: an answer that belongs to an earlier request.
         """
         session = self.api.read_call(reservation.call.type, response)
-        if self.calls.keeper.knows(session.upstream_id):
+        if self.calls.keeper.own.knows(session.upstream_id):
             raise bad_response("the answer to an opening names the session of another call")
         return session
 
