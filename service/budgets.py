@@ -72,9 +72,7 @@ def parse_minutes(text: str) -> tuple[MinuteLimit, ...]:
         if amount < 1 or length < 1:
             raise ValueError(f"would never let a call be opened; write for example {_EXAMPLE}")
         if amount > _MOST_MINUTES or length > _LONGEST:
-            raise ValueError(
-                f"is beyond a thousand million minutes or ten years; write for example {_EXAMPLE}"
-            )
+            raise ValueError(f"exceeds 1,000,000,000 minutes or ten years; write for example {_EXAMPLE}")
         strictest[length] = min(60 * amount, strictest.get(length, 60 * amount))
     return tuple(MinuteLimit(amount, length) for length, amount in sorted(strictest.items()))
 

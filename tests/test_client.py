@@ -280,7 +280,7 @@ def test_a_message_that_is_longer_than_one_could_be_ends_the_session() -> None:
     with (
         a_host_of_bytes(flooding) as host,
         traced_memory() as memory,
-        pytest.raises(SessionRefusedError, match="longer than one could be"),
+        pytest.raises(SessionRefusedError, match="exceeds the maximum size"),
         connect(a_token_for(host)),
     ):
         pass

@@ -95,7 +95,7 @@ def bearer_token(authorization: str | None) -> str:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise RequestHeaderFieldsTooLargeError(
             f"The access token is too large: it has {len(token)} characters, and at most {MAX_TOKEN_CHARACTERS} "
-            "are accepted. Signing in again will not help; its issuer must put less into it.",
+            "are accepted. Signing in again will not help; the issuer must include fewer claims.",
             reason=f"the token has {len(token)} characters; issue it with fewer claims, such as groups",
         )
     return token

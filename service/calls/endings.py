@@ -151,7 +151,7 @@ class Endings:
         """Give up attempts that hang, and renew the claims of the others.
 
         Raises:
-            CallRegistryUnavailableError: the storage is away, so no claim can be renewed.
+            CallRegistryUnavailableError: the storage is unavailable, so no claim can be renewed.
         """
         now = time.monotonic()
         with self._lock:
@@ -210,7 +210,7 @@ class Endings:
             self._confirm(call, call.ended_by or "unknown", None)
             return
         pause = retry_pause(call.attempts)
-        _log.warning("call %s has not ended yet (attempt %d: %s)", call.id, call.attempts, reason)
+        _log.warning("call %s: attempt %d to end it failed, will retry: %s", call.id, call.attempts, reason)
         self._events.failed(call, reason)
         self._own.delay(call.id, pause)
         try:
@@ -227,7 +227,12 @@ class Endings:
             self._give_up(call)
             self._confirm(call, "unknown", None)
         else:
-            _log.warning("call %s has not ended yet (%s)", call.id, outcome.reason or outcome.state)
+            _log.warning(
+                "call %s: attempt %d to end it failed, will retry: %s",
+                call.id,
+                own.attempts,
+                outcome.reason or outcome.state,
+            )
             self._events.failed(call, outcome.reason or outcome.state)
             self._own.delay(call.id, retry_pause(own.attempts))
 
@@ -251,7 +256,9 @@ class Endings:
 
     def _give_up(self, call: Call) -> None:
         _log.error(
-            "call %s (%s) could not be ended; the vendor's own maximum has passed", call.id, call.upstream_id
+            "giving up on ending call %s (%s): the vendor's own maximum duration has passed",
+            call.id,
+            call.upstream_id,
         )
         self._events.gave_up(call)
 

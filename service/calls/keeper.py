@@ -77,7 +77,7 @@ class Keeper:
             try:
                 thread.start()
             except RuntimeError as error:
-                _log.error("no thread can be started to end calls, so none is opened: %s", error)
+                _log.error("cannot start the thread that ends calls, so no calls will be opened: %s", error)
                 return False
             self._thread = thread
             return True
@@ -142,7 +142,7 @@ class Keeper:
             time.sleep(0.02)
         if calls:
             ids = ", ".join(f"{call.id} ({call.upstream_id})" for call in calls)
-            _log.error("calls that could not be ended before this process stops: %s", ids)
+            _log.error("stopping; these calls could not be ended: %s", ids)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -150,7 +150,7 @@ class Keeper:
             try:
                 pause = self._look()
             except Exception:  # noqa: BLE001 - calls must be ended, whatever one look ran into
-                _log.exception("looking after calls failed; it goes on")
+                _log.exception("call maintenance failed; it will be retried")
                 pause = LOOK_SECONDS
             self._wake.wait(pause)
             self._wake.clear()
@@ -191,14 +191,16 @@ class Keeper:
         for call in found.checks:
             self._endings.check(call)
         for call in found.lost:
-            _log.warning("nobody knows whether the vendor opened call %s; 15 s are charged", call.id)
+            _log.warning("unknown whether the vendor opened call %s; 15 s are charged", call.id)
             self._events.lost(call)
         for call in found.ended:
             self._events.ended(call)
 
     def _force(self, missing: tuple[OwnCall, ...]) -> None:
         if missing:
-            _log.error("the storage has lost calls that run; this process ends them: %s", _ids(missing))
+            _log.error(
+                "running calls are missing from the storage; this process is ending them: %s", _ids(missing)
+            )
         for own in missing:
             own.reported = True
             self.own.force(own)
@@ -210,7 +212,7 @@ class Keeper:
         self._ending_rate.take(len(due))
         if unreported := [own for own in due if not own.reported]:
             _log.error(
-                "this process ends calls from its own memory, without the storage: %s", _ids(unreported)
+                "ending calls recorded in this process's memory, without the storage: %s", _ids(unreported)
             )
         for own in due:
             own.reported = True

@@ -1,7 +1,7 @@
 """The registry's interface: which calls there are, whose, until when, and who may have another one.
 
 Every operation is one atomic step, in Redis one script. All raise ``CallRegistryUnavailableError`` while the storage
-is away; nothing was then decided that this process knows of.
+is unavailable; nothing was then decided that this process knows of.
 """
 
 from __future__ import annotations

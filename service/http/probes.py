@@ -56,7 +56,7 @@ class Watched:
 
 
 class Readiness:
-    """Looks whether secrets can be minted: one look at a time, and one a second at most, whoever asks how often.
+    """Looks whether secrets can be minted: one look at a time, and one a second at most, however often it is asked.
 
     While a look is under way, others are told at once what the last one found. Where there was none, they wait for it,
     a second at most, and are then told what is known without a look.

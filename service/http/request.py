@@ -121,9 +121,7 @@ def _read_within_bounds(stream: IO[bytes], size: int) -> bytes:
             while len(body) < size and (piece := stream.read(min(size - len(body), _PIECE_BYTES))):
                 body += piece
     except (DeadlineExceededError, TimeoutError):
-        raise RequestTimeoutError(
-            f"The body did not arrive in time, at most {READ_SECONDS} seconds."
-        ) from None
+        raise RequestTimeoutError(f"The body did not arrive within {READ_SECONDS} seconds.") from None
     except Exception as error:  # noqa: BLE001 - each server has an exception of its own for malformed chunks
         reason = f"the body cannot be read: {type(error).__name__}"
         raise InvalidRequestError("The body's chunks are malformed.", reason=reason) from None

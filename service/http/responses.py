@@ -21,8 +21,8 @@ from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
 _MESSAGES = {
-    HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
+    HTTPStatus.NOT_FOUND: "No such route. GET /openapi.json lists the available routes.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed. The Allow header lists the allowed methods.",
 }
 
 

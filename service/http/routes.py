@@ -95,5 +95,5 @@ def parse_drop_in(vendor: Vendor, body: type[RequestBody], raw: bytes) -> TokenR
     """
     if not vendor.drop_in:
         name = vendor.layout.name
-        raise InvalidRequestError(f"{name} has no client secrets; ask at POST /token instead.")
+        raise InvalidRequestError(f"This route is not available with {name}; use POST /token.")
     return parse_body(body, raw)

@@ -32,8 +32,8 @@ _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
     "refused": "Your user limit of {amount} refused requests in {span} is used up. Try again in {wait} s.",
-    "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
-    "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
+    "calls": "Your limit of {amount} requests to read or end calls in {span} is used up. Try again in {wait} s.",
+    "address": "Too many invalid credentials from your address (address limit). Try again in {wait} s.",
 }
 
 

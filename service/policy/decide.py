@@ -161,7 +161,7 @@ class Policy:
         resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
         rules = [part for part in self.common_rules if not isinstance(part.rule, ProfileRequired)]
         for source, error in violations(resolved, (*self.environment_rules, *rules)):
-            yield f"{base.source}: {source} refuses it as it stands. {error.message}"
+            yield f"{base.source}: {source} refuses it unchanged. {error.message}"
 
     def _reserved_members(self, base: BaseSession) -> Iterator[Path]:
         live = self.layout.live

@@ -154,7 +154,7 @@ class ClaimRule(Constraints):
     when: Conditions = Field(
         default_factory=dict,
         description='Callers that the rule applies to, by claim: `{"tier": ["free", "trial"]}`, all of them. A caller'
-        " without the claim is not held; `unless` is the safer one.",
+        " without the claim is not restricted; `unless` is safer.",
     )
     unless: Conditions = Field(
         default_factory=dict, description="Callers that the rule does not apply to: all of these claims."

@@ -169,7 +169,7 @@ class PublicEndpoint:
 class OpenedSession:
     """A session that the vendor opened: its id there, and its SDP answer, byte for byte.
 
-    ``problem`` says why the answer is of no use to its client: the session runs all the same, and must be ended.
+    ``problem`` says why the response is unusable for its client: the session runs all the same, and must be ended.
     """
 
     upstream_id: str

@@ -110,7 +110,7 @@ class KeptConnections:
             TimeoutError: the host was silent, or connecting took over 4 s.
             OSError: the host cannot be reached, or closed the connection before an answer; an ``SSLError`` that is
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
-            HTTPException: the answer breaks off, is too long, or is not HTTP.
+            HTTPException: the response is incomplete, is too long, or is not HTTP.
             ServiceError: what ``request.check`` raises.
             ValueError: a header would end its line; its text does not hold the header.
         """
@@ -254,7 +254,7 @@ class _Connection:
             except (HttpParserError, HttpParserUpgrade) as error:
                 raise HTTPException(str(error)) from None
             if received > (MAX_ANSWER_BYTES if self._has_head else MAX_HEAD_BYTES):
-                raise HTTPException("The answer is longer than one could be.")
+                raise HTTPException("The response exceeds the maximum size.")
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
@@ -275,13 +275,13 @@ class _Connection:
             raise
         except OSError as error:
             if received:
-                raise HTTPException("The answer breaks off.") from error
+                raise HTTPException("The response was incomplete.") from error
             raise
         if not data and not received:
             raise RemoteDisconnected("The host closed the connection without an answer.")
         lengths = {"content-length", "transfer-encoding"}
         if not data and (not self._has_head or lengths & self._headers.keys()):
-            raise HTTPException("The answer breaks off.")
+            raise HTTPException("The response was incomplete.")
         return data
 
     def on_message_begin(self) -> None:

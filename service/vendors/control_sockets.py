@@ -115,7 +115,7 @@ class ControlSockets:
             timeout=seconds,
             header=headers,
             suppress_origin=True,
-            redirect_limit=0,  # whoever it led to would be shown the key
+            redirect_limit=0,  # a redirect target would receive the key
             skip_utf8_validation=True,
             **({"socket": direct} if direct else _proxy_options(self._proxy, self._tls)),
         )

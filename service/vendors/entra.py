@@ -107,7 +107,7 @@ class EntraId:
             return token
         late = f"no token within {self._wait_seconds:g} s"
         raise RejectedCredentialsError(
-            "The token service cannot sign in upstream; its administrator has been told.",
+            "The token service cannot authenticate to the vendor. Its administrator must fix this; see the log.",
             reason=f"Entra ID: {(failure if in_time else None) or late}",
         )
 

@@ -136,7 +136,7 @@ def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(na
     assert warning.endswith(MISNAMED[name])
     assert first.startswith("! variable ")
     assert first.endswith(MISNAMED[name])
-    assert last.startswith("! Fit to serve. To look at: variable ")
+    assert last.startswith("! Fit to serve. Warnings: variable ")
     assert "canary" not in warning + first
 
 
