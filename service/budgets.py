@@ -16,10 +16,10 @@ from typing import Final
 from limits import parse_many
 
 MINIMUM_GRANT: Final = 30
-"""Seconds: with less left than this no call is opened."""
+"""Minimum seconds left with which a call is opened."""
 
 MINIMUM_CHARGE: Final = 15
-"""Seconds: the vendor bills a Live session as many at least, and a call of unknown outcome is charged them."""
+"""Minimum charge in seconds: the vendor's own for a Live session, and that of a call of unknown outcome."""
 
 _EXAMPLE: Final = "60/day;600/month"
 _MOST_MINUTES: Final = 1_000_000_000

@@ -184,7 +184,7 @@ class Authenticator:
 
 
 def verifies(key: VerificationKey, token: ParsedToken) -> bool:
-    """Tell whether the token's signature is this key's.
+    """Return whether the token's signature is this key's.
 
     The key decides which algorithms it is used with and never the token (RFC 8725 §3.1).
     """

@@ -25,7 +25,7 @@ LEASE_SECONDS: Final = 1.6
 """How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
 
 RENEW_SECONDS: Final = 0.3
-"""Between two renewals; a process may be held up for over a second before it loses its claims."""
+"""Pause between two renewals; a process may be held up for over a second before it loses its claims."""
 
 ATTEMPT_SECONDS: Final = 15.0
 LONGEST_PAUSE: Final = 30
@@ -47,7 +47,7 @@ class Outcome:
     reason: str = ""
 
     def proves_end(self, age: float) -> bool:
-        """Tell whether a call opened ``age`` seconds ago has ended: 404 says so once it had time to be connected."""
+        """Return whether a call opened ``age`` seconds ago has ended: 404 says so once it had time to be connected."""
         return self.state == "ended" or (self.state == "not_found" and age >= CONNECTING_SECONDS)
 
 
@@ -83,7 +83,7 @@ class KeeperEvents:
 
 
 def retry_pause(attempts: int) -> int:
-    """Return how many seconds to wait after so many failed attempts: 1, 2, 4 … 30."""
+    """Return how many seconds to wait after this many failed attempts: 1, 2, 4 … 30."""
     return min(LONGEST_PAUSE, 1 << min(attempts - 1, 5))
 
 

@@ -23,14 +23,14 @@ from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
 
 LOOK_SECONDS: Final = 0.5
-"""Between two looks when nothing is known to be due: another process may have had a call ended."""
+"""Pause between polls when nothing is due; another process may have requested an ending."""
 
 BUSY_LOOK_SECONDS: Final = 0.1
 ENDINGS_PER_SECOND: Final = 200
 CHECKS_PER_SECOND: Final = 20
 
 SILENT_SECONDS: Final = 10
-"""After so long without a look it does not run: some servers let no thread run between two requests."""
+"""The keeper counts as stopped after this long without a poll: some servers run no thread between requests."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Keeper:
         return looks and self._thread is not None and self._pid == os.getpid() and not self._stopping
 
     def start(self) -> bool:
-        """Begin to look after calls, and tell whether it did: not twice in one process, nor without a thread."""
+        """Start the thread. Return ``False`` if it is running already, was stopped, or cannot be created."""
         with self._starting:
             if self._stopping or self._is_started():
                 return False
@@ -87,7 +87,7 @@ class Keeper:
         return thread is not None and thread.is_alive() and self._pid == os.getpid()
 
     def wake(self) -> None:
-        """Look now: this process has just had a call ended."""
+        """Poll now: this process has just requested an ending."""
         self._wake.set()
 
     def record(self, call: Call, upstream_id: str) -> Call:
@@ -113,7 +113,7 @@ class Keeper:
         raise CallEndedError("The call was ended while it was being opened. Open a new one.")
 
     def stop(self, seconds: float) -> None:
-        """Stop within so many seconds.
+        """Stop within ``seconds``.
 
         Attempts under way are finished; calls kept in memory, and those that only this process knows, are all ended.
         """
@@ -224,7 +224,7 @@ def _ids(calls: Iterable[OwnCall]) -> str:
 
 
 class Rate:
-    """So many a second, and a quarter of that at once."""
+    """A rate limit: ``per_second``, of which a quarter may be taken at once."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second

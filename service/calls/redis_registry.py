@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
-from service.budgets import MinuteLimit, MinuteStatus
+from service.budgets import MINIMUM_CHARGE, MINIMUM_GRANT, MinuteLimit, MinuteStatus
 from service.calls.errors import (
     CallMinutesExhaustedError,
     CallNotFoundError,
@@ -15,7 +15,11 @@ from service.calls.errors import (
     TooManyCallsError,
 )
 from service.calls.model import (
+    CONNECTING_SECONDS,
+    ENDED_KEPT_SECONDS,
+    ENDING_RETRY_SECONDS,
     MOVES,
+    UNKNOWN_SECONDS,
     Call,
     CallRequest,
     Cause,
@@ -30,14 +34,14 @@ from service.calls.model import (
 )
 from service.calls.registry import PAGE
 from service.core.errors import RateLimitStorageUnavailableError
-from service.store.protocol import RedisStore, Script
+from service.store.protocol import KEY_PREFIX, RedisStore, Script
 
-PREFIX: Final = "{realtime-token}:calls"
+PREFIX: Final = f"{KEY_PREFIX}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
 
 
 CHUNK: Final = 200
-"""How many calls one step of a list reads."""
+"""Maximum number of calls that one step of a list reads."""
 
 
 def _moves_in_lua() -> str:
@@ -49,12 +53,28 @@ def _moves_in_lua() -> str:
     return f"local MOVES = {{{', '.join(events)}}}\n"
 
 
+def _constants_in_lua() -> str:
+    """Write the constants down in Lua: milliseconds, but for ``LEAST``, which is in seconds."""
+    milliseconds = {
+        "UNKNOWN": UNKNOWN_SECONDS,
+        "CONNECTING": CONNECTING_SECONDS,
+        "ENDED_KEPT": ENDED_KEPT_SECONDS,
+        "ENDING_RETRY": ENDING_RETRY_SECONDS,
+        "LEAST_CHARGE": MINIMUM_CHARGE,
+    }
+    constants = {"LEAST": MINIMUM_GRANT} | {name: 1000 * value for name, value in milliseconds.items()}
+    return "".join(f"local {name} = {value}\n" for name, value in constants.items())
+
+
 def _in_lua(state: str | None) -> str:
     return "false" if state is None else f"'{state}'"
 
 
 SCRIPT: Final = Script(
-    "calls", _moves_in_lua() + files(__package__).joinpath("lua", "calls.lua").read_text(encoding="utf-8")
+    "calls",
+    _moves_in_lua()
+    + _constants_in_lua()
+    + files(__package__).joinpath("lua", "calls.lua").read_text(encoding="utf-8"),
 )
 
 
@@ -119,11 +139,11 @@ class RedisCalls:
         self._run("lose", id=call_id)
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
-        """Have a call ended; see ``CallRegistry``."""
+        """Start ending a call; see ``CallRegistry``."""
         return _change(self._run("end", id=call_id, cause=cause, user=user))
 
     def end_user(self, user: str, cause: Cause) -> tuple[Call, ...]:
-        """Have all calls of a user ended; returns those that were opening or open."""
+        """Start ending all calls of a user; returns those that were opening or open."""
         return _calls(self._run("end_user", user=user, cause=cause)["calls"])
 
     def poll(self, request: PollRequest) -> Poll:

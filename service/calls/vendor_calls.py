@@ -16,7 +16,7 @@ from service.calls.factory import Calls
 from service.calls.model import Call, Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
 from service.core.errors import RejectedSessionError, ServiceError, UpstreamError
-from service.core.model import Caller, Grant, Offer, TokenRequest
+from service.core.model import Caller, Event, Grant, Offer, TokenRequest
 from service.vendors.base import CallApi, Ending, OpenedSession, Request, Response, Vendor
 from service.vendors.connections import Progress
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
@@ -38,7 +38,7 @@ SOCKET_SECONDS: Final = 11.0
 """How long the vendor may take to close a session: usually half a second, with an answer under way over eight."""
 
 _TOTAL_SECONDS: Final = 14.5
-"""For all of one try, within the keeper's 15 s for an attempt."""
+"""Maximum duration of one attempt to end or check a call, within the keeper's 15 s for an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class OpenCall:
     vendor: Vendor
     transport: Transport
     has_left: Callable[[], bool] = bool
-    event: str = "call"
+    event: Event = "call"
 
     @property
     def api(self) -> CallApi:

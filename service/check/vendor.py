@@ -28,7 +28,7 @@ TIMEOUT = 10
 """Seconds a read may take."""
 
 SKEW = 5
-"""Seconds that a clock may be off: half of the default ``JWT_LEEWAY``."""
+"""How many seconds a clock may be off: half of the default ``JWT_LEEWAY``."""
 
 NOTICE = timedelta(days=30)
 """How long before a model's end its mere announcement becomes a problem."""

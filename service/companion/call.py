@@ -124,7 +124,7 @@ class CallSession:
         self._channel.send(json.dumps(event))
 
     async def receive(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next server event; ``None`` where the call has ended, or there was none for so many seconds."""
+        """Return the next server event; ``None`` where the call has ended, or there was none for ``seconds``."""
         try:
             return await asyncio.wait_for(self._events.get(), seconds)
         except TimeoutError:

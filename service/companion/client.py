@@ -42,7 +42,7 @@ _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Twice the longest session that a service may be told to take, which its answer repeats."""
 
 MAX_MESSAGE_BYTES = _MAX_ANSWER_BYTES
-"""Of one event: ``session.created`` repeats the whole session."""
+"""Maximum size of one event: ``session.created`` repeats the whole session."""
 
 _CONNECT_SECONDS = 30.0
 

@@ -68,7 +68,7 @@ class Bucket:
     enforced: bool = True
 
     def admits(self, used: int) -> bool:
-        """Tell whether one more request may pass where so many count."""
+        """Return whether one more request may pass where so many count."""
         return used < self.window.amount or not self.enforced
 
     @property

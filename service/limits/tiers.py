@@ -13,7 +13,7 @@ from service.budgets import MINIMUM_GRANT, MinuteLimit, parse_minutes
 from service.limits.rules import parse_limits
 
 LONGEST_CALL: Final = 7200
-"""Seconds: the longest that any vendor's session lasts."""
+"""Maximum duration of any vendor's session, in seconds."""
 
 _EXAMPLE: Final = '{"pro": "60/minute;1000/hour"}'
 _MEMBERS: Final = ("requests", "call_seconds", "calls", "call_minutes")

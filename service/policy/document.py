@@ -170,7 +170,7 @@ class ClaimRule(Constraints):
         return self
 
     def applies_to(self, claims: Claims) -> bool:
-        """Tell whether the rule holds for a caller with these verified claims."""
+        """Return whether the rule holds for a caller with these verified claims."""
         exempt = self.unless and all_hold(self.unless, claims)
         return not exempt and all_hold(self.when, claims)
 

@@ -87,7 +87,7 @@ class Resolver:
         return "live" if self.layout.is_live(model) else "realtime"
 
     def supports(self, base: BaseSession, action: Action) -> bool:
-        """Tell whether the vendor has secrets, or calls, for sessions of this type."""
+        """Return whether the vendor has secrets, or calls, for sessions of this type."""
         types = self.layout.call_types if action == "call" else self.layout.session_types
         return base.session_type in types
 

@@ -199,7 +199,7 @@ class Range(StrictModel):
         return {"anyOf": [{"type": "number"}, handler.resolve_ref_schema(schema)]}
 
     def __contains__(self, value: object) -> bool:
-        """Tell whether a value is a number in the range; ``true`` and ``"inf"`` are not."""
+        """Return whether a value is a number in the range; ``true`` and ``"inf"`` are not."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)

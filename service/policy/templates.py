@@ -235,7 +235,7 @@ class UsableClaims(Rule[tuple[Template, ...]]):
 
 
 def _climbs(template: Template, caller: Caller) -> bool:
-    """Tell whether claims make dot segments of a URL (RFC 3986 §5.2.4), which would lead elsewhere."""
+    """Return whether claims make dot segments of a URL (RFC 3986 §5.2.4), which would lead elsewhere."""
     if template.place != "url":
         return False
     filled: str = render(template.text, caller, template.path)

@@ -18,7 +18,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import RejectedCredentialsError
-from service.vendors.connections import trusting
+from service.vendors.connections import make_tls_context
 from service.vendors.credentials import Credential
 from service.vendors.outbound import Network
 
@@ -49,11 +49,13 @@ class ControlSockets:
         proxy = network.session(base_url).proxies.get(self._parts.scheme)
         self._proxy = urlsplit(proxy) if proxy else None
         self._tls = (
-            trusting(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH) if self._parts.scheme == "https" else None
+            make_tls_context(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+            if self._parts.scheme == "https"
+            else None
         )
 
     def is_open(self, path: str, *, seconds: float) -> bool:
-        """Tell whether there is a session at the other end: ``False`` where the vendor answers 404.
+        """Return whether there is a session at the other end: ``False`` where the vendor answers 404.
 
         The socket is closed right after its upgrade, before audio is read.
 

@@ -27,7 +27,7 @@ _AUTHORITY: Final = "AZURE_AUTHORITY_HOST"
 _REFRESH_SECONDS: Final = 300
 """How long before its end a token is replaced: from then on the library fetches another one."""
 _RETRY_SECONDS: Final = 30
-"""Between two attempts while the old token holds: the library makes no more of them."""
+"""Pause between two attempts while the old token holds: the library makes no more of them."""
 _CONNECT_SECONDS, _READ_SECONDS = 3, 5
 _MAX_REASON: Final = 1500
 
@@ -139,7 +139,7 @@ class EntraId:
 
 
 def is_installed() -> bool:
-    """Tell whether ``azure-identity`` is."""
+    """Return whether ``azure-identity`` is."""
     try:
         return find_spec("azure.identity") is not None
     except ModuleNotFoundError:

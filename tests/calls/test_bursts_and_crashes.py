@@ -220,7 +220,7 @@ def error_code(answer: requests.Response, status: int) -> str:
 
 
 def opens(voice: Voice) -> bool:
-    """Tell whether a call can be opened."""
+    """Return whether a call can be opened."""
     return voice.open(model=LIVE).status_code == 201
 
 

@@ -60,7 +60,7 @@ def vendor() -> Iterator[Vendor]:
 
 
 def has_state(registry: CallRegistry, call: Call, state: str) -> bool:
-    """Tell whether a call is in a state."""
+    """Return whether a call is in a state."""
     found = registry.get(call.id)
     return found is not None and found.state == state
 

@@ -216,7 +216,7 @@ def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
 
 
 def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
-    """What has to be mended, what to look at, what is well, and what it comes to."""
+    """What has to be fixed, what to look at, what is well, and what it comes to."""
     environ = service_environ(
         sandbox.base_url, OPENAI_KEY="x", ALLOWED_MODELS="gpt-nonsense,gpt-realtime-2.1", CALL_TYPES="none"
     )

@@ -224,7 +224,7 @@ def test_a_broken_variable_does_not_hide_behind_the_policy() -> None:
 
 
 WARNED: list[tuple[dict[str, Any], str]] = [
-    ({"mode": "audit"}, 'mode: "audit" refuses nothing'),
+    ({"mode": "audit"}, 'mode: is "audit", so nothing is refused'),
     (
         {"rules": [{"when": {"user_metadata.tier": "free"}, "models": []}]},
         'rules[0].when: users can often write the claim "user_metadata.tier" themselves',
