@@ -33,7 +33,7 @@ from service.calls.registry import PAGE
 
 
 class MemoryCalls:
-    """A ``CallRegistry`` in memory. ``opening_seconds``: after so long an opening's outcome is unknown.
+    """A ``CallRegistry`` in memory. ``opening_seconds``: after this long an opening's outcome is unknown.
 
     The clock begins at the system's time and then runs with the store's, which no step of the system's clock moves.
     """

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
-from service.budgets import MINIMUM_CHARGE, MINIMUM_GRANT, MinuteLimit, MinuteStatus
+from service.budgets import MinuteLimit, MinuteStatus
 from service.calls.errors import (
     CallMinutesExhaustedError,
     CallNotFoundError,
@@ -15,11 +14,6 @@ from service.calls.errors import (
     TooManyCallsError,
 )
 from service.calls.model import (
-    CONNECTING_SECONDS,
-    ENDED_KEPT_SECONDS,
-    ENDING_RETRY_SECONDS,
-    MOVES,
-    UNKNOWN_SECONDS,
     Call,
     CallRequest,
     Cause,
@@ -33,8 +27,9 @@ from service.calls.model import (
     new_call_id,
 )
 from service.calls.registry import PAGE
+from service.calls.script import SCRIPT
 from service.core.errors import RateLimitStorageUnavailableError
-from service.store.protocol import KEY_PREFIX, RedisStore, Script
+from service.store.protocol import KEY_PREFIX, RedisStore
 
 PREFIX: Final = f"{KEY_PREFIX}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
@@ -44,42 +39,8 @@ CHUNK: Final = 200
 """Maximum number of calls that one step of a list reads."""
 
 
-def _moves_in_lua() -> str:
-    """Write the table of moves down in Lua, so that the script and Python share it."""
-    events = (
-        f"['{event}'] = {{{', '.join(f'{state} = {_in_lua(following)}' for state, following in moves.items())}}}"
-        for event, moves in MOVES.items()
-    )
-    return f"local MOVES = {{{', '.join(events)}}}\n"
-
-
-def _constants_in_lua() -> str:
-    """Write the constants down in Lua: milliseconds, but for ``LEAST``, which is in seconds."""
-    milliseconds = {
-        "UNKNOWN": UNKNOWN_SECONDS,
-        "CONNECTING": CONNECTING_SECONDS,
-        "ENDED_KEPT": ENDED_KEPT_SECONDS,
-        "ENDING_RETRY": ENDING_RETRY_SECONDS,
-        "LEAST_CHARGE": MINIMUM_CHARGE,
-    }
-    constants = {"LEAST": MINIMUM_GRANT} | {name: 1000 * value for name, value in milliseconds.items()}
-    return "".join(f"local {name} = {value}\n" for name, value in constants.items())
-
-
-def _in_lua(state: str | None) -> str:
-    return "false" if state is None else f"'{state}'"
-
-
-SCRIPT: Final = Script(
-    "calls",
-    _moves_in_lua()
-    + _constants_in_lua()
-    + files(__package__).joinpath("lua", "calls.lua").read_text(encoding="utf-8"),
-)
-
-
 class RedisCalls:
-    """A ``CallRegistry`` on Redis. ``opening_seconds``: after so long an opening's outcome is unknown.
+    """A ``CallRegistry`` on Redis. ``opening_seconds``: after this long an opening's outcome is unknown.
 
     ``clock`` takes the place of the server's clock in tests (milliseconds since the epoch).
     """
