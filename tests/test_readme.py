@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from service.core.errors import ServiceError
 from service.http.documentation import PAGES as TITLES
 from service.http.documentation import anchor
 from service.settings import Settings
-from tests.support.documentation import DOCUMENTS, PAGES, README, TEXT, blocks
+from tests.support.documentation import DOCUMENTS, PAGES, README, TEXT, blocks, marked
 from tests.support.processes import ROOT
 
 
@@ -79,6 +80,19 @@ def test_the_procfile_is_the_contracts_production_command() -> None:
     procfile = (ROOT / "Procfile").read_text()
 
     assert procfile == "web: exec python -m service serve --no-env-file\n"
+
+
+def test_the_systemd_unit_runs_the_contracts_production_command() -> None:
+    unit = ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] - systemd's names have capitals
+    unit.read_string(marked("file")["tokens.service"])
+
+    service = unit["Service"]
+    assert (
+        service["ExecStart"]
+        == f"{service['WorkingDirectory']}/.venv/bin/python -m service serve --no-env-file"
+    )
+    assert f"stop_grace_period: {service['TimeoutStopSec']}s" in marked("file")["compose.yaml"]
 
 
 def test_the_readme_is_short_and_its_picture_small() -> None:

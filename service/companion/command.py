@@ -46,9 +46,10 @@ class Asked:
 
 
 def _token_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:
-    if given is None and "TOKEN_SERVICE" not in os.environ:
+    base = os.environ.get("TOKEN_SERVICE", "").rstrip("/")
+    if not given and not base:
         raise click.MissingParameter("It can be left out where TOKEN_SERVICE is set.", ctx, param)
-    return given or f"{os.environ['TOKEN_SERVICE'].rstrip('/')}/token"
+    return given or f"{base}/token"
 
 
 @click.command()
