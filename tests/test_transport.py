@@ -621,6 +621,7 @@ def test_an_answer_too_many_is_nobodys_where_it_comes_before_the_next_request(se
     assert strangers_answers(transport, 57, pause=0.02) == []
 
 
+@pytest.mark.alone
 def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Serve) -> None:
     """It cannot be told from that request's own, but came sooner than is usual: the connection ends with it.
 
@@ -632,6 +633,7 @@ def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Se
         assert wrong in ([], [5], [5, 6])  # none where this machine was slower than the answer too many
 
 
+@pytest.mark.alone
 def test_a_host_that_is_just_fast_keeps_its_connections(serve: Serve) -> None:
     """What differs by less than a machine's own pauses tells nothing."""
     host, transport = serve(OnceTooOften(takes=0, late=0, twice=-1))

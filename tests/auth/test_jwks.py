@@ -166,7 +166,7 @@ def test_a_known_key_never_waits_for_an_unknown_one(provider: IdentityProvider) 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(found, keys, UNKNOWN)
         wait_until(lambda: provider.fetches == 2, seconds=5, what="the fetch")
-        assert max(seconds_of(lambda: found(keys, KNOWN)) for _ in range(100)) < 0.05
+        assert max(seconds_of(lambda: found(keys, KNOWN)) for _ in range(100)) < 1
         assert not waiting.done()
         release.set()
         assert not waiting.result()
@@ -193,7 +193,7 @@ def test_keys_are_refreshed_behind_a_requests_back(provider: IdentityProvider) -
     provider.publish(OLD, NEW)
     published, provider.answer = provider.answer, lambda request: release.wait(10) and published(request)
     clock.advance(300)
-    assert seconds_of(lambda: found(keys, KNOWN)) < 0.05
+    assert seconds_of(lambda: found(keys, KNOWN)) < 1
     wait_until(lambda: provider.fetches == 2, seconds=5, what="the refresh")
     release.set()
     wait_for_refresh(keys)
@@ -208,7 +208,7 @@ def test_an_outage_is_ridden_out_for_a_bounded_time(provider: IdentityProvider) 
     provider.serve(b"down", status=503)
     for _ in range(3599 // 300):
         clock.advance(300)
-        assert seconds_of(lambda: found(keys, KNOWN)) < 0.05
+        assert seconds_of(lambda: found(keys, KNOWN)) < 1
         wait_for_refresh(keys)
     assert keys.describe().error == "answered 503"
     clock.advance(300)

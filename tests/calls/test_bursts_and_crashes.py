@@ -37,8 +37,6 @@ from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, Voice, at_sandbox
 OPENINGS = 50
 CALLS = 3
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -67,6 +65,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("at_limit", ["replace", "refuse"])
 def test_a_burst_of_openings_leaves_as_many_calls_as_a_user_may_have(
     own_redis: RedisServer, sandbox: Sandbox, at_limit: str

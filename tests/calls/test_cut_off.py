@@ -19,8 +19,6 @@ from tests.support.webrtc import Clients, webrtc_clients
 WITHIN = 2.0
 LOUD_SECONDS = 10
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture(scope="module")
 def variables(redis: RedisServer) -> dict[str, str]:

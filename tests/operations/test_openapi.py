@@ -17,7 +17,7 @@ from tests.support.tokens import sign
 from tests.support.voice import MODELS
 
 METRICS_TOKEN = "a-token-for-prometheus"
-EXAMPLES = "100" if os.environ.get("CI") else "25"
+EXAMPLES = "40" if os.environ.get("CI") else "20"
 METRICS_CONFIG = f"""
 [[operations]]
 include-path = "/metrics"

@@ -167,6 +167,7 @@ def test_the_key_is_private_and_deleted_afterwards() -> None:
         authority = Path(run.output.split()[1])
         assert authority.parent.stat().st_mode & 0o077 == 0
         assert (authority.parent / "server.key").stat().st_mode & 0o077 == 0
+        run.stop()
     assert not authority.parent.exists()
 
 

@@ -19,7 +19,7 @@ from tests.support.webrtc_page import PRELUDE, page_with_microphone
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SENTENCE = "Good morning. Could you please tell me what the weather will be like in Paris this afternoon?"
+SENTENCE = "Good morning. Could you tell me what the weather will be like?"
 
 
 @pytest.fixture(scope="module")
