@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -74,10 +75,7 @@ def _service(port: int, around: Surroundings) -> Candidate:
     return Candidate(
         name=SERVICE,
         port=port,
-        command=(
-            *(peers.production_python(around.cache), "-m", "gunicorn"),
-            *("--config", "python:service.gunicorn_conf", "wsgi:app"),
-        ),
+        command=(sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app"),
         directory=_ROOT,
         environment={
             **_common(key, around),
@@ -124,7 +122,7 @@ def _floor(port: int, around: Surroundings) -> Candidate:
         name=FLOOR,
         port=port,
         command=(
-            *(peers.production_python(around.cache), "-m", *gunicorn, "--no-control-socket"),
+            *(sys.executable, "-m", *gunicorn, "--no-control-socket"),
             *("--bind", f"127.0.0.1:{port}", "tests.benchmark.floor.app:app"),
         ),
         directory=_ROOT,

@@ -1,4 +1,4 @@
-"""Puts the candidates' pinned packages into the cache folder, once for each change of their files."""
+"""Puts the peers with their pinned packages into the cache folder, once for each change of their files."""
 
 import hashlib
 import shutil
@@ -23,34 +23,16 @@ def installed(name: str, cache: Path) -> Path:
     if (target / "package-lock.json").exists():
         subprocess.run(["npm", "ci", "--omit=dev", "--no-audit", "--no-fund"], cwd=target, check=True)
     else:
-        _make_environment(target)
+        subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=target, check=True)
+        pip = [".venv/bin/python", "-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"]
+        subprocess.run(pip, cwd=target, check=True)
     stamp.write_text(digest)
     return target
 
 
-def production_python(cache: Path) -> str:
-    """Return an interpreter with the packages that production has, and none of those that only tests need."""
-    requirements, target = _HERE.parents[1] / "requirements.txt", cache / "service"
-    digest = _digest(requirements)
-    stamp = target / _STAMP
-    if not stamp.exists() or stamp.read_text() != digest:
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        shutil.copy(requirements, target)
-        _make_environment(target)
-        stamp.write_text(digest)
-    return str(target / ".venv/bin/python")
-
-
-def _make_environment(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=folder, check=True)
-    pip = [".venv/bin/python", "-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"]
-    subprocess.run(pip, cwd=folder, check=True)
-
-
-def _digest(source: Path) -> str:
+def _digest(folder: Path) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for file in sorted(source.iterdir()) if source.is_dir() else [source]:
+    for file in sorted(folder.iterdir()):
         if file.is_file():
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
