@@ -121,6 +121,16 @@ def test_each_link_leads_to_a_file_and_a_heading(path: Path) -> None:
         assert not heading or heading in anchors(target), link
 
 
+def test_the_table_of_metrics_is_complete() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "service" / "observe").glob("*.py"))
+    table = (ROOT / "service/docs/operating.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    listed = re.findall(r"`(token_service_\w+)`", table)
+
+    assert {name.removesuffix("_total") for name in listed} == set(
+        re.findall(r'"(token_service_\w+)"', source)
+    )
+
+
 def error_codes(kind: type[ServiceError] = ServiceError) -> Iterator[str]:
     """Give the codes of all errors that are defined as classes."""
     if kind.code:
