@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import jwt
 import pytest
+from click.testing import CliRunner
 
 from service import __version__
+from service.cli import main
 from tests.support.documentation import README
 from tests.support.processes import (
     PYTHON,
@@ -43,6 +46,51 @@ def test_a_development_jwt_is_signed_with_the_first_secret_and_says_what_was_ask
     )
     assert (claims["sub"], claims["tier"], claims["scope"]) == ("ada", "pro", "realtime")
     assert claims["exp"] - claims["iat"] == 60
+
+
+@pytest.mark.parametrize(
+    "command", ["check", "limits", "policy", "calls", "revoke ada", "issue-jwt --sub ada"]
+)
+def test_a_command_reads_the_env_file_that_serve_reads_unless_it_is_declined(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment has precedence, as for ``serve``."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TOKEN_TTL=5\nRATE_LIMIT_STRATEGY=of-the-file\nJWT_LEEWAY=x\n")
+    wrong = re.compile("(TOKEN_TTL|RATE_LIMIT_STRATEGY|JWT_LEEWAY): ")
+    environment = {"TOKEN_TTL": "60", "RATE_LIMIT_STRATEGY": "fixed-window", "JWT_LEEWAY": "10"}
+
+    def said(*options: str, **environ: str) -> str:
+        return CliRunner().invoke(main, [*command.split(), *options], env=environ).output
+
+    assert wrong.search(said())
+    assert not wrong.search(said("--no-env-file"))
+    assert not wrong.search(said(**environment))
+
+
+@pytest.mark.parametrize("name", ["REALTIME_JWT", "JWT"])
+def test_connect_reads_the_variables_that_the_demo_exports(name: str, service: TokenService) -> None:
+    refused = run("connect", TOKEN_SERVICE=service.url, **{name: "canary"})
+
+    assert refused.returncode == 1
+    assert "invalid_token" in refused.stderr
+
+
+def test_connect_without_a_service_says_which_option_is_missing() -> None:
+    refused = run("connect", JWT="canary")
+
+    assert refused.returncode == 2
+    assert "--token-url" in refused.stderr
+
+
+def test_a_command_names_an_env_file_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"A=\xff")
+
+    done = CliRunner().invoke(main, ["limits"])
+
+    assert done.exit_code == 1
+    assert "Error: .env is not text in UTF-8" in done.output
 
 
 @pytest.mark.parametrize(

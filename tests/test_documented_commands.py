@@ -51,6 +51,7 @@ RUN_ELSEWHERE = {
     "demo --lan": "operations/test_demo_lan.py::test_a_phone_opens_the_page_by_the_printed_address",
     "demo --host 0.0.0.0": "operations/test_demo.py::test_one_published_port_of_a_container_is_enough",
     "demo --live": "operations/test_demo.py::test_live_is_the_vendor_",
+    "python -m service connect": "test_commands.py::test_connect_reads_the_variables_that_the_demo_exports",
     'connect … --text "…"': "operations/test_demo.py::test_connect_prints_the_answer_alone_on_a_terminal",
     "python -m service serve": "operations/test_serve.py::test_an_env_file_is_read_unless_it_is_declined",
     "python -m service serve --no-env-file": "operations/test_containers.py::test_the_image_serves_",
@@ -69,6 +70,8 @@ NOT_HERE = {
     "pip install -r service/vendors/requirements-azure.txt": "installs packages",
     "pip install 'openai[realtime]'": "installs packages",
     "npm install openai ws": "installs packages",
+    "npm install && npm run dev": "installs packages; examples/test_apps.py builds and opens this app",
+    "npm install && npm start": "installs packages, and needs a phone",
     "npm install @openai/agents zod": "installs packages",
     "python -m tests.benchmark": "measures for minutes; tests/benchmark/test_benchmark.py tests its parts",
     "az login": "needs an account at Azure",
@@ -178,7 +181,9 @@ def environments() -> list[Mapping[str, str]]:
 @pytest.mark.parametrize("variables", environments(), ids=lambda variables: next(iter(variables)))
 def test_each_environment_is_accepted(variables: Mapping[str, str]) -> None:
     """With values where the documentation leaves them out."""
-    written = {name: value.replace("…", "0123456789abcdef") for name, value in variables.items()}
-    sign_in = {} if "AUTH_PROVIDER" in written else {"AUTH_PROVIDER": "firebase:my-project"}
+    written = {name: value.replace("…", 2 * "0123456789abcdef") for name, value in variables.items()}
+    required = {"OPENAI_API_KEY": "sk-of-the-test"}
+    if not {"AUTH_PROVIDER", "JWT_ISSUER"} & set(written):
+        required["AUTH_PROVIDER"] = "firebase:my-project"
 
-    assert Settings.from_environ(written | sign_in)
+    assert Settings.from_environ(required | written)

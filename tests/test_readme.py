@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from service.core.errors import ServiceError
 from service.http.documentation import PAGES as TITLES
 from service.http.documentation import anchor
 from service.settings import Settings
-from tests.support.documentation import DOCUMENTS, PAGES, README, TEXT, blocks
+from tests.support.documentation import DOCUMENTS, PAGES, README, TEXT, blocks, marked
 from tests.support.processes import ROOT
 
 
@@ -81,6 +82,19 @@ def test_the_procfile_is_the_contracts_production_command() -> None:
     assert procfile == "web: exec python -m service serve --no-env-file\n"
 
 
+def test_the_systemd_unit_runs_the_contracts_production_command() -> None:
+    unit = ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] - systemd's names have capitals
+    unit.read_string(marked("file")["tokens.service"])
+
+    service = unit["Service"]
+    assert (
+        service["ExecStart"]
+        == f"{service['WorkingDirectory']}/.venv/bin/python -m service serve --no-env-file"
+    )
+    assert f"stop_grace_period: {service['TimeoutStopSec']}s" in marked("file")["compose.yaml"]
+
+
 def test_the_readme_is_short_and_its_picture_small() -> None:
     assert len(README.read_text().splitlines()) < 600
     assert (ROOT / "service/docs/console.png").stat().st_size < 150_000
@@ -105,6 +119,16 @@ def test_each_link_leads_to_a_file_and_a_heading(path: Path) -> None:
         target = (path.parent / name) if name else path
         assert target.is_file(), link
         assert not heading or heading in anchors(target), link
+
+
+def test_the_table_of_metrics_is_complete() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "service" / "observe").glob("*.py"))
+    table = (ROOT / "service/docs/operating.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    listed = re.findall(r"`(token_service_\w+)`", table)
+
+    assert {name.removesuffix("_total") for name in listed} == set(
+        re.findall(r'"(token_service_\w+)"', source)
+    )
 
 
 def error_codes(kind: type[ServiceError] = ServiceError) -> Iterator[str]:

@@ -83,6 +83,7 @@ SIZES = {
     "service/auth/providers/apple.py": "a file for each provider",
     "service/auth/providers/auth0.py": "a file for each provider",
     "service/observe/settings.py": "each package has its own settings",
+    "service/serving/command.py": "a command has a module of its own",
     "service/demo/wsgi.py": "gunicorn imports it by name",
     "service/demo/gunicorn_conf.py": "gunicorn imports it by name",
     "service/sandbox/__main__.py": "Python's own name for what `python -m` runs",

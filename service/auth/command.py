@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import cast
 
@@ -12,6 +11,7 @@ from service.auth.claim_checks import NO_PARTY
 from service.auth.development import sign
 from service.auth.keys import load_secret
 from service.auth.settings import AuthSettings
+from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
 from service.limits.settings import LimitSettings
 
@@ -28,11 +28,14 @@ from service.limits.settings import LimitSettings
     metavar="S",
     help="Life in seconds.",
 )
-def issue_jwt(sub: str, tier: str | None, scope: str | None, expires_in: int) -> None:
+@environ_option
+def issue_jwt(
+    sub: str, tier: str | None, scope: str | None, expires_in: int, environ: dict[str, str]
+) -> None:
     """Print a development JWT signed with the first JWT_SECRET."""
     try:
-        settings = AuthSettings.from_environ(os.environ)
-        tier_claim = LimitSettings.from_environ(os.environ).rate_limit_tier_claim
+        settings = AuthSettings.from_environ(environ)
+        tier_claim = LimitSettings.from_environ(environ).rate_limit_tier_claim
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     if not settings.jwt_secret or not settings.jwt_issuer or not settings.jwt_audience:

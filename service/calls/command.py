@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from service.auth.revocations import Revocations
 from service.calls.factory import build_registry
 from service.calls.model import Call
 from service.calls.registry import CallRegistry
+from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
 from service.core.errors import UnavailableError
 from service.settings import Settings
@@ -30,9 +30,12 @@ _IN_MEMORY = (
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
 @click.option("--end", "end_id", metavar="ID", help="End this call.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
-def calls(sub: str | None, issuer: str | None, end_id: str | None, *, as_json: bool) -> None:
+@environ_option
+def calls(
+    sub: str | None, issuer: str | None, end_id: str | None, environ: dict[str, str], *, as_json: bool
+) -> None:
     """List open and ending calls, oldest first, or end one of them."""
-    with _kept("GET /admin/calls or DELETE /admin/calls/ID") as (settings, store):
+    with _kept(environ, "GET /admin/calls or DELETE /admin/calls/ID") as (settings, store):
         registry = build_registry(store, upstream_timeout=settings.vendor.upstream_timeout)
         if end_id is not None:
             _end(registry, end_id)
@@ -51,12 +54,13 @@ def calls(sub: str | None, issuer: str | None, end_id: str | None, *, as_json: b
 @click.command("revoke")
 @click.argument("sub")
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
-def revoke(sub: str, issuer: str | None) -> None:
+@environ_option
+def revoke(sub: str, issuer: str | None, environ: dict[str, str]) -> None:
     """End a user's calls, and refuse the JWTs that were issued to the user up to now.
 
     This is not a ban: also block the user at the identity provider, or it will issue new ones.
     """
-    with _kept("POST /admin/revocations") as (settings, store):
+    with _kept(environ, "POST /admin/revocations") as (settings, store):
         user = _user(settings, sub, issuer)
         auth = settings.auth
         revocations = Revocations(store, max_lifetime=auth.jwt_max_lifetime, leeway=auth.jwt_leeway)
@@ -68,10 +72,10 @@ def revoke(sub: str, issuer: str | None) -> None:
 
 
 @contextmanager
-def _kept(route: str) -> Iterator[tuple[Settings, Store]]:
+def _kept(environ: Mapping[str, str], route: str) -> Iterator[tuple[Settings, Store]]:
     """Give the settings and the Redis; what cannot be done there is an error of one line."""
     try:
-        settings = Settings.from_environ(os.environ)
+        settings = Settings.from_environ(environ)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     if settings.store.is_memory:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 import time
@@ -21,6 +20,7 @@ from service.check.finding import Finding, Report, TokenReport, run
 from service.check.host import Host, check_proxies, check_workers, find_host
 from service.check.parts import check_key_sets, check_storage, check_variables
 from service.check.vendor import check_vendor
+from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError, EnvironmentModel
 from service.core.misspelt import find_misspelt
 from service.http.settings import HttpSettings
@@ -43,7 +43,8 @@ Check = Callable[[], list[Finding]]
     metavar="FILE",
     help="Check one user's JWT (- reads standard input) as the service would, and nothing else.",
 )
-def check(*, as_json: bool, token: TextIO | None) -> None:
+@environ_option
+def check(environ: dict[str, str], *, as_json: bool, token: TextIO | None) -> None:
     """Say whether this environment is fit to serve, and how to fix what is not.
 
     ✗ has to be fixed, ! is worth a look, ✓ is as it should be; the last line sums it up.
@@ -51,7 +52,7 @@ def check(*, as_json: bool, token: TextIO | None) -> None:
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.
     """
-    report = check_one_token(token.read(), os.environ) if token else Report(run(checks(os.environ)))
+    report = check_one_token(token.read(), environ) if token else Report(run(checks(environ)))
     click.echo(json.dumps(report.members, indent=2) if as_json else "\n".join(report.lines))
     sys.exit(0 if report.ok else 1)
 

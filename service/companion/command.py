@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -44,10 +45,24 @@ class Asked:
     cacert: str | None
 
 
+def _token_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:
+    base = os.environ.get("TOKEN_SERVICE", "").rstrip("/")
+    if not given and not base:
+        raise click.MissingParameter("It can be left out where TOKEN_SERVICE is set.", ctx, param)
+    return given or f"{base}/token"
+
+
 @click.command()
-@click.option("--token-url", required=True, help="The service's POST /token.")
 @click.option(
-    "--jwt", envvar="REALTIME_JWT", required=True, help="The user's JWT; REALTIME_JWT keeps it out of ps."
+    "--token-url",
+    callback=_token_url,
+    help="The service's POST /token; default: TOKEN_SERVICE with /token after it.",
+)
+@click.option(
+    "--jwt",
+    envvar=["REALTIME_JWT", "JWT"],
+    required=True,
+    help="The user's JWT; in REALTIME_JWT or JWT instead, it does not show in lists of processes.",
 )
 @click.option("--model", help="A Realtime or GPT-Live model; default: the service's.")
 @click.option("--text", default="Say hello in one sentence.", show_default=True, help="What to say.")

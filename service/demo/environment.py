@@ -10,13 +10,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from service.auth.settings import AuthSettings
+from service.core.env_file import with_env_file
 from service.core.misspelt import find_misspelt
 from service.demo.kept import Kept
 from service.demo.network import url_of
 from service.http.settings import HttpSettings
 from service.observe.settings import ObserveSettings
 from service.sandbox.tls import Certificate
-from service.serving.command import with_env_file
 from service.settings import ServerSettings, Settings
 from service.store.settings import StoreSettings
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import click
 
+from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError, Problem
 from service.core.errors import RateLimitStorageUnavailableError
 from service.core.model import pseudonym
@@ -28,13 +28,14 @@ _PRIVATE_MEMORY = (
 @click.option("--user", metavar="SUB", help="Show what this user ('sub' of their tokens) has left.")
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
 @click.option("--reset", is_flag=True, help="Reset the user's counts.")
-def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
+@environ_option
+def limits(user: str | None, issuer: str | None, environ: dict[str, str], *, reset: bool) -> None:
     """Print the limits in force and, with --user, what a user has left."""
     if reset and user is None:
         raise click.UsageError("--reset needs --user.")
     try:
-        settings, storage = _read_settings()
-        name = _pseudonym(user, issuer) if user is not None else None
+        settings, storage = _read_settings(environ)
+        name = _pseudonym(user, issuer, environ) if user is not None else None
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     _print_rules(settings, storage)
@@ -55,10 +56,10 @@ def limits(user: str | None, issuer: str | None, *, reset: bool) -> None:
         ) from None
 
 
-def _pseudonym(user: str, issuer: str | None) -> str:
+def _pseudonym(user: str, issuer: str | None, environ: Mapping[str, str]) -> str:
     if not user.strip():
         raise click.BadParameter("must not be blank.", param_hint="--user")
-    settings = Settings.from_environ(os.environ)
+    settings = Settings.from_environ(environ)
     try:
         namespace = settings.auth.user_namespace(issuer)
     except ValueError as error:
@@ -66,17 +67,17 @@ def _pseudonym(user: str, issuer: str | None) -> str:
     return pseudonym(settings.pseudonym_key, namespace, user)
 
 
-def _read_settings() -> tuple[LimitSettings, StoreSettings]:
+def _read_settings(environ: Mapping[str, str]) -> tuple[LimitSettings, StoreSettings]:
     """Read both groups, and report the problems of both together."""
     problems: list[Problem] = []
     for group in (LimitSettings, StoreSettings):
         try:
-            group.from_environ(os.environ)
+            group.from_environ(environ)
         except ConfigurationError as error:
             problems += error.problems
     if problems:
         raise ConfigurationError(tuple(problems))
-    return LimitSettings.from_environ(os.environ), StoreSettings.from_environ(os.environ)
+    return LimitSettings.from_environ(environ), StoreSettings.from_environ(environ)
 
 
 def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
 from service.core.errors import InvalidValueError, ServiceError, UnknownParameterError
 from service.core.json import parse_object
@@ -38,8 +39,15 @@ _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--call", "is_call", is_flag=True, help="With --try: a body of POST /calls, though it has no sdp."
 )
 @click.option("--claims", type=_JSON_FILE, help="With --try: the claims of the caller's JWT, as JSON.")
+@environ_option
 def policy(
-    *, explained: bool, schema: bool, request: Path | None, is_call: bool, claims: Path | None
+    environ: dict[str, str],
+    *,
+    explained: bool,
+    schema: bool,
+    request: Path | None,
+    is_call: bool,
+    claims: Path | None,
 ) -> None:
     """Explain the session policy of this environment, or try a request against it."""
     if schema:
@@ -47,7 +55,7 @@ def policy(
         return
     if (claims or is_call) and not request:
         raise click.UsageError("--claims and --call go with --try.")
-    decided, vendor = _read_policy()
+    decided, vendor = _read_policy(environ)
     if explained or request is None:
         click.echo(explain(decided), nl=False)
     if request is not None:
@@ -59,10 +67,10 @@ def published_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyDocument.model_json_schema()}
 
 
-def _read_policy() -> tuple[Policy, Vendor]:
+def _read_policy(environ: Mapping[str, str]) -> tuple[Policy, Vendor]:
     try:
-        settings = PolicySettings.from_environ(os.environ)
-        vendor = DialectSettings.from_environ(os.environ).vendor
+        settings = PolicySettings.from_environ(environ)
+        vendor = DialectSettings.from_environ(environ).vendor
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
     if problems := settings.problems(vendor.layout):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.serving.command import for_gunicorn, with_env_file
+from service.core.env_file import with_env_file
+from service.serving.command import for_gunicorn
 from tests.support.processes import PYTHON, ROOT, Running, accepts_connections, free_port, running
 from tests.support.service import service_environ
 
