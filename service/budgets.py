@@ -16,10 +16,10 @@ from typing import Final
 from limits import parse_many
 
 MINIMUM_GRANT: Final = 30
-"""Seconds: with less left than this no call is opened."""
+"""Minimum seconds left with which a call is opened."""
 
 MINIMUM_CHARGE: Final = 15
-"""Seconds: the vendor bills a Live session as many at least, and a call of unknown outcome is charged them."""
+"""Minimum charge in seconds: the vendor's own for a Live session, and that of a call of unknown outcome."""
 
 _EXAMPLE: Final = "60/day;600/month"
 _MOST_MINUTES: Final = 1_000_000_000
@@ -72,9 +72,7 @@ def parse_minutes(text: str) -> tuple[MinuteLimit, ...]:
         if amount < 1 or length < 1:
             raise ValueError(f"would never let a call be opened; write for example {_EXAMPLE}")
         if amount > _MOST_MINUTES or length > _LONGEST:
-            raise ValueError(
-                f"is beyond a thousand million minutes or ten years; write for example {_EXAMPLE}"
-            )
+            raise ValueError(f"exceeds 1,000,000,000 minutes or ten years; write for example {_EXAMPLE}")
         strictest[length] = min(60 * amount, strictest.get(length, 60 * amount))
     return tuple(MinuteLimit(amount, length) for length, amount in sorted(strictest.items()))
 

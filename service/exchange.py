@@ -23,7 +23,7 @@ from service.core.errors import (
     RateLimitStorageUnavailableError,
     ServiceError,
 )
-from service.core.model import Caller, ClientSecret, Grant, Record, TokenRequest
+from service.core.model import Caller, ClientSecret, Event, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits, add_call_seconds
 from service.policy import Policy
 from service.vendors.base import Vendor
@@ -52,11 +52,11 @@ class Incoming:
     read_body: Callable[[], bytes]
 
 
-class Action(Protocol[Done_co]):
-    """What a caller can ask for: how its body is read, and what is done at the vendor."""
+class VendorAction(Protocol[Done_co]):
+    """What a caller can ask the vendor for: how the body is read, and what is done."""
 
     @property
-    def event(self) -> str:
+    def event(self) -> Event:
         """The name of the audit event."""
 
     def read(self, body: bytes) -> TokenRequest:
@@ -78,7 +78,7 @@ class Control(Protocol[Done_co]):
     """What a caller can do with calls that are open."""
 
     def is_exempt(self, caller: Caller) -> bool:
-        """Tell whether this may be done although too many such requests of the caller were refused."""
+        """Return whether this may be done although too many such requests of the caller were refused."""
 
     def act(self, caller: Caller, limited: RateLimitedError | None) -> Done_co:
         """Do it. ``limited`` is the limit of such requests, where it is used up: the first ending is not refused.
@@ -104,7 +104,7 @@ class Exchange:
     policy: Policy
     limits: RateLimits
 
-    def run(self, action: Action[Result], incoming: Incoming, known: Record) -> Outcome[Result]:
+    def run(self, action: VendorAction[Result], incoming: Incoming, known: Record) -> Outcome[Result]:
         """Do what is asked for, and add to what is ``known`` of the request.
 
         Nothing is raised: an error is a fact of the record, as every other.
@@ -126,7 +126,7 @@ class Exchange:
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
 
     def _decide(
-        self, action: Action[Result], caller: Caller, incoming: Incoming
+        self, action: VendorAction[Result], caller: Caller, incoming: Incoming
     ) -> tuple[TokenRequest, Grant]:
         """Read what is asked for and decide on it, unless too many requests of the caller were refused already."""
         self.limits.check_refused(caller)
@@ -202,7 +202,7 @@ def counting_failed_auth(limits: RateLimits, incoming: Incoming) -> Iterator[Non
         raise
 
 
-def _count(event: str, count: Callable[[Caller], Counted], caller: Caller) -> Counted:
+def _count(event: Event, count: Callable[[Caller], Counted], caller: Caller) -> Counted:
     """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
     try:
         return count(caller)
@@ -227,7 +227,7 @@ class Mint:
     vendor: Vendor
     transport: Transport
     models: frozenset[str] = frozenset()
-    event: str = "mint"
+    event: Event = "mint"
 
     def read(self, body: bytes) -> TokenRequest:
         """Read what is asked for."""

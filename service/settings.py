@@ -174,8 +174,8 @@ class Settings:
     def _address_warnings(self) -> list[str]:
         """List what may be wrong about where others are reached, and who reaches us."""
         found = [
-            f"ALLOW_INSECURE_HOSTS: {host} does not look like a host of a private network; what is sent there by "
-            "http, keys included, can be read on the way"
+            f"ALLOW_INSECURE_HOSTS: {host} does not look like a host of a private network: traffic to it, "
+            "keys included, is not encrypted; use https, or list private hosts only"
             for host in self.vendor.allow_insecure_hosts
             if not is_private_host(host)
         ]

@@ -47,7 +47,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def is_alone(item: pytest.Item) -> bool:
-    """Tell whether a test measures time, so that no other may run beside it."""
+    """Return whether a test measures time, so that no other may run beside it."""
     return item.get_closest_marker("alone") is not None
 
 

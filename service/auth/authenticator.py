@@ -123,7 +123,7 @@ class Authenticator:
             TokenRejectedError: there is none.
         """
         if token.issuer not in self._issuers:
-            raise TokenRejectedError("wrong_issuer", "iss is not the issuer we expect")
+            raise TokenRejectedError("wrong_issuer", "iss is not an accepted issuer")
         tried = False
         for trusted in self.trusted:
             if token.issuer not in trusted.rules.issuers:
@@ -135,12 +135,12 @@ class Authenticator:
         if any(verifies(key, token) for key in self._misread_keys):
             raise TokenRejectedError(
                 "bad_signature",
-                "no key of ours verifies the signature, but JWT_SECRET would if read in the other way: "
-                "change JWT_SECRET_ENCODING (text: as it stands; base64: decoded)",
+                "no configured key matches the signature, but JWT_SECRET does when read in the other encoding: "
+                "change JWT_SECRET_ENCODING (text: used as it is; base64: decoded first)",
             )
         if tried:
-            raise TokenRejectedError("bad_signature", "no key of ours verifies the signature")
-        raise TokenRejectedError("unknown_key", "no key of ours fits the token's kid and alg")
+            raise TokenRejectedError("bad_signature", "no configured key matches the signature")
+        raise TokenRejectedError("unknown_key", "no configured key matches the token's kid and alg")
 
     def _admit(self, token: ParsedToken, rules: TokenRules, single_use: SingleUse | None) -> Caller:
         """Make verified claims a caller; scope and first use are checked last."""
@@ -184,7 +184,7 @@ class Authenticator:
 
 
 def verifies(key: VerificationKey, token: ParsedToken) -> bool:
-    """Tell whether the token's signature is this key's.
+    """Return whether the token's signature is this key's.
 
     The key decides which algorithms it is used with and never the token (RFC 8725 §3.1).
     """

@@ -112,7 +112,7 @@ def check_audience(token: ParsedToken, rules: TokenRules, _now: float) -> None:
     if not any(audience in rules.audiences for audience in audiences):
         raise TokenRejectedError(
             "wrong_audience",
-            "aud does not name us",
+            "aud contains no accepted audience",
             audience=sanitize_for_log(" ".join(audiences)),
             expected_audience=expected,
         )
@@ -143,7 +143,8 @@ def check_provider(token: ParsedToken, rules: TokenRules, _now: float) -> None:
     provider.check_user_token(token, audience_is_known=bool(rules.audiences))
     if provider.is_machine(token.claims) and not rules.allow_machines:
         raise TokenRejectedError(
-            "machine", "the token is a machine's (client credentials), and ALLOW_MACHINE_TOKENS is off"
+            "machine",
+            "this is a machine-to-machine token (client credentials), and ALLOW_MACHINE_TOKENS is off",
         )
     if provider.is_anonymous(token.claims) and not rules.allow_anonymous:
         raise TokenRejectedError(

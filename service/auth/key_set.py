@@ -48,7 +48,7 @@ class KeySet:
         return _first(key for key in self.keys if key.key_id is None and header["alg"] in key.algorithms)
 
     def lacks(self, header: Mapping[str, Any]) -> bool:
-        """Tell whether a token names a key that is not here, and so may be newer than this set."""
+        """Return whether a token names a key that is not here, and so may be newer than this set."""
         return "kid" in header and not any(key.key_id == header["kid"] for key in self.keys)
 
 
@@ -108,7 +108,7 @@ def _is_for_signatures(entry: Mapping[str, Any]) -> bool:
 
 
 def _is_named(algorithm: str, named: Any) -> bool:
-    """Tell whether an entry's ``alg`` allows an algorithm; both names of EdDSA mean the same one."""
+    """Return whether an entry's ``alg`` allows an algorithm; both names of EdDSA mean the same one."""
     if named in EDDSA_ALGORITHMS:
         return algorithm in EDDSA_ALGORITHMS
     return named is None or named == algorithm

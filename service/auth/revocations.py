@@ -27,7 +27,7 @@ _REVOKE: Final = Script(
 
 
 class Revocations:
-    """Which users' tokens are revoked. A ``ReadAlong`` of the limits: looking costs no round trip of its own.
+    """Which users' tokens are revoked. A ``PiggybackCheck`` of the limits: looking costs no round trip of its own.
 
     ``max_lifetime`` and ``leeway`` are in seconds; after as long, and the leeway at both ends, any revoked token has
     expired. In memory they last until the process ends, and while a Redis is unavailable nothing can be looked up.

@@ -158,8 +158,8 @@ class AuthSettings(InsecureHosts):
         provider: Provider | None = info.data["auth_provider"]
         if not value and provider is None:
             raise ValueError(
-                "is required: the exact 'iss' of your tokens (an AUTH_PROVIDER would know it); with no other source "
-                "of keys (JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_SECRET) its key set is found by OpenID discovery"
+                "is required; set it to the exact 'iss' of your tokens, or set AUTH_PROVIDER, which implies it. With "
+                "no other source of keys (JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_SECRET) OpenID discovery finds the key set"
             )
         issuers = tuple(dict.fromkeys(value or (provider.issuers if provider else ())))
         if set(_SOURCES) <= info.data.keys():
@@ -180,7 +180,7 @@ class AuthSettings(InsecureHosts):
         covers_all = set(issuers) <= set(_preset_issuers(provider, issuers))
         if provider and not provider.audience_required and covers_all:
             return provider.audiences
-        raise ValueError("is required: the exact 'aud' that your tokens carry for this service")
+        raise ValueError("is required; set it to the exact 'aud' of your tokens for this service")
 
     @field_validator("jwt_user_claim")
     @classmethod

@@ -28,7 +28,7 @@ class SingleUse:
         self._clock = clock
 
     def first_use(self, token_id: str, expires_at: int) -> bool:
-        """Tell whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
+        """Return whether this token is new, and remember it until ``expires_at`` (seconds since the epoch).
 
         ``token_id`` is 64 hexadecimal digits. Telling and remembering are one step: of two requests at the
         same time exactly one is first.

@@ -20,14 +20,14 @@ groups or permissions take about half."""
 MAX_KEY_ID_CHARACTERS = 256
 
 MAX_LOGGED_CHARACTERS = 200
-"""How many characters of one value that the caller wrote may reach the log."""
+"""Maximum number of characters of one caller-written value in the log."""
 
 _BEARER = re.compile(r"bearer(?: +(?P<token>.*))?", re.IGNORECASE | re.DOTALL)
 # RFC 7515 §3.1: three base64url parts without padding; a detached payload does not fit.
 _COMPACT_JWS = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)", re.ASCII)
-_UNSIGNED_JWS = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.", re.ASCII)
+_UNSIGNED_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.", re.ASCII)
 # RFC 7516 §3.1: header, encrypted key (may be empty), initialization vector, ciphertext, authentication tag.
-_COMPACT_JWE = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+){3}", re.ASCII)
+_COMPACT_JWE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+){3}", re.ASCII)
 # RFC 6750 §2.1: what a bearer token may be made of.
 _OPAQUE = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _JWS_DOTS = 2
@@ -50,7 +50,7 @@ class TokenRejectedError(Exception):
 def sanitize_for_log(value: Any) -> str:
     """Make a caller's value fit for a log line: printable, on one line and of bounded length.
 
-    Line breaks and terminal escapes must not reach the log as they are.
+    Line breaks and terminal escapes are escaped. For a value that is not a string, the name of its type is returned.
     """
     text = value if isinstance(value, str) else type(value).__name__
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -95,7 +95,7 @@ def bearer_token(authorization: str | None) -> str:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise RequestHeaderFieldsTooLargeError(
             f"The access token is too large: it has {len(token)} characters, and at most {MAX_TOKEN_CHARACTERS} "
-            "are accepted. Signing in again will not help; its issuer must put less into it.",
+            "are accepted. Signing in again will not help; the issuer must include fewer claims.",
             reason=f"the token has {len(token)} characters; issue it with fewer claims, such as groups",
         )
     return token
@@ -109,7 +109,7 @@ def parse_token(text: str) -> ParsedToken:
     """
     match = _COMPACT_JWS.fullmatch(text)
     if not match:
-        raise _describe_other_form(text)
+        raise _wrong_form_error(text)
     header = _parse_part(match[1], "header")
     _check_header(header)
     claims = _parse_part(match[2], "payload")
@@ -117,8 +117,8 @@ def parse_token(text: str) -> ParsedToken:
     return ParsedToken(text, header, claims)
 
 
-def _describe_other_form(text: str) -> TokenRejectedError:
-    """Name what was sent in place of a signed JWT, for the log."""
+def _wrong_form_error(text: str) -> TokenRejectedError:
+    """Make the error for what is no signed JWT; its reason says, for the log, what was sent."""
     if text.startswith(("sk-", "ek_")):
         return TokenRejectedError("opaque", "a key of the vendor was sent in place of the user's JWT")
     if _UNSIGNED_JWS.fullmatch(text):

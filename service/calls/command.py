@@ -20,8 +20,8 @@ from service.settings import Settings
 from service.store import Store, build
 
 _IN_MEMORY = (
-    "Calls are kept in the memory of the server's process, which alone knows them: ask it at {route} with ADMIN_TOKEN,"
-    " or set RATE_LIMIT_STORAGE_URL to a Redis."
+    "Calls are kept in the server process's memory, which this command cannot read: use {route} with ADMIN_TOKEN, or"
+    " set RATE_LIMIT_STORAGE_URL to a Redis."
 )
 
 
@@ -58,7 +58,7 @@ def calls(
 def revoke(sub: str, issuer: str | None, environ: dict[str, str]) -> None:
     """End a user's calls, and refuse the JWTs that were issued to the user up to now.
 
-    It is no ban: block the user at the identity provider as well, which would else issue new ones.
+    This is not a ban: also block the user at the identity provider, or it will issue new ones.
     """
     with _kept(environ, "POST /admin/revocations") as (settings, store):
         user = _user(settings, sub, issuer)
@@ -83,7 +83,7 @@ def _kept(environ: Mapping[str, str], route: str) -> Iterator[tuple[Settings, St
     try:
         yield settings, build(settings.store)
     except UnavailableError as error:
-        raise click.ClickException(f"The storage cannot be asked: {error.reason or error.message}.") from None
+        raise click.ClickException(f"Cannot reach the storage: {error.reason or error.message}.") from None
 
 
 def _user(settings: Settings, sub: str, issuer: str | None) -> str:

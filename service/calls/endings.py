@@ -25,7 +25,7 @@ LEASE_SECONDS: Final = 1.6
 """How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
 
 RENEW_SECONDS: Final = 0.3
-"""Between two renewals; a process may be held up for over a second before it loses its claims."""
+"""Pause between two renewals; a process may be held up for over a second before it loses its claims."""
 
 ATTEMPT_SECONDS: Final = 15.0
 LONGEST_PAUSE: Final = 30
@@ -47,7 +47,7 @@ class Outcome:
     reason: str = ""
 
     def proves_end(self, age: float) -> bool:
-        """Tell whether a call opened ``age`` seconds ago has ended: 404 says so once it had time to be connected."""
+        """Return whether a call opened ``age`` seconds ago has ended: 404 says so once it had time to be connected."""
         return self.state == "ended" or (self.state == "not_found" and age >= CONNECTING_SECONDS)
 
 
@@ -83,7 +83,7 @@ class KeeperEvents:
 
 
 def retry_pause(attempts: int) -> int:
-    """Return how many seconds to wait after so many failed attempts: 1, 2, 4 … 30."""
+    """Return how many seconds to wait after this many failed attempts: 1, 2, 4 … 30."""
     return min(LONGEST_PAUSE, 1 << min(attempts - 1, 5))
 
 
@@ -151,7 +151,7 @@ class Endings:
         """Give up attempts that hang, and renew the claims of the others.
 
         Raises:
-            CallRegistryUnavailableError: the storage is away, so no claim can be renewed.
+            CallRegistryUnavailableError: the storage is unavailable, so no claim can be renewed.
         """
         now = time.monotonic()
         with self._lock:
@@ -210,7 +210,7 @@ class Endings:
             self._confirm(call, call.ended_by or "unknown", None)
             return
         pause = retry_pause(call.attempts)
-        _log.warning("call %s has not ended yet (attempt %d: %s)", call.id, call.attempts, reason)
+        _log.warning("call %s: attempt %d to end it failed, will retry: %s", call.id, call.attempts, reason)
         self._events.failed(call, reason)
         self._own.delay(call.id, pause)
         try:
@@ -227,7 +227,12 @@ class Endings:
             self._give_up(call)
             self._confirm(call, "unknown", None)
         else:
-            _log.warning("call %s has not ended yet (%s)", call.id, outcome.reason or outcome.state)
+            _log.warning(
+                "call %s: attempt %d to end it failed, will retry: %s",
+                call.id,
+                own.attempts,
+                outcome.reason or outcome.state,
+            )
             self._events.failed(call, outcome.reason or outcome.state)
             self._own.delay(call.id, retry_pause(own.attempts))
 
@@ -251,7 +256,9 @@ class Endings:
 
     def _give_up(self, call: Call) -> None:
         _log.error(
-            "call %s (%s) could not be ended; the vendor's own maximum has passed", call.id, call.upstream_id
+            "giving up on ending call %s (%s): the vendor's own maximum duration has passed",
+            call.id,
+            call.upstream_id,
         )
         self._events.gave_up(call)
 

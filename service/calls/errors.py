@@ -22,8 +22,8 @@ Bound = Literal["user", "global", "ending"]
 """What bounds calls at once: a user's slots, those of all users, and how many of a user's are being ended."""
 
 _TOO_MANY: Final[Mapping[Bound, str]] = {
-    "user": "You have as many calls open as are allowed at once (user limit). End one, or try again later.",
-    "global": "As many calls are open as are allowed at once (global limit). Try again later.",
+    "user": "You have reached the maximum number of open calls (user limit). End one, or try again later.",
+    "global": "The service has reached its maximum number of open calls (global limit). Try again later.",
     "ending": "Too many of your calls are still being ended (user limit). Try again in a few seconds.",
 }
 
@@ -36,7 +36,7 @@ class CallNotFoundError(ServiceError):
     code = "not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no call of yours with this id.")
+        super().__init__("You have no call with this id.")
 
 
 class CallEndedError(ServiceError):

@@ -53,21 +53,21 @@ class Calls:
         return call
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
-        """Have a call ended, and begin at once; ``None`` where there is no such call (of that user)."""
+        """Start ending a call, and begin at once; ``None`` where there is no such call (of that user)."""
         change = self.registry.end(call_id, cause, user=user) if is_call_id(call_id) else None
         if change and change.changed:
             self.keeper.wake()
         return change
 
     def end_user(self, user: str, cause: Cause) -> int:
-        """Have all calls of a user ended; returns how many there were."""
+        """Start ending all calls of a user; returns how many there were."""
         ended = self.registry.end_user(user, cause)
         self.keeper.wake()
         return len(ended)
 
 
 def is_call_id(text: str) -> bool:
-    """Tell whether a text could be the id of a call; what could not be one is not looked for."""
+    """Return whether a text could be the id of a call; what could not be one is not looked for."""
     return _CALL_ID.fullmatch(text) is not None
 
 

@@ -23,14 +23,14 @@ from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
 
 LOOK_SECONDS: Final = 0.5
-"""Between two looks when nothing is known to be due: another process may have had a call ended."""
+"""Pause between polls when nothing is due; another process may have requested an ending."""
 
 BUSY_LOOK_SECONDS: Final = 0.1
 ENDINGS_PER_SECOND: Final = 200
 CHECKS_PER_SECOND: Final = 20
 
 SILENT_SECONDS: Final = 10
-"""After so long without a look it does not run: some servers let no thread run between two requests."""
+"""The keeper counts as stopped after this long without a poll: some servers run no thread between requests."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Keeper:
         return looks and self._thread is not None and self._pid == os.getpid() and not self._stopping
 
     def start(self) -> bool:
-        """Begin to look after calls, and tell whether it did: not twice in one process, nor without a thread."""
+        """Start the thread. Return ``False`` if it is running already, was stopped, or cannot be created."""
         with self._starting:
             if self._stopping or self._is_started():
                 return False
@@ -77,7 +77,7 @@ class Keeper:
             try:
                 thread.start()
             except RuntimeError as error:
-                _log.error("no thread can be started to end calls, so none is opened: %s", error)
+                _log.error("cannot start the thread that ends calls, so no calls will be opened: %s", error)
                 return False
             self._thread = thread
             return True
@@ -87,7 +87,7 @@ class Keeper:
         return thread is not None and thread.is_alive() and self._pid == os.getpid()
 
     def wake(self) -> None:
-        """Look now: this process has just had a call ended."""
+        """Poll now: this process has just requested an ending."""
         self._wake.set()
 
     def record(self, call: Call, upstream_id: str) -> Call:
@@ -113,7 +113,7 @@ class Keeper:
         raise CallEndedError("The call was ended while it was being opened. Open a new one.")
 
     def stop(self, seconds: float) -> None:
-        """Stop within so many seconds.
+        """Stop within ``seconds``.
 
         Attempts under way are finished; calls kept in memory, and those that only this process knows, are all ended.
         """
@@ -142,7 +142,7 @@ class Keeper:
             time.sleep(0.02)
         if calls:
             ids = ", ".join(f"{call.id} ({call.upstream_id})" for call in calls)
-            _log.error("calls that could not be ended before this process stops: %s", ids)
+            _log.error("stopping; these calls could not be ended: %s", ids)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -150,7 +150,7 @@ class Keeper:
             try:
                 pause = self._look()
             except Exception:  # noqa: BLE001 - calls must be ended, whatever one look ran into
-                _log.exception("looking after calls failed; it goes on")
+                _log.exception("call maintenance failed; it will be retried")
                 pause = LOOK_SECONDS
             self._wake.wait(pause)
             self._wake.clear()
@@ -191,14 +191,16 @@ class Keeper:
         for call in found.checks:
             self._endings.check(call)
         for call in found.lost:
-            _log.warning("nobody knows whether the vendor opened call %s; 15 s are charged", call.id)
+            _log.warning("unknown whether the vendor opened call %s; 15 s are charged", call.id)
             self._events.lost(call)
         for call in found.ended:
             self._events.ended(call)
 
     def _force(self, missing: tuple[OwnCall, ...]) -> None:
         if missing:
-            _log.error("the storage has lost calls that run; this process ends them: %s", _ids(missing))
+            _log.error(
+                "running calls are missing from the storage; this process is ending them: %s", _ids(missing)
+            )
         for own in missing:
             own.reported = True
             self.own.force(own)
@@ -210,7 +212,7 @@ class Keeper:
         self._ending_rate.take(len(due))
         if unreported := [own for own in due if not own.reported]:
             _log.error(
-                "this process ends calls from its own memory, without the storage: %s", _ids(unreported)
+                "ending calls recorded in this process's memory, without the storage: %s", _ids(unreported)
             )
         for own in due:
             own.reported = True
@@ -222,7 +224,7 @@ def _ids(calls: Iterable[OwnCall]) -> str:
 
 
 class Rate:
-    """So many a second, and a quarter of that at once."""
+    """A rate limit: ``per_second``, of which a quarter may be taken at once."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second

@@ -203,7 +203,7 @@ class Schedule:
         return None
 
     def take(self, now: int, most: int) -> list[tuple[str, int]]:
-        """Remove and return what is due, oldest first, at most so many."""
+        """Remove and return what is due, oldest first, at most ``most``."""
         taken: list[tuple[str, int]] = []
         while len(taken) < most and (at := self.first()) is not None and at <= now:
             name = heapq.heappop(self._heap)[-1]

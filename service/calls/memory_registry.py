@@ -33,7 +33,7 @@ from service.calls.registry import PAGE
 
 
 class MemoryCalls:
-    """A ``CallRegistry`` in memory. ``opening_seconds``: after so long an opening's outcome is unknown.
+    """A ``CallRegistry`` in memory. ``opening_seconds``: after this long an opening's outcome is unknown.
 
     The clock begins at the system's time and then runs with the store's, which no step of the system's clock moves.
     """
@@ -137,7 +137,7 @@ class MemoryCalls:
                 self._lose(call, self._now())
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
-        """Have a call ended; see ``CallRegistry``."""
+        """Start ending a call; see ``CallRegistry``."""
         with self._lock:
             call = self._calls.read(call_id, self._now())
             if call is None or user not in {None, call.user}:
@@ -146,7 +146,7 @@ class MemoryCalls:
             return Change(ending or call, changed=ending is not None)
 
     def end_user(self, user: str, cause: Cause) -> tuple[Call, ...]:
-        """Have all calls of a user ended; returns those that were opening or open."""
+        """Start ending all calls of a user; returns those that were opening or open."""
         with self._lock:
             now = self._now()
             ending = [self._start_ending(call, cause, now) for call in tuple(self._calls.active(user))]

@@ -26,7 +26,7 @@ MOVES: Final[Mapping[Event, Mapping[State, State | None]]] = MappingProxyType(
         "record": {"opening": "open", "ending": "ending"},
         # The vendor refused: the call is forgotten, as if it had never been.
         "refuse": {"opening": None, "ending": None},
-        # Nobody knows whether the vendor opened a session.
+        # It is unknown whether the vendor opened a session.
         "lose": {"opening": "ending", "ending": "ending"},
         # Its time is up, or somebody wants it to end.
         "end": {"opening": "ending", "open": "ending"},
@@ -52,7 +52,7 @@ ENDING_RETRY_SECONDS: Final = 5
 """After how long a user who holds more may try again: ending a call takes half a second as a rule, at most 15."""
 
 VENDOR_MAXIMUM_SECONDS: Final[Mapping[CallType, int]] = MappingProxyType({"realtime": 3600, "live": 7200})
-"""After so many seconds the vendor ends a session by itself (the Realtime guide; for Live observed)."""
+"""Seconds after which the vendor ends a session by itself (the Realtime guide; for Live observed)."""
 
 
 def new_call_id() -> str:

@@ -67,7 +67,7 @@ def open_call(
     if not keeper.is_running:
         raise CallRegistryUnavailableError(
             "Calls cannot be opened at the moment. Try again shortly.",
-            reason="the keeper, which ends calls, does not run in this process",
+            reason="the background task that ends calls is not running in this process",
             retry_after=1,
         )
     reservation = registry.reserve(request)

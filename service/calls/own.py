@@ -51,7 +51,7 @@ class OwnCalls:
         self._sample = SAMPLE
 
     def knows(self, upstream_id: str) -> bool:
-        """Tell whether one of them has this id at the vendor."""
+        """Return whether one of them has this id at the vendor."""
         return upstream_id in self._upstream_ids
 
     @property
@@ -60,7 +60,7 @@ class OwnCalls:
         return bool(self._forced)
 
     def admits_ending(self, call_id: str, user: str) -> bool:
-        """Tell whether a call is one of them, the user's own, and not ended by its user yet."""
+        """Return whether a call is one of them, the user's own, and not ended by its user yet."""
         with self._lock:
             own = self._calls.get(call_id)
             return own is not None and own.call.user == user and not own.ended_by_user
@@ -86,7 +86,7 @@ class OwnCalls:
             self._drop(call_id)
 
     def force(self, own: OwnCall) -> None:
-        """Have a call ended now, by this process and without the storage."""
+        """Start ending a call now, by this process and without the storage."""
         with self._lock:
             own.forced, own.ends_at = True, time.monotonic()
             self._forced[own.call.id] = own

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 from service.budgets import MinuteLimit, MinuteStatus
@@ -15,7 +14,6 @@ from service.calls.errors import (
     TooManyCallsError,
 )
 from service.calls.model import (
-    MOVES,
     Call,
     CallRequest,
     Cause,
@@ -29,37 +27,20 @@ from service.calls.model import (
     new_call_id,
 )
 from service.calls.registry import PAGE
+from service.calls.script import SCRIPT
 from service.core.errors import RateLimitStorageUnavailableError
-from service.store.protocol import RedisStore, Script
+from service.store.protocol import KEY_PREFIX, RedisStore
 
-PREFIX: Final = "{realtime-token}:calls"
+PREFIX: Final = f"{KEY_PREFIX}:calls"
 """Begins all keys. The hash tag in braces, that of all the store's keys, keeps them on one node of a cluster."""
 
 
 CHUNK: Final = 200
-"""How many calls one step of a list reads."""
-
-
-def _moves_in_lua() -> str:
-    """Write the table of moves down in Lua, so that the script and Python share it."""
-    events = (
-        f"['{event}'] = {{{', '.join(f'{state} = {_in_lua(following)}' for state, following in moves.items())}}}"
-        for event, moves in MOVES.items()
-    )
-    return f"local MOVES = {{{', '.join(events)}}}\n"
-
-
-def _in_lua(state: str | None) -> str:
-    return "false" if state is None else f"'{state}'"
-
-
-SCRIPT: Final = Script(
-    "calls", _moves_in_lua() + files(__package__).joinpath("lua", "calls.lua").read_text(encoding="utf-8")
-)
+"""Maximum number of calls that one step of a list reads."""
 
 
 class RedisCalls:
-    """A ``CallRegistry`` on Redis. ``opening_seconds``: after so long an opening's outcome is unknown.
+    """A ``CallRegistry`` on Redis. ``opening_seconds``: after this long an opening's outcome is unknown.
 
     ``clock`` takes the place of the server's clock in tests (milliseconds since the epoch).
     """
@@ -119,11 +100,11 @@ class RedisCalls:
         self._run("lose", id=call_id)
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
-        """Have a call ended; see ``CallRegistry``."""
+        """Start ending a call; see ``CallRegistry``."""
         return _change(self._run("end", id=call_id, cause=cause, user=user))
 
     def end_user(self, user: str, cause: Cause) -> tuple[Call, ...]:
-        """Have all calls of a user ended; returns those that were opening or open."""
+        """Start ending all calls of a user; returns those that were opening or open."""
         return _calls(self._run("end_user", user=user, cause=cause)["calls"])
 
     def poll(self, request: PollRequest) -> Poll:

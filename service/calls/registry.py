@@ -1,7 +1,7 @@
 """The registry's interface: which calls there are, whose, until when, and who may have another one.
 
 Every operation is one atomic step, in Redis one script. All raise ``CallRegistryUnavailableError`` while the storage
-is away; nothing was then decided that this process knows of.
+is unavailable; nothing was then decided that this process knows of.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class CallRegistry(Protocol):
         """Note that the outcome of an opening is unknown: 15 s are charged, and it counts globally for 120 s."""
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
-        """Have a call ended; ``None`` where there is none of that id (and of that user, where one is given)."""
+        """Start ending a call; ``None`` where there is none of that id (and of that user, where one is given)."""
 
     def end_user(self, user: str, cause: Cause) -> tuple[Call, ...]:
-        """Have all calls of a user ended; returns those that were opening or open."""
+        """Start ending all calls of a user; returns those that were opening or open."""
 
     def poll(self, request: PollRequest) -> Poll:
         """Claim calls that are due, oldest first, and take open ones that are to be checked."""

@@ -9,7 +9,7 @@ from typing import Self
 from service.calls.model import VENDOR_MAXIMUM_SECONDS, CallLimits, CallRequest, CallType, Reservation
 from service.calls.settings import CallSettings
 from service.core.model import Caller, Grant
-from service.limits.limiter import ReadAlong
+from service.limits.limiter import PiggybackCheck
 from service.limits.settings import LimitSettings
 from service.limits.tiers import Tier
 
@@ -41,11 +41,11 @@ class CallRules:
     usual: Allowance
     tiers: Mapping[str, Allowance]
     find_tier: Callable[[Caller], str | None]
-    read_along: ReadAlong | None = None
+    read_along: PiggybackCheck | None = None
 
     @classmethod
     def from_settings(
-        cls, settings: CallSettings, limits: LimitSettings, *, read_along: ReadAlong | None = None
+        cls, settings: CallSettings, limits: LimitSettings, *, read_along: PiggybackCheck | None = None
     ) -> Self:
         """Build the rules; tiers are those of the request limits."""
         tiers = {

@@ -16,7 +16,7 @@ from service.calls.factory import Calls
 from service.calls.model import Call, Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
 from service.core.errors import RejectedSessionError, ServiceError, UpstreamError
-from service.core.model import Caller, Grant, Offer, TokenRequest
+from service.core.model import Caller, Event, Grant, Offer, TokenRequest
 from service.vendors.base import CallApi, Ending, OpenedSession, Request, Response, Vendor
 from service.vendors.connections import Progress
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
@@ -38,7 +38,7 @@ SOCKET_SECONDS: Final = 11.0
 """How long the vendor may take to close a session: usually half a second, with an answer under way over eight."""
 
 _TOTAL_SECONDS: Final = 14.5
-"""For all of one try, within the keeper's 15 s for an attempt."""
+"""Maximum duration of one attempt to end or check a call, within the keeper's 15 s for an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class OpenCall:
     vendor: Vendor
     transport: Transport
     has_left: Callable[[], bool] = bool
-    event: str = "call"
+    event: Event = "call"
 
     @property
     def api(self) -> CallApi:
@@ -67,7 +67,7 @@ class OpenCall:
         return self.parse(body)
 
     def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> OpenedAtVendor:
-        """Open the call. One whose answer is of no use, or whose client has left meanwhile, is ended again."""
+        """Open the call. One whose response is unusable, or whose client has left meanwhile, is ended again."""
         assert request.offer is not None  # noqa: S101 - every parser of a call reads one; tells mypy
         asked, offer = self.calls.rules.request(caller, grant), request.offer
         ask = partial(self._ask, caller, grant, offer)
@@ -110,7 +110,7 @@ class OpenCall:
         except ServiceError as error:
             if progress.head and not opened:
                 with suppress(UpstreamError):
-                    read(progress.head)  # the body broke off, and its head may have named the session
+                    read(progress.head)  # the body was incomplete, but its head may have named the session
             if opened:
                 return replace(opened[-1], problem=error)
             raise OpeningFailedError(error, definite=not progress.sent) from error
@@ -127,7 +127,7 @@ class OpenCall:
         """
         session = self.api.read_call(reservation.call.type, response)
         if self.calls.keeper.own.knows(session.upstream_id):
-            raise bad_response("the answer to an opening names the session of another call")
+            raise bad_response("the vendor returned another call's session id")
         return session
 
 
@@ -199,5 +199,5 @@ class CallsAtVendor:
         """Look whether a hangup did end a call: for some that is documented only of telephone calls."""
         still = self._look(call, max(1.0, seconds))
         if still.state == "running":
-            return Outcome("failed", reason="the hangup was accepted, and the session still runs")
+            return Outcome("failed", reason="the hangup was accepted, but the session is still running")
         return Outcome("ended")

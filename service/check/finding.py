@@ -74,10 +74,10 @@ class Report:
         """Say in one line whether this environment is fit to serve."""
         problems, warnings = self._parts("problem"), self._parts("warning")
         if problems:
-            more = f"; to look at: {', '.join(warnings)}" if warnings else ""
+            more = f"; warnings: {', '.join(warnings)}" if warnings else ""
             return f"✗ Not fit to serve. To fix: {', '.join(problems)}{more}."
         if warnings:
-            return f"! Fit to serve. To look at: {', '.join(warnings)}."
+            return f"! Fit to serve. Warnings: {', '.join(warnings)}."
         return "✓ Fit to serve."
 
     @property

@@ -51,9 +51,7 @@ def check_proxies(host: Host | None, addresses: AddressSource) -> Finding:
     """
     where, hops = host.name if host else "an unknown host", addresses.hops
     if addresses.header:
-        return ok(
-            "proxies", f"CLIENT_ADDRESS_HEADER={addresses.header} on {where}, believed in every request"
-        )
+        return ok("proxies", f"CLIENT_ADDRESS_HEADER={addresses.header} on {where}, trusted on every request")
     seen = f"TRUSTED_PROXY_HOPS={hops} on {where}"
     if host is None:
         return ok("proxies", seen + (", right where callers connect directly" if hops == 0 else ""))
@@ -80,7 +78,7 @@ def check_workers(
         report = warning if host == HEROKU else problem
         return report(
             "workers",
-            f"{seen}, but limits are counted in memory, so one process is all that runs",
+            f"{seen}, but limits are counted in memory, so only one process will run",
             "set RATE_LIMIT_STORAGE_URL to a Redis, or WEB_CONCURRENCY=1",
         )
     # A request in flight holds its caller's connection and one to the vendor.

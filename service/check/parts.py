@@ -36,9 +36,7 @@ def _explain(found: Problem) -> Finding:
 def _warn(text: str) -> Finding:
     variable, _, message = text.partition(": ")
     seen, _, fix = message.rpartition("; ")
-    return warning(
-        f"variable {variable}", seen or message, fix or "look at it, and leave it so if it is meant"
-    )
+    return warning(f"variable {variable}", seen or message, fix or "review it; keep it if it is intended")
 
 
 def check_key_sets(key_sets: Sequence[JwksKeys]) -> list[Finding]:

@@ -28,7 +28,7 @@ TIMEOUT = 10
 """Seconds a read may take."""
 
 SKEW = 5
-"""Seconds that a clock may be off: half of the default ``JWT_LEEWAY``."""
+"""How many seconds a clock may be off: half of the default ``JWT_LEEWAY``."""
 
 NOTICE = timedelta(days=30)
 """How long before a model's end its mere announcement becomes a problem."""
@@ -122,9 +122,7 @@ def _model(
             part, "the vendor's list of models cannot be read", "see that OPENAI_BASE_URL is right"
         )
     if name not in known and not lists_all:
-        return ok(
-            part, "not in the vendor's list, which does not name all, and not to be tried free of charge"
-        )
+        return ok(part, "not in the vendor's list (which is incomplete), and cannot be tested free of charge")
     if name not in known:
         return problem(
             part, "unknown to this account", "correct ALLOWED_MODELS, or ask the vendor for access"
@@ -209,7 +207,9 @@ def _no_answer(error: Exception, account: Account) -> Finding:
     if isinstance(error, requests.exceptions.ProxyError):
         return problem(part, "the proxy refused", "see that HTTPS_PROXY and NO_PROXY are right")
     if isinstance(error, requests.exceptions.SSLError):
-        return problem(part, f"{url} showed no trusted certificate", "name its CA in REQUESTS_CA_BUNDLE")
+        return problem(
+            part, f"{url} did not present a trusted certificate", "set REQUESTS_CA_BUNDLE to its CA file"
+        )
     return problem(
         part,
         f"{url} cannot be reached ({type(error).__name__})",

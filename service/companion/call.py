@@ -124,7 +124,7 @@ class CallSession:
         self._channel.send(json.dumps(event))
 
     async def receive(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next server event; ``None`` where the call has ended, or there was none for so many seconds."""
+        """Return the next server event; ``None`` where the call has ended, or there was none for ``seconds``."""
         try:
             return await asyncio.wait_for(self._events.get(), seconds)
         except TimeoutError:
@@ -158,7 +158,7 @@ async def opened_call(
     await peer.setLocalDescription(await peer.createOffer())
     sdp = peer.localDescription.sdp
     if "a=candidate" not in sdp:
-        raise CompanionError("This machine has no address on a network, which WebRTC needs to be reached at.")
+        raise CompanionError("WebRTC needs a network address, and this machine has none.")
     answer = await asyncio.to_thread(service.open, {**body, "sdp": sdp})
     session = CallSession(answer["call"], channel)
     try:
@@ -180,7 +180,7 @@ async def converse(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Say a text, or what a sound file holds, in a call, and yield the events until it is answered.
 
-    A GPT-Live session hears sound only, and does not say when its answer is complete: a pause of two seconds does.
+    A GPT-Live session accepts only audio, and does not say when its answer is complete: a pause of two seconds does.
 
     Raises:
         CompanionError: what ``opened_call`` says, or the call ended before the answer.
@@ -188,7 +188,7 @@ async def converse(
     async with opened_call(service, body, sound) as session:
         is_live, answered = session.call["type"] == "live", False
         if is_live and sound is None:
-            raise CompanionError("GPT-Live hears sound only: name a file of it with --sound.")
+            raise CompanionError("GPT-Live accepts only audio: give an audio file with --sound.")
         for said in text_turn(text) if sound is None else ():
             session.send(said)
         while event := await session.receive(PAUSE_SECONDS if answered else ANSWER_SECONDS):

@@ -42,7 +42,7 @@ _MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Twice the longest session that a service may be told to take, which its answer repeats."""
 
 MAX_MESSAGE_BYTES = _MAX_ANSWER_BYTES
-"""Of one event: ``session.created`` repeats the whole session."""
+"""Maximum size of one event: ``session.created`` repeats the whole session."""
 
 _CONNECT_SECONDS = 30.0
 
@@ -218,12 +218,12 @@ def _read_bounded(response: requests.Response, *, seconds: float) -> bytes:
             piece = response.raw.read1(65_536, decode_content=True)
         except HTTPError as error:
             name = type(error).__name__
-            raise requests.exceptions.ConnectionError(f"The answer broke off ({name}).") from None
+            raise requests.exceptions.ConnectionError(f"The response was incomplete ({name}).") from None
         if not piece:
             return bytes(body)
         body += piece
         if len(body) > _MAX_ANSWER_BYTES:
-            raise requests.exceptions.ContentDecodingError("The answer is longer than one could be.")
+            raise requests.exceptions.ContentDecodingError("The response exceeds the maximum size.")
         if time.monotonic() > ends:
             raise requests.exceptions.ReadTimeout(f"There was no whole answer within {seconds:g} s.")
 
@@ -284,7 +284,7 @@ class BoundedWebSocket(websocket.WebSocket):
         data: bytes = self._receive(size)
         self._left -= len(data)
         if self._left < 0:
-            raise websocket.WebSocketPayloadException("the message is longer than one could be")
+            raise websocket.WebSocketPayloadException("the message exceeds the maximum size")
         return data
 
     def _interrupt(self) -> None:
@@ -331,7 +331,7 @@ class RealtimeSession:
             raise SessionRefusedError("The connection to the Realtime API was lost.") from None
         except websocket.WebSocketPayloadException as error:
             self.close()
-            raise SessionRefusedError(f"The Realtime API sent what cannot be read: {error}.") from None
+            raise SessionRefusedError(f"The Realtime API sent an unreadable message: {error}.") from None
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             _end(data)
             return None
@@ -403,7 +403,7 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
             timeout=timeout,
             subprotocols=list(token.protocols),
             sslopt={"ca_certs": ca_certs} if ca_certs else {},
-            redirect_limit=0,  # whoever it led to would be shown the secret
+            redirect_limit=0,  # a redirect target would receive the secret
             class_=BoundedWebSocket,
         )
     except websocket.WebSocketBadStatusException as refused:

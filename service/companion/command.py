@@ -93,7 +93,7 @@ def connect(  # noqa: PLR0913 - an argument for each option
         raise click.UsageError("--sound is for --call.")
     if by_call and not sound and (model or "").startswith("gpt-live-"):
         raise click.UsageError(
-            "GPT-Live hears sound only, and each call costs: name a file of it with --sound."
+            "GPT-Live accepts only audio, and each call costs money: give an audio file with --sound."
         )
     asked = Asked(token_url, jwt, model, text, sound, cacert)
     show = Text() if sys.stdout.isatty() else JsonLines()

@@ -49,13 +49,13 @@ def total_deadline(seconds: float) -> AbstractContextManager[None]:
 
 
 def gevent_bounds_sockets() -> bool:
-    """Tell whether sockets wait in gevent's loop, so that a deadline can end their waiting."""
+    """Return whether sockets wait in gevent's loop, so that a deadline can end their waiting."""
     return bool(is_module_patched("socket"))
 
 
 @contextmanager
 def turning_deadline(seconds: float) -> Iterator[None]:
-    """End the block with ``TimeoutError`` after so many seconds in which the loop was turning.
+    """End the block with ``TimeoutError`` after ``seconds`` in which the loop was turning.
 
     A plain timeout that falls due while the process is held up, by work of its own or by a busy host, fires as
     soon as the loop turns again, before the answer that has long been waiting in the socket is read. So the time

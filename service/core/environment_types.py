@@ -61,7 +61,7 @@ def flag(value: Any) -> bool:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine itself."""
+    """Return whether a host name or address is this machine itself."""
     if host == "localhost":
         return True
     try:
@@ -171,7 +171,7 @@ def insecure_host(text: str) -> str:
 
 
 def is_private_host(host: str) -> bool:
-    """Tell whether a host is known to a private network only, as far as its name or address says that."""
+    """Return whether a host is known to a private network only, as far as its name or address says that."""
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

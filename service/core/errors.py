@@ -376,5 +376,6 @@ class InternalError(ServiceError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The token service failed; its log knows this request's id.", reason="an unforeseen exception"
+            "Internal error. The service's log has the details under this response's X-Request-Id.",
+            reason="an unforeseen exception",
         )

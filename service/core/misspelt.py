@@ -59,7 +59,7 @@ _USED_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "WEB_CONCURRENCY": ("WORKERS", "NUM_WORKERS", "WEB_WORKERS", "GUNICORN_WORKERS"),
     "WEB_CONNECTIONS": ("WORKER_CONNECTIONS", "GUNICORN_THREADS"),
 }  # fmt: skip
-"""By variable: what people call it, or what other programs call the same thing."""
+"""For each variable, what people call it, or what other programs call the same thing."""
 
 _OTHERS_TOO: Final[Mapping[str, str]] = {
     "https_proxy": "HTTPS_PROXY", "no_proxy": "NO_PROXY", "SSL_CERT_FILE": "REQUESTS_CA_BUNDLE",

@@ -20,6 +20,9 @@ CallType = Literal["realtime", "live"]
 """The types of session that this service opens itself, as calls."""
 
 Action = Literal["secret", "call"]
+Event = Literal["mint", "call"]
+"""The audit events of requests."""
+
 """What a caller wants to have: a client secret, or a call that this service opens and ends."""
 
 
@@ -135,7 +138,7 @@ class Record:
     route: str = "unmatched"
     status: int = 0
     seconds: float = 0.0
-    event: str | None = None
+    event: Event | None = None
     caller: Caller | None = None
     grant: Grant | None = None
     result: object = None

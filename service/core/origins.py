@@ -100,7 +100,7 @@ def _parse_wildcard(text: str) -> str:
 
 
 def _is_shared(domain: str) -> bool:
-    """Tell whether names below a domain belong to different people: ``co.uk``, ``vercel.app``.
+    """Return whether names below a domain belong to different people: ``co.uk``, ``vercel.app``.
 
     By the Public Suffix List (https://publicsuffix.org), with the copy that the library brings.
     """
@@ -127,7 +127,7 @@ class Origins:
         return re.compile(rf"(?:{'|'.join(alternatives)})\Z" if alternatives else r"(?!)")
 
     def allows(self, origin: str) -> bool:
-        """Tell whether a request's ``Origin`` is allowed; upper and lower case differ, as browsers send one only."""
+        """Return whether a request's ``Origin`` is allowed; upper and lower case differ, as browsers send one only."""
         return self.pattern.match(origin) is not None
 
     def __bool__(self) -> bool:

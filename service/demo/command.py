@@ -92,7 +92,7 @@ def demo(  # noqa: PLR0913 - an argument for each option
         with _ending_by_signals():
             _run_live(options) if live else _run_with_sandbox(options)
     except KeyboardInterrupt:
-        click.echo("Ending.", err=True)
+        click.echo("Stopping.", err=True)
     except (StartError, network.PortTakenError, ConfigurationError, OSError, UnicodeError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -143,7 +143,7 @@ def _run_with_sandbox(options: Options) -> None:
             click.echo(
                 "A phone on this network opens the page by this code, and accepts its certificate once."
             )
-        click.echo("Ctrl-C ends all of it.")
+        click.echo("Press Ctrl-C to stop.")
         _wait_for_any(processes)
 
 
@@ -154,7 +154,7 @@ def _run_live(options: Options) -> None:
     click.echo("\n".join(terminal.costs(Settings.from_environ(environ))))
     with running(server, environ) as processes:
         _print_instructions(server.url, environ, server, api_url=None)
-        click.echo("Ctrl-C ends all of it.")
+        click.echo("Press Ctrl-C to stop.")
         _wait_for_any(processes)
 
 
@@ -208,4 +208,4 @@ def _wait_for_any(processes: list[subprocess.Popen[str]]) -> None:
     """Wait until one of the servers ends, which it should not."""
     while all(process.poll() is None for process in processes):
         time.sleep(0.2)
-    raise StartError("A server of the demo has ended; its own words are above.")
+    raise StartError("A demo server has stopped; see its output above.")

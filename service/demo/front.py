@@ -15,15 +15,16 @@ from urllib.parse import quote, urlsplit
 import gevent
 
 from service.core.environment_types import is_loopback
+from service.observe import METRICS_PATH
 
 SANDBOX_PATH: Final = "/sandbox"
-"""Below it the sandbox is reached at the demo's own origin."""
+"""Path below which the sandbox is reached at the demo's own origin."""
 
 Start = Callable[..., Any]
 App = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 _EXPOSED: Final = "*"  # allowed without credentials, which are cookies here and not the bearer
-_OWN_CORS: Final = ("/admin", "/metrics", SANDBOX_PATH)
+_OWN_CORS: Final = ("/admin", METRICS_PATH, SANDBOX_PATH)
 """Paths whose origins are not ours to allow: for the company's own servers only, and the sandbox's own."""
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "upgrade", "transfer-encoding", "host", "te", "trailer"}
@@ -63,7 +64,7 @@ class Front:
         return self._answer_page(origin, environ, start_response)
 
     def _allows(self, origin: str) -> bool:
-        """Tell whether a page is this machine's: on any port, since development servers choose theirs."""
+        """Return whether a page is this machine's: on any port, since development servers choose theirs."""
         with suppress(ValueError):
             parts = urlsplit(origin)
             is_own = is_loopback(parts.hostname) or parts.hostname in self._own_hosts

@@ -128,7 +128,7 @@ def _write(folder: Path, keys: Mapping[str, str], ports: Mapping[str, int]) -> N
 
 
 def _is_good(files: Certificate, names: tuple[str, ...]) -> bool:
-    """Tell whether a certificate is there, whole, for all of the names, and valid for a while."""
+    """Return whether a certificate is there, whole, for all of the names, and valid for a while."""
     try:
         leaf = x509.load_pem_x509_certificate(files.chain.read_bytes())
         alternative = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -43,7 +43,7 @@ def take_port(
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Tell whether a server could not listen there, or whether somebody answers there already."""
+    """Return whether a server could not listen there, or whether somebody answers there already."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         # As servers do, or connections that have just ended would keep the port from its next start.

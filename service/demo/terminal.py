@@ -105,7 +105,7 @@ def print_requests(app: Flask) -> None:
 
 def _reason(record: Record) -> str:
     if record.fault:
-        return f"{type(record.fault).__name__}, told above"
+        return f"{type(record.fault).__name__}, see above"
     if record.error is None:
         return record.http_error or ""
     why = record.error.reason or record.error.message

@@ -25,7 +25,7 @@ from service.http.settings import HttpSettings
 from service.limits.limiter import RateLimits
 
 _LATEST: Final = 4_102_444_800
-"""Seconds since the epoch (the year 2100): beyond is a mistake, such as milliseconds."""
+"""Latest time accepted, in seconds since the epoch (the year 2100): a later one is a mistake, such as milliseconds."""
 
 
 class RevocationBody(StrictModel):

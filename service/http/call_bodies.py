@@ -209,7 +209,7 @@ def _read_form(body: bytes, boundary: str) -> dict[str, bytes]:
         if name is None or len(boundary) > _MAX_BOUNDARY:
             break
         if name in parts:
-            raise InvalidRequestError("The form has a part twice.", param=name[:_MAX_ECHO])
+            raise InvalidRequestError("The form contains a part more than once.", param=name[:_MAX_ECHO])
         parts[name] = content
     raise InvalidRequestError(f"The form is malformed, is not closed, or has over {_MAX_PARTS} parts.")
 

@@ -14,13 +14,13 @@ from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
 from service.calls.model import Call
 from service.calls.vendor_calls import OpenCall, OpenedAtVendor
-from service.core.errors import InternalError, InvalidRequestError, RateLimitedError
+from service.core.errors import InvalidRequestError, RateLimitedError
 from service.core.model import Caller, TokenRequest
 from service.exchange import Control
 from service.http.call_bodies import CallBody, LiveBody, parse_page, parse_realtime, read_realtime
 from service.http.request import RecordedRequest, current_request, read_json
 from service.http.responses import json_response
-from service.http.routes import Services
+from service.http.routes import Services, take_result
 from service.http.schemas import parse_body
 from service.vendors import wire
 
@@ -127,11 +127,7 @@ def open_call(
     request = current_request()
     incoming = request.incoming(addresses=services.http.addresses, read_body=partial(read_body, request))
     action = OpenCall(parse, calls, services.vendor, services.transport, has_left=request.client_has_left)
-    outcome = services.exchange.run(action, incoming, request.record)
-    request.record = outcome.record
-    if outcome.result is None:
-        raise outcome.record.error or InternalError()
-    return outcome.result
+    return take_result(services.exchange.run(action, incoming, request.record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +176,7 @@ def control(services: Services, action: Control[T]) -> T:
     """
     request = current_request()
     incoming = request.incoming(addresses=services.http.addresses)
-    outcome = services.exchange.control(action, incoming, request.record)
-    request.record = outcome.record
-    if outcome.record.error:
-        raise outcome.record.error
-    return outcome.result  # type: ignore[return-value]  # without an error there is one
+    return take_result(services.exchange.control(action, incoming, request.record))
 
 
 def forbid_retries(response: Response) -> Response:

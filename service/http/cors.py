@@ -16,6 +16,7 @@ from flask_cors import CORS
 from service.core.origins import Origins
 from service.http.request import current_request
 from service.http.settings import HttpSettings
+from service.observe import METRICS_PATH
 
 EXPOSED: Final = [
     "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate", "Location", "x-should-retry",
@@ -24,7 +25,7 @@ EXPOSED: Final = [
 
 _METHODS: Final = ["GET", "POST", "DELETE"]
 _MAX_AGE: Final = 600
-_WITHOUT_CORS: Final = re.compile(r"/(?:admin|metrics)(?:/|\Z)")
+_WITHOUT_CORS: Final = re.compile(rf"(?:/admin|{re.escape(METRICS_PATH)})(?:/|\Z)")
 """What machines ask: no page has to."""
 
 _USUAL_HEADERS: Final = (

@@ -31,6 +31,7 @@ from service.http.client_address import AddressSource
 from service.http.request import current_request
 from service.http.responses import json_response
 from service.limits.limiter import RateLimits
+from service.observe import METRICS_PATH
 from service.observe.metrics import Metrics
 
 SHARED_SECONDS: Final = 1.0
@@ -49,14 +50,14 @@ class Watched:
     keeper: Keeper | None = None
 
     def calls(self, storage: StorageState) -> str:
-        """Tell whether calls can be opened: each must be counted where the limits are, and ended by this process."""
+        """Return whether calls can be opened: each must be counted where the limits are, and ended by this process."""
         if self.keeper is None:
             return "off"
         return "ok" if storage == "ok" and self.keeper.is_running else "unavailable"
 
 
 class Readiness:
-    """Looks whether secrets can be minted: one look at a time, and one a second at most, whoever asks how often.
+    """Looks whether secrets can be minted: one look at a time, and one a second at most, however often it is asked.
 
     While a look is under way, others are told at once what the last one found. Where there was none, they wait for it,
     a second at most, and are then told what is known without a look.
@@ -82,7 +83,7 @@ class Readiness:
         return self._found
 
     def _is_fresh(self) -> bool:
-        """Tell whether the last look still holds: not where requests have met another state of the storage since."""
+        """Return whether the last look still holds: not where requests have met another state of the storage since."""
         is_recent = bool(self._found) and self._clock() < self._fresh_until
         return is_recent and self._found["limit_storage"] == self._watched.limits.state()
 
@@ -113,7 +114,7 @@ def probe_routes(
         code = HTTPStatus.SERVICE_UNAVAILABLE if found["status"] == "unavailable" else HTTPStatus.OK
         return json_response(found, code)
 
-    @routes.get("/metrics")
+    @routes.get(METRICS_PATH)
     def metrics() -> Response:
         """The numbers of all processes, for Prometheus."""
         if metrics_token is None:
@@ -143,12 +144,12 @@ def check_shared_token(authorization: str | None, expected: str, *, name: str) -
 
 
 def has_keys(key_set: JwksKeys) -> bool:
-    """Tell whether tokens can be verified, fetching the key set where there is none yet."""
+    """Return whether tokens can be verified, fetching the key set where there is none yet."""
     return is_loaded(key_set) or key_set.load().loaded
 
 
 def is_loaded(key_set: JwksKeys) -> bool:
-    """Tell whether tokens can be verified, without a fetch."""
+    """Return whether tokens can be verified, without a fetch."""
     return key_set.describe().loaded
 
 

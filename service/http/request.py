@@ -22,7 +22,7 @@ from service.core.errors import (
     RequestTooLargeError,
     UnsupportedMediaTypeError,
 )
-from service.core.model import Record, choose_request_id
+from service.core.model import Event, Record, choose_request_id
 from service.exchange import Incoming
 from service.http.client_address import AddressSource
 
@@ -41,7 +41,7 @@ class RecordedRequest(Request):
         self.started = perf_counter()
         self.record = Record(request_id=choose_request_id(environ.get("HTTP_X_REQUEST_ID", "")))
 
-    def note_fault(self, fault: Exception, event: str | None) -> InternalError:
+    def note_fault(self, fault: Exception, event: Event | None) -> InternalError:
         """Record an unforeseen exception, and return the error to answer with."""
         error = InternalError()
         self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
@@ -56,7 +56,7 @@ class RecordedRequest(Request):
         )
 
     def client_has_left(self) -> bool:
-        """Tell whether the client has closed its connection, where the server can (``serving.connection``)."""
+        """Return whether the client has closed its connection, where the server can (``serving.connection``)."""
         tell = getattr(self.environ.get("gunicorn.socket"), "has_left", None)
         return bool(tell and tell())
 
@@ -121,9 +121,7 @@ def _read_within_bounds(stream: IO[bytes], size: int) -> bytes:
             while len(body) < size and (piece := stream.read(min(size - len(body), _PIECE_BYTES))):
                 body += piece
     except (DeadlineExceededError, TimeoutError):
-        raise RequestTimeoutError(
-            f"The body did not arrive in time, at most {READ_SECONDS} seconds."
-        ) from None
+        raise RequestTimeoutError(f"The body did not arrive within {READ_SECONDS} seconds.") from None
     except Exception as error:  # noqa: BLE001 - each server has an exception of its own for malformed chunks
         reason = f"the body cannot be read: {type(error).__name__}"
         raise InvalidRequestError("The body's chunks are malformed.", reason=reason) from None

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.core.errors import ServiceError, code_of, error_body
 from service.core.json import encode_object
+from service.core.model import Event
 from service.http.cors import install_cors
 from service.http.request import RecordedRequest, current_request
 from service.http.settings import HttpSettings
@@ -21,8 +22,8 @@ from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
 _MESSAGES = {
-    HTTPStatus.NOT_FOUND: "There is no such route. GET /openapi.json lists those there are.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "This route does not know that method; the Allow header lists those it does.",
+    HTTPStatus.NOT_FOUND: "No such route. GET /openapi.json lists the available routes.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed. The Allow header lists the allowed methods.",
 }
 
 
@@ -33,7 +34,7 @@ def json_response(
     return Response(encode_object(value), status, headers, mimetype="application/json")
 
 
-def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Mapping[str, str]) -> None:
+def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Mapping[str, Event]) -> None:
     """Make every response of ``app`` keep the contract, errors included, and send its record once.
 
     ``events`` names the audit event of each blueprint whose routes have one.

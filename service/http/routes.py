@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from flask import Blueprint, Response
 
-from service.core.errors import InternalError, InvalidRequestError
-from service.core.model import ClientSecret, Grant, TokenRequest
-from service.exchange import Exchange, Mint
+from service.core.errors import InvalidRequestError
+from service.core.model import ClientSecret, Event, Grant, TokenRequest
+from service.exchange import Exchange, Mint, Outcome
 from service.http.request import current_request, read_json
 from service.http.responses import json_response
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
@@ -19,7 +20,9 @@ from service.vendors import wire
 from service.vendors.base import PublicEndpoint, Vendor
 from service.vendors.transport import Transport
 
-EVENTS = {"tokens": "mint", "calls": "call"}
+Result = TypeVar("Result")
+
+EVENTS: dict[str, Event] = {"tokens": "mint", "calls": "call"}
 """The audit event of each blueprint that has one."""
 
 
@@ -80,11 +83,20 @@ def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Gr
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
     action = Mint(parse, services.vendor, services.transport, services.models)
-    outcome = services.exchange.run(action, incoming, request.record)
-    request.record = outcome.record
-    if outcome.result is None or outcome.record.grant is None:
-        raise outcome.record.error or InternalError()
-    return outcome.record.grant, outcome.result
+    secret = take_result(services.exchange.run(action, incoming, request.record))
+    return request.record.grant, secret  # type: ignore[return-value]  # with a secret there is a grant
+
+
+def take_result(outcome: Outcome[Result]) -> Result:
+    """Leave an exchange's record with the request, and return what came of it.
+
+    Raises:
+        ServiceError: the record's, for the error handler to answer.
+    """
+    current_request().record = outcome.record
+    if outcome.record.error:
+        raise outcome.record.error
+    return outcome.result  # type: ignore[return-value]  # without an error there is one
 
 
 def parse_drop_in(vendor: Vendor, body: type[RequestBody], raw: bytes) -> TokenRequest:
@@ -95,5 +107,5 @@ def parse_drop_in(vendor: Vendor, body: type[RequestBody], raw: bytes) -> TokenR
     """
     if not vendor.drop_in:
         name = vendor.layout.name
-        raise InvalidRequestError(f"{name} has no client secrets; ask at POST /token instead.")
+        raise InvalidRequestError(f"This route is not available with {name}; use POST /token.")
     return parse_body(body, raw)

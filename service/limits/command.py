@@ -19,15 +19,15 @@ from service.store import StoreSettings, build
 from service.store.settings import mask_url
 
 _PRIVATE_MEMORY = (
-    "Limits are counted in the memory of the server's process, which alone knows what is left; "
-    "with RATE_LIMIT_STORAGE_URL set to a Redis this command can tell."
+    "Limits are counted in the server process's memory, which this command cannot read; "
+    "set RATE_LIMIT_STORAGE_URL to a Redis to see what is left here."
 )
 
 
 @click.command("limits")
 @click.option("--user", metavar="SUB", help="Show what this user ('sub' of their tokens) has left.")
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
-@click.option("--reset", is_flag=True, help="Give the user's requests back.")
+@click.option("--reset", is_flag=True, help="Reset the user's counts.")
 @environ_option
 def limits(user: str | None, issuer: str | None, environ: dict[str, str], *, reset: bool) -> None:
     """Print the limits in force and, with --user, what a user has left."""
@@ -52,7 +52,7 @@ def limits(user: str | None, issuer: str | None, environ: dict[str, str], *, res
         _print_user(settings, storage, name, reset=reset)
     except RateLimitStorageUnavailableError as error:
         raise click.ClickException(
-            f"The storage cannot be asked ({type(error.__cause__ or error).__name__})."
+            f"Cannot reach the storage ({type(error.__cause__ or error).__name__})."
         ) from None
 
 
@@ -86,7 +86,7 @@ def _print_rules(settings: LimitSettings, storage: StoreSettings) -> None:
     rows += [(f"tier {tier}", _words(windows)) for tier, windows in rules.tiers.items()]
     rows += [
         ("all together", _words(rules.everybody)),
-        ("about open calls", f"{_words(rules.call_control)}, for each user"),
+        ("reading and ending calls", f"{_words(rules.call_control)}, for each user"),
         ("refused credentials", f"{_words(rules.failed_auth)}, for each address"),
         ("refused requests", f"{_words(rules.refused)}, for each user in each process"),
         ("storage", mask_url(storage.storage_url.get_secret_value())),
@@ -107,7 +107,7 @@ def _print_user(settings: LimitSettings, storage: StoreSettings, name: str, *, r
     buckets = {label: rules.user_buckets(name, tier) for label, tier in tiers.items()}
     if reset:
         counter.clear([bucket for group in buckets.values() for bucket in group])
-        click.echo("Given back.")
+        click.echo("Counts reset.")
     _print_table([(label, _left(counter, group)) for label, group in buckets.items()])
     _print_table([("all together", _left(counter, rules.global_buckets()))])
 

@@ -83,7 +83,7 @@ class MemoryCounter:
             self._store.delete(self._key(bucket))
 
     def has_counted(self, buckets: Sequence[Bucket]) -> bool:
-        """Tell whether there is a count in any of the buckets: that costs a quarter of their state."""
+        """Return whether there is a count in any of the buckets: that costs a quarter of their state."""
         return any([self._store.get(self._key(bucket)) for bucket in buckets])  # noqa: C419 - quicker for so few
 
     def _key(self, bucket: Bucket) -> str:

@@ -26,14 +26,14 @@ from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
 
 MAX_REFUSED_USERS: Final = 50_000
-"""Of how many users refused requests are counted at once: some 16 MB."""
+"""Maximum number of users whose refused requests are tracked at once (about 16 MB)."""
 
 _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
     "refused": "Your user limit of {amount} refused requests in {span} is used up. Try again in {wait} s.",
-    "calls": "Your limit of {amount} requests about calls in {span} is used up. Try again in {wait} s.",
-    "address": "Your address limit for refused credentials is used up. Try again in {wait} s.",
+    "calls": "Your limit of {amount} requests to read or end calls in {span} is used up. Try again in {wait} s.",
+    "address": "Too many invalid credentials from your address (address limit). Try again in {wait} s.",
 }
 
 
@@ -67,7 +67,7 @@ class Quota:
 
 
 def add_call_seconds(headers: Mapping[str, str], minutes: Iterable[MinuteStatus]) -> dict[str, str]:
-    """Add the second policy, ``"call-seconds"``: of the caller's minutes the limit of which least is left."""
+    """Append the caller's tightest limit of minutes as a second policy, ``"call-seconds"``."""
     tightest = min(minutes, key=lambda status: (status.left, -status.resets_in))
     added = {
         "RateLimit-Policy": f'"call-seconds";q={tightest.limit.amount};w={tightest.limit.length}',
@@ -76,8 +76,8 @@ def add_call_seconds(headers: Mapping[str, str], minutes: Iterable[MinuteStatus]
     return {name: ", ".join(filter(None, (headers.get(name), item))) for name, item in added.items()}
 
 
-class ReadAlong(Protocol):
-    """What is read in the round trip that counts a request, so that looking at it costs none of its own."""
+class PiggybackCheck(Protocol):
+    """A check of a value that is read in the round trip that counts a request, so that it costs none of its own."""
 
     def key(self, caller: Caller) -> str:
         """Name what is read for a caller, the whole key."""
@@ -97,7 +97,7 @@ class RateLimits:
     """
 
     def __init__(
-        self, rules: LimitRules, store: Store, strategy: str, *, read_along: ReadAlong | None = None
+        self, rules: LimitRules, store: Store, strategy: str, *, read_along: PiggybackCheck | None = None
     ) -> None:
         self._rules = rules
         self._read_along = read_along
@@ -117,6 +117,7 @@ class RateLimits:
         """Count one request of this caller, before the vendor is asked, and return what is left to them.
 
         Raises:
+            InvalidTokenError: ``read_along`` refuses the caller, whose token was revoked.
             RateLimitedError: a limit is used up; nothing was counted. ``limit`` says whose it is.
             StorageFailureError: the storage is unavailable and the policy is ``deny``.
             StorageBusyError: no connection to the storage was free within 5 s, whatever the policy.

@@ -68,7 +68,7 @@ class Bucket:
     enforced: bool = True
 
     def admits(self, used: int) -> bool:
-        """Tell whether one more request may pass where so many count."""
+        """Return whether one more request may pass where so many count."""
         return used < self.window.amount or not self.enforced
 
     @property
@@ -94,7 +94,7 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     if any(item.amount < 1 or item.get_expiry() < 1 for item in items):
         raise ValueError(f"would admit no request; each limit needs at least 1, for example {EXAMPLE}")
     if any(item.amount > MAX_AMOUNT or item.get_expiry() > MAX_SECONDS for item in items):
-        raise ValueError(f"is beyond a thousand million requests or ten years; write for example {EXAMPLE}")
+        raise ValueError(f"exceeds 1,000,000,000 requests or ten years; write for example {EXAMPLE}")
     return items
 
 

@@ -13,7 +13,7 @@ from service.budgets import MINIMUM_GRANT, MinuteLimit, parse_minutes
 from service.limits.rules import parse_limits
 
 LONGEST_CALL: Final = 7200
-"""Seconds: the longest that any vendor's session lasts."""
+"""Maximum duration of any vendor's session, in seconds."""
 
 _EXAMPLE: Final = '{"pro": "60/minute;1000/hour"}'
 _MEMBERS: Final = ("requests", "call_seconds", "calls", "call_minutes")
@@ -59,7 +59,7 @@ def _parse_tier(written: Mapping[str, Any]) -> Tier:
         raise ValueError(f"has the unknown member {unknown[0]!r}; there are {', '.join(_MEMBERS)}")
     for member in {"requests", "call_minutes"} & set(written):
         if not isinstance(written[member], str):
-            raise ValueError(f"has {member} that is no text")  # noqa: TRY004 - a wrong value, as every other here
+            raise ValueError(f"has {member} that is not text")  # noqa: TRY004 - a wrong value, as every other here
     return Tier(
         requests=parse_limits(written["requests"]) if "requests" in written else (),
         call_seconds=_whole(written, "call_seconds", MINIMUM_GRANT, LONGEST_CALL),
@@ -71,7 +71,7 @@ def _parse_tier(written: Mapping[str, Any]) -> Tier:
 def _whole(written: Mapping[str, Any], member: str, least: int, most: int) -> int | None:
     number = written.get(member)
     if member in written and not (type(number) is int and least <= number <= most):
-        raise ValueError(f"has {member} that is no whole number from {least} to {most}")
+        raise ValueError(f"has {member} that is not a whole number from {least} to {most}")
     return number
 
 

@@ -26,6 +26,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.core.model import Record
+from service.observe import METRICS_PATH
 from service.observe.settings import LogLevel, ObserveSettings
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
@@ -33,7 +34,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("REQUEST_ID", default=None)
 
 _ENCODER = json.JSONEncoder(default=repr, separators=(",", ":"))
 
-QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET_ROUTES = frozenset({"/healthz", "/readyz", METRICS_PATH})
 """What machines ask every few seconds: logged at DEBUG only, unless it was refused."""
 
 

@@ -35,7 +35,7 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         info = Gauge(
             "token_service_info",
-            "1 beside the version that runs, of each process where several do.",
+            "Always 1, labelled with the version.",
             ["version"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -59,7 +59,7 @@ class Metrics:
         )
         self._upstream_seconds = Histogram(
             "token_service_upstream_seconds",
-            "Time a mint took at the vendor, retries included, or the opening of a call, by what came of it.",
+            "Time a mint took at the vendor, retries included, or the opening of a call, by outcome.",
             ["outcome"],
             buckets=SECONDS,
             registry=registry,
@@ -72,13 +72,13 @@ class Metrics:
         )
         self._limited = Counter(
             "token_service_rate_limited",
-            "Requests over a limit, by whose it was: user, address, calls (of one user) or global.",
+            "Requests over a limit, by type of limit: user, address, calls (of one user) or global.",
             ["limit"],
             registry=registry,
         )
         self._storage = Gauge(
             "token_service_limit_storage",
-            "1 beside each state that the limit storage has in some process.",
+            "1 for each state the limit storage is in, in any process.",
             ["state"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -147,7 +147,7 @@ class Metrics:
 
 @cache
 def _known_codes() -> frozenset[str | None]:
-    # Not before the first use: other rooms add errors of their own.
+    # Not before the first use: other packages add errors of their own.
     kinds, codes = [ServiceError], set()
     while kinds:
         kind = kinds.pop()

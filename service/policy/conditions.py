@@ -40,7 +40,7 @@ Conditions = dict[Name, ClaimValues]
 
 
 def all_hold(conditions: Conditions, claims: Claims) -> bool:
-    """Tell whether verified claims meet all conditions; an absent claim meets none."""
+    """Return whether verified claims meet all conditions; an absent claim meets none."""
     return all(_holds(claim, values, claims) for claim, values in conditions.items())
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar, get_args
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar, get_args
 
 from service.core.errors import InvalidValueError, MissingModelError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
@@ -38,6 +38,14 @@ MAX_FINDINGS = 20
 
 
 Kind = TypeVar("Kind", SecretType, CallType)
+
+
+class ClaimRuleParts(NamedTuple):
+    """A rule for some callers, its place in the document, and the rules that it is made of."""
+
+    rule: ClaimRule
+    place: str
+    parts: tuple[SourcedRule, ...]
 
 
 class Policy:
@@ -73,8 +81,8 @@ class Policy:
             *(live_rules(layout.live, document) if layout.live else ()),
         )
         self.common_rules = document.common_rules() if document else ()
-        self.claim_rules: tuple[tuple[ClaimRule, str, tuple[SourcedRule, ...]], ...] = tuple(
-            (rule, place, rules_of(rule, f"{place}."))
+        self.claim_rules = tuple(
+            ClaimRuleParts(rule, place, rules_of(rule, f"{place}."))
             for place, rule in (document.claim_rules() if document else ())
         )
 
@@ -114,9 +122,9 @@ class Policy:
         )
 
     def rules_for(self, caller: Caller) -> tuple[SourcedRule, ...]:
-        """List the document's rules for a caller, those of profiles apart."""
-        narrowing = (rules for rule, _, rules in self.claim_rules if rule.applies_to(caller.claims))
-        return sum(narrowing, self.common_rules)
+        """Return the document's rules that apply to a caller, excluding those of profiles."""
+        narrowing = (each.parts for each in self.claim_rules if each.rule.applies_to(caller.claims))
+        return (*self.common_rules, *chain.from_iterable(narrowing))
 
     def conflicts(self) -> list[str]:
         """List the profiles (and defaults) that can never be granted as they are, and why."""
@@ -135,12 +143,12 @@ class Policy:
         for member in self.layout.unheld_members(base.session):
             yield f"{base.source}: leave {member} out, secrets of {self.layout.name} hold no configuration"
         found = [list(self._refusals_of(base, action)) for action in actions]
-        if all(found):
+        if all(found):  # a conflict only if no action can grant it
             yield from found[0]
 
     def _bounds_without_effect(self) -> Iterator[str]:
         """List the bounds of what the vendor's secrets do not hold, so that nothing would enforce them."""
-        claim_rules = (part for _, _, rules in self.claim_rules for part in rules)
+        claim_rules = chain.from_iterable(each.parts for each in self.claim_rules)
         base_rules = (part for base in self.resolver.base_sessions.values() for part in base.rules)
         for source, rule in (*self.common_rules, *claim_rules, *base_rules):
             members = (
@@ -161,7 +169,7 @@ class Policy:
         resolved = replace(resolved, expires_in=base.expires_in or MIN_SECRET_TTL)
         rules = [part for part in self.common_rules if not isinstance(part.rule, ProfileRequired)]
         for source, error in violations(resolved, (*self.environment_rules, *rules)):
-            yield f"{base.source}: {source} refuses it as it stands. {error.message}"
+            yield f"{base.source}: {source} refuses it unchanged. {error.message}"
 
     def _reserved_members(self, base: BaseSession) -> Iterator[Path]:
         live = self.layout.live

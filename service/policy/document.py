@@ -154,7 +154,7 @@ class ClaimRule(Constraints):
     when: Conditions = Field(
         default_factory=dict,
         description='Callers that the rule applies to, by claim: `{"tier": ["free", "trial"]}`, all of them. A caller'
-        " without the claim is not held; `unless` is the safer one.",
+        " without the claim is not restricted; `unless` is safer.",
     )
     unless: Conditions = Field(
         default_factory=dict, description="Callers that the rule does not apply to: all of these claims."
@@ -170,7 +170,7 @@ class ClaimRule(Constraints):
         return self
 
     def applies_to(self, claims: Claims) -> bool:
-        """Tell whether the rule holds for a caller with these verified claims."""
+        """Return whether the rule holds for a caller with these verified claims."""
         exempt = self.unless and all_hold(self.unless, claims)
         return not exempt and all_hold(self.when, claims)
 

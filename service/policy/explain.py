@@ -20,10 +20,10 @@ from service.vendors.base import SessionLayout
 HONEST_WORDS = """\
 What this does not do: the service decides when a secret is minted. The vendor takes the configuration
 attached to a secret as a default, and a client may change it in the running session with session.update:
-instructions, tools, voice, limits and all. Locks and bounds therefore keep honest clients on course and shape
-what is asked for at the mint; they do not hold a hostile client that already has a session. What does hold is
-who gets a secret at all, how often, and how long a secret lives before it must be used. A call is opened and
-ended by the service: how long it lasts holds, and so does what a live call's client may send."""
+instructions, tools, voice and limits included. Locks and bounds therefore guide well-behaved clients and decide
+what is asked for at the mint; they do not restrict a hostile client that already has a session. What is enforced
+is who gets a secret, how often, and how long a secret is valid before it must be used. A call is opened and ended
+by the service: its maximum duration is enforced, and so is what a live call's client may send."""
 
 _WIDTH = 100
 
@@ -36,7 +36,7 @@ def explain(policy: Policy) -> str:
 def _lines(policy: Policy) -> Iterator[str]:
     document = policy.document
     if document is None:
-        yield "SESSION_POLICY is not set: the models and lifetimes of the environment are all that holds."
+        yield "SESSION_POLICY is not set: the models and lifetimes of the environment are the only limits."
     elif document.mode == "enforce":
         yield "This policy is enforced: what it does not allow is refused."
     else:
@@ -57,7 +57,7 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield ""
         yield "Everything that applies to a caller applies at once: a rule narrows and never widens."
     if found := warnings(policy):
-        yield from _section("Look at", found)
+        yield from _section("Warnings", found)
     yield ""
     yield HONEST_WORDS
 
@@ -125,7 +125,7 @@ def warnings(policy: Policy) -> list[str]:
 def _never_used(document: PolicyDocument) -> Iterator[str]:
     defaults = document.defaults
     if document.mode == "audit":
-        yield 'mode: "audit" refuses nothing; what "enforce" would refuse is only logged'
+        yield 'mode: is "audit", so nothing is refused; set "enforce" to refuse what is now only logged'
     if document.profile_required.value and defaults:
         yield "defaults: are never used, since profile_required makes every caller name a profile"
 

@@ -100,7 +100,7 @@ def path_tree(paths: Iterable[Path]) -> PathTree:
 
 
 def overlaps(tree: PathTree, path: Path) -> bool:
-    """Tell whether a set has this path, one below it or one above it."""
+    """Return whether a set has this path, one below it or one above it."""
     node: PathTree | None = tree
     for name in path:
         if node is None:

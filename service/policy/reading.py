@@ -118,7 +118,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f'is not known here; did you mean "{close[0]}"?'
-    return f"is not known here; what may stand here is {', '.join(known)}"
+    return f"is not known here; the allowed members are {', '.join(known)}"
 
 
 def _members(schema: Mapping[str, Any], location: Sequence[int | str]) -> list[str]:

@@ -88,12 +88,12 @@ class ResolvedRequest:
         return get(self.session, path) if overlaps(self.changes, path) else MISSING
 
     def differs(self, path: Path) -> bool:
-        """Tell whether the caller makes what is sent at a path differ from what the admin prepared there."""
+        """Return whether the caller makes what is sent at a path differ from what the admin prepared there."""
         absent = get(self.session, path) is MISSING and get(self.base, path) is MISSING
         return not absent and overlaps(self.changes, path)
 
     def is_unset(self, path: Path) -> bool:
-        """Tell whether neither the admin nor the caller set anything at a path."""
+        """Return whether neither the admin nor the caller set anything at a path."""
         return get(self.base, path) is MISSING and get(self.given, path) is MISSING
 
     @cached_property
@@ -131,7 +131,7 @@ def _members_named_model(tree: Mapping[str, Any], above: Path = ()) -> Iterator[
 
 
 def _is_function(tool: Any) -> bool:
-    """Tell whether a tool is a function, which runs on the client; the vendor lets its type be left out."""
+    """Return whether a tool is a function, which runs on the client; the vendor lets its type be left out."""
     return isinstance(tool, dict) and tool.get("type", "function") == "function"
 
 

@@ -87,7 +87,7 @@ class Resolver:
         return "live" if self.layout.is_live(model) else "realtime"
 
     def supports(self, base: BaseSession, action: Action) -> bool:
-        """Tell whether the vendor has secrets, or calls, for sessions of this type."""
+        """Return whether the vendor has secrets, or calls, for sessions of this type."""
         types = self.layout.call_types if action == "call" else self.layout.session_types
         return base.session_type in types
 
@@ -198,14 +198,16 @@ def refuse_unsupported(request: TokenRequest, layout: SessionLayout) -> None:
     elif of_type not in {None, *layout.session_types}:
         raise InvalidRequestError(f"{supported_types(layout)}.", param="session.type")
     if request.expires_in is not None and not layout.has_expiry:
-        message = f"{layout.name} has no 'expires_after': its secrets live one minute."
+        message = f"{layout.name} does not support 'expires_after': its secrets expire after one minute."
         raise InvalidRequestError(message, param="expires_after")
     for member in layout.unheld_members(request.session):
-        message = f"{layout.name} takes no 'session.{member}': its secrets hold no configuration."
+        message = f"{layout.name} does not support 'session.{member}': its secrets carry no configuration."
         raise InvalidRequestError(message, param=f"session.{member}")
     for member in layout.reserved:
         if member in request.session:
-            message = f"{layout.name} takes no 'session.{member}': its secrets live one minute."
+            message = (
+                f"{layout.name} does not support 'session.{member}': its secrets expire after one minute."
+            )
             raise InvalidRequestError(message, param=f"session.{member}")
 
 
@@ -221,7 +223,7 @@ def _place_model(request: TokenRequest, path: Path) -> Mapping[str, Any]:
     inner = get(request.session, path)
     if inner is not MISSING and inner != request.model:
         raise InvalidValueError(
-            f"'model' and '{session_member(path)}' differ; give one of them, or the same twice.",
+            f"'model' and '{session_member(path)}' differ; set only one, or give both the same value.",
             param="model",
         )
     try:

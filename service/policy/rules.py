@@ -163,7 +163,7 @@ class ProfileRequired(Rule[bool]):
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         if request.profile is None:
-            yield InvalidValueError("Name a profile in 'profile'; there is none by default.", param="profile")
+            yield InvalidValueError("'profile' is required; there is no default profile.", param="profile")
 
 
 class AllowedProfiles(NameList):

@@ -56,7 +56,7 @@ class FieldList(Rule[tuple[DottedPath, ...]]):
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         for path in type(self).find(request.changes, self._tree):
-            yield not_allowed(f"'{session_member(path)}' is not yours to set.", path)
+            yield not_allowed(f"You may not set '{session_member(path)}'.", path)
 
 
 class AllowedFields(FieldList):
@@ -165,7 +165,7 @@ class Tracing(Rule[bool]):
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         if request.changed(request.layout.tracing) not in (MISSING, None):
-            yield not_allowed("'session.tracing' is not yours to set.", request.layout.tracing)
+            yield not_allowed("You may not set 'session.tracing'.", request.layout.tracing)
 
 
 Number = Annotated[float, AfterValidator(lambda number: int(number) if number.is_integer() else number)]
@@ -199,7 +199,7 @@ class Range(StrictModel):
         return {"anyOf": [{"type": "number"}, handler.resolve_ref_schema(schema)]}
 
     def __contains__(self, value: object) -> bool:
-        """Tell whether a value is a number in the range; ``true`` and ``"inf"`` are not."""
+        """Return whether a value is a number in the range; ``true`` and ``"inf"`` are not."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)

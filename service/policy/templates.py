@@ -225,7 +225,7 @@ class UsableClaims(Rule[tuple[Template, ...]]):
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         for template in self.value:
             if template.place != "text" and not self._is_usable(template, request.caller):
-                message = "A claim of your access token cannot be used in this session's addresses or values."
+                message = "A claim in your access token has a value that this session's URLs or values do not allow."
                 yield SessionFieldNotAllowedError(message, param="profile")
 
     def _is_usable(self, template: Template, caller: Caller) -> bool:
@@ -235,7 +235,7 @@ class UsableClaims(Rule[tuple[Template, ...]]):
 
 
 def _climbs(template: Template, caller: Caller) -> bool:
-    """Tell whether claims make dot segments of a URL (RFC 3986 §5.2.4), which would lead elsewhere."""
+    """Return whether claims make dot segments of a URL (RFC 3986 §5.2.4), which would lead elsewhere."""
     if template.place != "url":
         return False
     filled: str = render(template.text, caller, template.path)

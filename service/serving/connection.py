@@ -183,7 +183,7 @@ class Connection:
 
     @contextmanager
     def idle(self, seconds: float) -> Iterator[None]:
-        """Run the block for so many seconds at most; nothing is lost when it ends earlier."""
+        """Run the block for at most ``seconds``; nothing is lost when it ends earlier."""
         with gevent.Timeout(seconds, exception=False) as timeout:
             self._ended_by = timeout
             try:
@@ -208,7 +208,7 @@ class Connection:
         return self._sock, ahead
 
     def has_left(self) -> bool:
-        """Tell whether the client has closed its side, which it does not do while it waits for an answer.
+        """Return whether the client has closed its side, which it does not do while it waits for an answer.
 
         With TLS this cannot be seen without reading on.
         """
@@ -222,12 +222,12 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether it waits for a request of which nothing waits to be read."""
+        """Return whether it waits for a request of which nothing waits to be read."""
         return isinstance(self._ended_by, gevent.Timeout) and not self._has_bytes()
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether it waits for its client: to read, or to send something."""
+        """Return whether it waits for its client: to read, or to send something."""
         if isinstance(self._ended_by, BrokenPipeError):
             return True
         return self._ended_by is not None and not self._has_bytes()
@@ -248,5 +248,5 @@ class Connection:
 
 
 def _has_bare_line_feed(data: bytearray, start: int) -> bool:
-    """Tell whether a line feed at ``start`` or later follows no carriage return: no such head ever ends."""
+    """Return whether a line feed at ``start`` or later follows no carriage return: no such head ever ends."""
     return data.count(b"\n", start) != data.count(b"\r\n", max(0, start - 1))

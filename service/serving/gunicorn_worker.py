@@ -33,7 +33,7 @@ _FRAMING_BYTES: Final = 16_384
 _ACCEPT_SECONDS: Final = 0.1
 _LOOK_AGAIN_SECONDS: Final = 0.005
 _RESERVE: Final = 16
-"""One place in so many is kept free of idle connections, or a crowd of newcomers would wait for each other."""
+"""One connection in this many is kept free of idle ones, or a crowd of newcomers would wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)

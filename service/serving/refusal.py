@@ -97,7 +97,7 @@ def status_of(error: BaseException) -> HTTPStatus:
 
 def _message(status: HTTPStatus, head: bytes) -> str:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "The token service failed; its log knows this request's id."
+        return "Internal error. The service's log has the details under this response's X-Request-Id."
     if status == HTTPStatus.REQUEST_URI_TOO_LONG:
         return f"The request line is too long; at most {MAX_LINE_BYTES} bytes are accepted."
     if status != HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:

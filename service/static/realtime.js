@@ -564,7 +564,7 @@ async function postOffer(token, sdp, signal) {
  * @property {Fetch} [fetch] used in the place of the global one
  */
 
-/** A connection that is not made by then is given up, and its call ended: it would be paid for to no use. */
+/** A connection that is not made by then is given up, and its call ended, to avoid paying for it. */
 const CONNECT_SECONDS = 10;
 /** How long a call's end may take to be known at the service, and at the client after its deadline. */
 const ENDING_SECONDS = 6;

@@ -32,9 +32,7 @@ class Breaker:
             if self._open:
                 return
             self._open = True
-        _log.error(
-            "rate limit storage failed (%s: %s); it is asked again every second", type(error).__name__, error
-        )
+        _log.error("rate limit storage failed (%s: %s); retrying every second", type(error).__name__, error)
         threading.Thread(target=self._wait_until_back, name="storage-probe", daemon=True).start()
 
     def _wait_until_back(self) -> None:

@@ -13,7 +13,7 @@ MAX_KEYS: Final = 200_000
 """A counter takes about 330 bytes, so these some 66 MB."""
 
 _SMALL: Final = 1024
-"""So few keys that removing expired ones can wait."""
+"""Number of keys up to which removing expired ones can wait."""
 
 
 class MemoryStore:
@@ -57,7 +57,7 @@ class MemoryStore:
         return value if self._clock() < expires_at else None
 
     def set(self, key: str, value: Any, seconds: float) -> None:
-        """Keep a value for so many seconds; to be called while holding ``lock``, which costs as much as all of this.
+        """Keep a value for ``seconds``; to be called while holding ``lock``, which costs as much as all of this.
 
         Raises:
             StorageFailureError: the key is new and the memory full. Nothing that is alive is ever dropped for it:

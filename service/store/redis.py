@@ -25,7 +25,10 @@ from service.store.protocol import KEY_PREFIX, Script, StoreState, Topology
 from service.store.redis_url import open_client, open_cluster, parse_redis_url
 
 CONNECTIONS: Final = 8
-"""To one server, a process: each is held for well under a millisecond, and small plans allow 20 in all."""
+"""Maximum number of connections of one process to one server.
+
+Each is held for well under a millisecond, and small plans allow 20 in all.
+"""
 
 CONNECTION_WAIT: Final = 5.0
 """Seconds one request may wait for a connection of our own pool."""

@@ -41,55 +41,58 @@ def get_member(value: Any, path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LiveLayout:
-    """What a live session has that others do not: it has no client secrets, so that only a call opens it.
-
-    ``models`` is a pattern of its models' names. ``members`` are those known today, and ``caller_members`` the dotted
-    paths of those that are harmless in a caller's hands. ``fixed`` is sent with every session. ``client_events`` are
-    the events that a client may send over its data channel, and ``delegate_events`` those besides, where the session
-    names its client as the one that tasks are delegated to.
-    """
+    """What a live session has that others do not: it has no client secrets, so that only a call opens it."""
 
     models: re.Pattern[str]
+    """A pattern of its models' names."""
     members: frozenset[str]
+    """The session's own members that are known today."""
     caller_members: tuple[str, ...]
+    """Dotted paths of the members that are harmless in a caller's hands."""
     delegation: Path
+    """The member that says who tasks are delegated to."""
     fixed: Mapping[str, Any]
+    """Members that are sent with every session."""
     reserved: tuple[str, ...]
+    """Dotted paths of the members that only the service sets."""
     data_channel: Path
+    """The member that restricts what a client may send over its data channel."""
     client_events: tuple[str, ...]
+    """The events that a client may send over its data channel."""
     delegate_events: tuple[str, ...]
+    """The events besides, where the session names its client as the one that tasks are delegated to."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLayout:
-    """Where a vendor's session keeps what policy looks at. Paths lead to members below ``session``.
-
-    ``name`` is how the admin chose the vendor, for errors. ``session_types`` are those that the vendor mints
-    for. ``members`` are the session's own members that are known today, ``mcp_destinations`` those of an MCP tool
-    that name the server it calls. ``has_expiry`` tells whether a request may choose its secret's life, and
-    ``reserved`` names members of a session in which a caller could choose it all the same. ``call_types`` are those
-    that the vendor opens for a server that brings a client's offer. ``held_members`` are the members that its secrets
-    hold, ``None`` for all of them: what a secret does not hold is refused, since the client alone would decide it.
-    ``max_secret_seconds`` is the longest life of a secret. ``example_model`` is one of the vendor's, where it has none
-    of OpenAI's names.
-    """
+    """Where a vendor's session keeps what policy looks at. Paths lead to members below ``session``."""
 
     name: str
+    """How the admin chose the vendor, for errors."""
     session_types: tuple[SessionType, ...]
+    """The types that the vendor mints secrets for."""
     voice: Path
     output_limit: Path
     members: frozenset[str]
+    """The session's own members that are known today."""
     tools: Path = ("tools",)
     prompt: Path = ("prompt",)
     tracing: Path = ("tracing",)
     mcp_destinations: tuple[str, ...] = ("server_url", "connector_id", "tunnel_id")
+    """The members of an MCP tool that name the server it calls."""
     has_expiry: bool = True
+    """Whether a request may choose its secret's lifetime."""
     reserved: tuple[str, ...] = ()
+    """Members of a session in which a caller could choose the secret's lifetime all the same."""
     call_types: tuple[SessionType, ...] = ()
+    """The types that the vendor opens for a server that brings a client's offer."""
     live: LiveLayout | None = None
     held_members: frozenset[str] | None = None
+    """The members that its secrets hold; ``None`` for all. Others are refused: the client alone would decide them."""
     max_secret_seconds: int = MAX_SECRET_TTL
+    """Maximum lifetime of a secret."""
     example_model: str | None = None
+    """One of the vendor's models, where it has none of OpenAI's names."""
 
     def is_live(self, model: str) -> bool:
         """Tell by its public name whether a model is one that only a call opens."""
@@ -169,7 +172,7 @@ class PublicEndpoint:
 class OpenedSession:
     """A session that the vendor opened: its id there, and its SDP answer, byte for byte.
 
-    ``problem`` says why the answer is of no use to its client: the session runs all the same, and must be ended.
+    ``problem`` says why the response is unusable for its client: the session runs all the same, and must be ended.
     """
 
     upstream_id: str
@@ -217,7 +220,7 @@ class CallApi(Protocol):
         """
 
     def is_refusal(self, response: Response) -> bool:
-        """Tell whether an answer says for certain that no session was opened."""
+        """Return whether an answer says for certain that no session was opened."""
 
     def end_call(self, call_type: CallType, upstream_id: str) -> Ending:
         """Say how a session is ended."""
@@ -230,16 +233,11 @@ class CallApi(Protocol):
 
 
 class Vendor(Protocol):
-    """A vendor's realtime API, in one of its dialects.
-
-    ``drop_in`` tells whether the vendor's own SDKs mint in this dialect, so that the drop-in routes exist. ``calls``
-    is how it opens sessions for a server, ``None`` where it does not. ``lists_models`` tells whether ``models`` names
-    all that the account can use. ``notes`` are what an admin should know of the vendor, one sentence each.
-    """
+    """A vendor's realtime API, in one of its dialects."""
 
     @property
     def calls(self) -> CallApi | None:
-        """How it opens sessions for a server."""
+        """How it opens sessions for a server; ``None`` where it does not."""
 
     @property
     def name(self) -> str:
@@ -251,15 +249,15 @@ class Vendor(Protocol):
 
     @property
     def drop_in(self) -> bool:
-        """Whether its own SDKs mint in this dialect."""
+        """Whether its own SDKs mint in this dialect, so that the drop-in routes exist."""
 
     @property
     def lists_models(self) -> bool:
-        """Whether its list of models names all that the account can use."""
+        """Whether ``models`` names all that the account can use."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What an admin should know of it."""
+        """What an admin should know of it, one sentence each."""
 
     def mint(self, grant: Grant, user: str) -> Request:
         """Write the request for a client secret; ``user`` names the end user to the vendor's abuse checks."""

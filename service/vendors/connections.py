@@ -12,7 +12,7 @@ and in age.
 from __future__ import annotations
 
 import re
-import socket as sockets
+import socket
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,22 +36,27 @@ DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
 
 MAX_USES: Final = 100
-"""How many requests one connection carries."""
+"""Maximum number of requests on one connection."""
 MAX_SECONDS: Final = 60
 """How old a connection may be: no older than what balancers and NATs on the way usually keep an idle one for."""
 MAX_HEAD_BYTES: Final = 65_536
-"""Of an answer, with all interim responses before it."""
+"""Maximum size of a response's head, with all interim responses before it."""
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Twice the longest body of ours, which the vendor repeats. While bytes flood in, no timer of gevent's can fire."""
+"""Maximum size of a body: twice the longest of ours, which the vendor repeats.
+
+While bytes flood in, no timer of gevent's can fire.
+"""
 EARLY_SHARE: Final = 0.6
-"""Of the usual time to an answer. Of an answer that had been on its way before its request was sent, and the one after
-it, the earlier one comes within half of that; the rest is for a busy machine, whose times vary."""
+"""Share of the median wait; a response that arrives sooner is suspect, since it may belong to an earlier request.
+
+Of a stray response and the one after it, the earlier one arrives within half of the median; the rest allows for jitter.
+"""
 KEEPALIVE: Final = [
-    (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
-        (sockets.IPPROTO_TCP, getattr(sockets, name), value)
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
-        if hasattr(sockets, name)  # macOS lacks the first (tcp(7))
+        if hasattr(socket, name)  # macOS lacks the first (tcp(7))
     ),
 ]
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
@@ -59,11 +64,11 @@ KEEPALIVE: Final = [
 _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
 _CONNECT_SECONDS: Final = 4
-"""For each address of the host, so that one that never answers leaves time for the next."""
-_USUAL_OF: Final = 15
-"""So many answers' times have the usual one in their middle."""
+"""Timeout for each address of the host, so that one that never answers leaves time for the next."""
+_MEDIAN_SAMPLES: Final = 15
+"""How many recent waits the median is taken over."""
 _SHORTEST_USUAL_SECONDS: Final = 0.04
-"""Below that it is this machine's own pauses that make the difference."""
+"""Median wait below which no response is suspect: this machine's own pauses would make the difference."""
 _poll = get_original("select", "poll")
 _PATH: Final = re.compile(r"[!-~]+", re.ASCII)
 
@@ -92,8 +97,8 @@ class KeptConnections:
         self._host = (parts.hostname or "").rstrip(".")  # certificates name hosts without the root's dot
         self._port = parts.port or _PORTS[parts.scheme]
         self._prefix = parts.path
-        self._fixed = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
-        self._tls = trusting(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
+        self._fixed_headers = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
+        self._tls = make_tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
         self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
@@ -110,7 +115,7 @@ class KeptConnections:
             TimeoutError: the host was silent, or connecting took over 4 s.
             OSError: the host cannot be reached, or closed the connection before an answer; an ``SSLError`` that is
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
-            HTTPException: the answer breaks off, is too long, or is not HTTP.
+            HTTPException: the response is incomplete, is too long, or is not HTTP.
             ServiceError: what ``request.check`` raises.
             ValueError: a header would end its line; its text does not hold the header.
         """
@@ -145,21 +150,21 @@ class KeptConnections:
         fields = [f"{name}: {value}" for name, value in headers.items()]
         lines = [
             f"{request.method} {path} HTTP/1.1",
-            self._fixed,
+            self._fixed_headers,
             *fields,
             f"Content-Length: {length}",
             "",
             "",
         ]
         head = "\r\n".join(lines)
-        # One line end after each line, of which ``_fixed`` are two: no path and no value brings another.
+        # One line end after each line, of which ``_fixed_headers`` are two: no path and no value brings another.
         if not _PATH.fullmatch(path) or {head.count("\r"), head.count("\n")} != {len(lines)}:
             raise ValueError("A line of the request would end too early.")
         return head.encode("latin-1") + request.body
 
     def _is_early(self, path: str, seconds: float) -> bool:
-        """Tell whether an answer took much less than is usual on its route, as one does that was there already."""
-        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_USUAL_OF))
+        """Return whether an answer took much less than is usual on its route, as one does that was there already."""
+        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_MEDIAN_SAMPLES))
         usual = sorted(waits)[len(waits) // 2] if waits else 0.0
         waits.append(seconds)
         return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
@@ -188,7 +193,7 @@ class _Connection:
     def __init__(self, host: str, port: int, context: SSLContext | None) -> None:
         self._address = (host, port)
         self._context = context
-        self._socket: sockets.socket | None = None
+        self._socket: socket.socket | None = None
         self._parser = HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
@@ -199,12 +204,12 @@ class _Connection:
         self.keeps_alive = False
         self.waited = 0.0
 
-    def _open(self, seconds: float) -> sockets.socket:
+    def _open(self, seconds: float) -> socket.socket:
         """Connect and shake hands where that is not done yet; ``close`` finds what an interrupted handshake leaves."""
         if self._socket is None:
-            self._socket = sockets.create_connection(self._address, min(_CONNECT_SECONDS, seconds))
+            self._socket = socket.create_connection(self._address, min(_CONNECT_SECONDS, seconds))
             self._ends = monotonic() + MAX_SECONDS
-            for option in ((sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1), *KEEPALIVE):
+            for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEPALIVE):
                 self._socket.setsockopt(*option)
             if self._context:
                 self._socket = encrypted = self._context.wrap_socket(
@@ -220,11 +225,11 @@ class _Connection:
             self._socket.close()
 
     def is_fresh(self) -> bool:
-        """Tell whether it is younger, and was used less often, than a kept connection may be."""
+        """Return whether it is younger, and was used less often, than a kept connection may be."""
         return self._uses < MAX_USES and monotonic() < self._ends
 
     def is_silent(self) -> bool:
-        """Tell whether nothing came in since the last answer: what did is the host closing it, or not ours.
+        """Return whether nothing came in since the last answer: what did is the host closing it, or not ours.
 
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.
@@ -254,13 +259,13 @@ class _Connection:
             except (HttpParserError, HttpParserUpgrade) as error:
                 raise HTTPException(str(error)) from None
             if received > (MAX_ANSWER_BYTES if self._has_head else MAX_HEAD_BYTES):
-                raise HTTPException("The answer is longer than one could be.")
+                raise HTTPException("The response exceeds the maximum size.")
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
         return Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
 
-    def _receive(self, connected: sockets.socket, deadline: float, received: int) -> bytes:
+    def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:
         """Receive what comes next; nothing where the answer ends with the connection.
 
         A failure in mid-answer is the answer's, and no reason to ask again.
@@ -275,13 +280,13 @@ class _Connection:
             raise
         except OSError as error:
             if received:
-                raise HTTPException("The answer breaks off.") from error
+                raise HTTPException("The response was incomplete.") from error
             raise
         if not data and not received:
             raise RemoteDisconnected("The host closed the connection without an answer.")
         lengths = {"content-length", "transfer-encoding"}
         if not data and (not self._has_head or lengths & self._headers.keys()):
-            raise HTTPException("The answer breaks off.")
+            raise HTTPException("The response was incomplete.")
         return data
 
     def on_message_begin(self) -> None:
@@ -312,8 +317,8 @@ class _Connection:
             self._headers.clear()
 
 
-def trusting(ca_bundle: str) -> SSLContext:
-    """Trust these authorities alone; host names are checked (RFC 9110 §4.3.4)."""
+def make_tls_context(ca_bundle: str) -> SSLContext:
+    """Make a context that trusts these authorities alone, and checks host names (RFC 9110 §4.3.4)."""
     context = SSLContext(PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False  # its names are the subjectAltName's alone (RFC 9525 §2)
     context.load_verify_locations(**{"capath" if Path(ca_bundle).is_dir() else "cafile": ca_bundle})

@@ -18,7 +18,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import RejectedCredentialsError
-from service.vendors.connections import trusting
+from service.vendors.connections import make_tls_context
 from service.vendors.credentials import Credential
 from service.vendors.outbound import Network
 
@@ -49,11 +49,13 @@ class ControlSockets:
         proxy = network.session(base_url).proxies.get(self._parts.scheme)
         self._proxy = urlsplit(proxy) if proxy else None
         self._tls = (
-            trusting(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH) if self._parts.scheme == "https" else None
+            make_tls_context(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+            if self._parts.scheme == "https"
+            else None
         )
 
     def is_open(self, path: str, *, seconds: float) -> bool:
-        """Tell whether there is a session at the other end: ``False`` where the vendor answers 404.
+        """Return whether there is a session at the other end: ``False`` where the vendor answers 404.
 
         The socket is closed right after its upgrade, before audio is read.
 
@@ -115,7 +117,7 @@ class ControlSockets:
             timeout=seconds,
             header=headers,
             suppress_origin=True,
-            redirect_limit=0,  # whoever it led to would be shown the key
+            redirect_limit=0,  # a redirect target would receive the key
             skip_utf8_validation=True,
             **({"socket": direct} if direct else _proxy_options(self._proxy, self._tls)),
         )

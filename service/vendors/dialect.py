@@ -42,7 +42,7 @@ class VendorRow:
     organizations: bool = False
 
     def has_host(self, host: str) -> bool:
-        """Tell whether a host is one of this vendor's."""
+        """Return whether a host is one of this vendor's."""
         return f".{host.rstrip('.')}".endswith(tuple(f".{name}" for name in self.hosts))
 
 

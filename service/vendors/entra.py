@@ -27,7 +27,7 @@ _AUTHORITY: Final = "AZURE_AUTHORITY_HOST"
 _REFRESH_SECONDS: Final = 300
 """How long before its end a token is replaced: from then on the library fetches another one."""
 _RETRY_SECONDS: Final = 30
-"""Between two attempts while the old token holds: the library makes no more of them."""
+"""Pause between two attempts while the old token holds: the library makes no more of them."""
 _CONNECT_SECONDS, _READ_SECONDS = 3, 5
 _MAX_REASON: Final = 1500
 
@@ -107,7 +107,7 @@ class EntraId:
             return token
         late = f"no token within {self._wait_seconds:g} s"
         raise RejectedCredentialsError(
-            "The token service cannot sign in upstream; its administrator has been told.",
+            "The token service cannot authenticate to the vendor. Its administrator must fix this; see the log.",
             reason=f"Entra ID: {(failure if in_time else None) or late}",
         )
 
@@ -139,7 +139,7 @@ class EntraId:
 
 
 def is_installed() -> bool:
-    """Tell whether ``azure-identity`` is."""
+    """Return whether ``azure-identity`` is."""
     try:
         return find_spec("azure.identity") is not None
     except ModuleNotFoundError:

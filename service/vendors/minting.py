@@ -21,7 +21,7 @@ def mint_secret(
     """Send ``request``, which mints for ``grant``, and read the secret; ``models`` are those that are allowed.
 
     Raises:
-        ServiceError: the vendor refused or could not be asked, or its answer is of no use.
+        ServiceError: the vendor refused or could not be asked, or its response is unusable.
         UpstreamError: the secret was minted for another request: whoever asks here must not be given it.
     """
     minted: list[ClientSecret] = []

@@ -6,6 +6,7 @@ Source: the vendor's API reference (https://platform.openai.com/docs/api-referen
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -39,7 +40,10 @@ _MEMBERS: Final = frozenset({
     "type", "model", "instructions", "output_modalities", "audio", "include", "tools", "tool_choice",
     "parallel_tool_calls", "reasoning", "max_output_tokens", "truncation", "tracing", "prompt",
 })  # fmt: skip
-"""The members of a session that are known today; the vendor adds to them."""
+"""The members of a session that are known today; the vendor adds to them.
+
+Used for policy warnings only: nothing is refused for not being here.
+"""
 
 LAYOUT: Final = SessionLayout(
     name="OPENAI_VENDOR=openai",
@@ -90,7 +94,7 @@ class OpenAI:
         return Request("GET", wire.MODELS_PATH, retryable=True)
 
     def try_model(self, model: str) -> Request | None:  # noqa: ARG002 - the list tells
-        """Write nothing: the list of models tells."""
+        """Return ``None``: ``models()`` already says whether a model is usable."""
         return None
 
     def error(self, response: Response) -> ServiceError:
@@ -98,9 +102,9 @@ class OpenAI:
         return responses.refusal(response)
 
 
-def mint_request(path: str, user: str, body: bytes, **headers: str) -> Request:
-    """Write a POST of JSON that may be tried again, on behalf of an end user."""
-    all_headers = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **headers}
+def mint_request(path: str, user: str, body: bytes, headers: Mapping[str, str] | None = None) -> Request:
+    """Write a POST of JSON that may be retried, on behalf of an end user, with further ``headers``."""
+    all_headers = {"Content-Type": "application/json", wire.SAFETY_IDENTIFIER_HEADER: user, **(headers or {})}
     return Request("POST", path, all_headers, body, retryable=True)
 
 

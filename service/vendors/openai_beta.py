@@ -44,7 +44,7 @@ class OpenAIBeta(openai.OpenAI):
         """Write the request for a session with a client secret in it."""
         session = {name: value for name, value in grant.session.items() if name != "type"}
         beta = {wire.BETA_HEADER: wire.BETA_HEADER_VALUE}
-        return openai.mint_request(wire.BETA_SESSIONS_PATH, user, encode_object(session), **beta)
+        return openai.mint_request(wire.BETA_SESSIONS_PATH, user, encode_object(session), beta)
 
     def read_mint(self, response: Response, grant: Grant) -> ClientSecret:  # noqa: ARG002 - others need it
         """Read the session, and the secret in it."""

@@ -20,7 +20,7 @@ from service.vendors.base import Closing, Ending, OpenedSession, Request, Respon
 from service.vendors.responses import bad_response, read_error
 
 MAX_SDP_BYTES: Final = 65_536
-"""Of an answer, as of an offer: each is some 2 KB."""
+"""Maximum size of an SDP answer, as of an offer; usually each has about 2 KB."""
 
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,256}")
 _CLOSE: Final = '{"type":"session.close"}'
@@ -66,7 +66,7 @@ class OpenAICalls:
         return OpenedSession(upstream_id, b"", problem)
 
     def is_refusal(self, response: Response) -> bool:
-        """Tell whether no session was opened: any 4xx, and a 500 or 503 in the vendor's own words."""
+        """Return whether no session was opened: any 4xx, and a 500 or 503 in the vendor's own words."""
         if HTTPStatus.BAD_REQUEST <= response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return True
         failed = response.status in {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}

@@ -74,7 +74,7 @@ class _Head(io.BufferedReader):
         line = super().readline(-1 if size is None else size)
         self.left -= len(line)
         if self.left < 0:
-            raise HTTPException("The head of the answer is longer than one could be.")
+            raise HTTPException("The head of the response exceeds the maximum size.")
         return line
 
 
@@ -191,7 +191,7 @@ def _read_bounded(answer: requests.Response) -> bytes:
     for part in answer.iter_content(65_536):
         body += part
         if len(body) > MAX_ANSWER_BYTES:
-            raise HTTPException("The answer is longer than one could be.")
+            raise HTTPException("The response exceeds the maximum size.")
     return bytes(body)
 
 

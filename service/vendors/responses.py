@@ -34,7 +34,7 @@ RETRYABLE_STATUSES: Final = frozenset({
 """
 
 MAX_RETRY_AFTER: Final = 600
-"""Seconds. A longer wait is nothing to go by, and clients would keep to it."""
+"""Maximum wait in seconds. A longer one is not plausible, and clients would keep to it."""
 
 _QUOTA_CODE: Final = re.compile(
     r"insufficient_quota|credit_balance_\w+|billing_\w+|(project|organization)_\w*(limit|quota|credit|budget)\w*"
@@ -99,12 +99,13 @@ def refusal(response: Response) -> ServiceError:
         reason += f": {_KEY.sub('***', said['message'])}"
     if any(_QUOTA_CODE.fullmatch(str(said.get(member))) for member in ("code", "type")):
         return UpstreamQuotaExhaustedError(
-            "The token service has used up its quota upstream; its administrator has been told.",
+            "The token service has no quota left at the vendor. Its administrator must fix this; see the log.",
             reason=f"{reason}: add credit, or raise the spend limit, at the vendor",
         )
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return RejectedCredentialsError(
-            "The token service cannot sign in upstream; its administrator has been told.", reason=reason
+            "The token service cannot authenticate to the vendor. Its administrator must fix this; see the log.",
+            reason=reason,
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return UpstreamRateLimitedError(
@@ -150,7 +151,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def bad_response(reason: str) -> UpstreamError:
     """Make the error for an answer that cannot be used; ``reason`` is for the log."""
-    return UpstreamError("The Realtime API gave an answer that the token service cannot use.", reason=reason)
+    return UpstreamError(
+        "The Realtime API returned a response that the token service cannot use.", reason=reason
+    )
 
 
 def _request_id(response: Response) -> str | None:

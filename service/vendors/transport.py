@@ -85,7 +85,7 @@ class Transport:
         except ConnectionError as error:  # before HTTPException: RemoteDisconnected is both
             raise _unreachable(error, progress) from None
         except (HTTPException, requests.exceptions.ChunkedEncodingError):
-            raise bad_response("the answer broke off, or is not HTTP") from None
+            raise bad_response("the response was incomplete, or is not HTTP") from None
         except OSError as error:
             raise _unreachable(error, progress) from None
         except ValueError as error:
@@ -94,7 +94,8 @@ class Transport:
         redacted = self._credential.redact_key(response.body)
         if redacted != response.body and response.status < HTTPStatus.MULTIPLE_CHOICES:
             raise LeakedKeyError(
-                "The Realtime API gave an answer that the token service cannot use; its administrator has been told.",
+                "The Realtime API returned an unusable response. "
+                "The token service's administrator must fix this; see the log.",
                 reason="the vendor's answer holds our own key, so that it may be known to others: replace it",
             )
         if request.secret and response.status >= HTTPStatus.MULTIPLE_CHOICES:  # the words of a refusal

@@ -302,7 +302,7 @@ def test_the_log_learns_why_and_the_caller_does_not() -> None:
     """Cause, kid, alg, issuer seen and expected: everything an admin needs to see what is set wrong."""
     wrong = sign_hs256(claims(iss="https://other.test"), SECRET, kid="key-7")
     refusal = sign_in().rejects(wrong)
-    assert refusal.reason == "iss is not the issuer we expect"
+    assert refusal.reason == "iss is not an accepted issuer"
     assert refusal.seen == {
         "cause": "wrong_issuer",
         "alg": "HS256",

@@ -611,7 +611,7 @@ def test_a_wrong_preset_says_its_right_form(text: str) -> None:
         ("ping:example.com", "leave AUTH_PROVIDER unset and set JWT_ISSUER and JWT_AUDIENCE"),
     ],
 )
-def test_a_common_mistake_is_told_what_mends_it(text: str, words: str) -> None:
+def test_a_common_mistake_is_told_what_fixes_it(text: str, words: str) -> None:
     """The form alone does not help somebody who believes to have kept it."""
     with pytest.raises(ValueError, match=words):
         parse_provider(text)

@@ -139,7 +139,7 @@ def test_the_command_prints_a_line_for_each_check_and_never_the_token() -> None:
     assert good.stdout.endswith("✓ This token is accepted.\n")
     bad = check(sign_hs256(claims(aud="billing"), SECRET))
     assert bad.returncode == 1
-    assert f"✗ audience: aud billing (expected: {AUDIENCE}) → aud does not name us" in bad.stdout
+    assert f"✗ audience: aud billing (expected: {AUDIENCE}) → aud contains no accepted audience" in bad.stdout
     assert all(part not in good.stdout + bad.stdout for part in token.split("."))
 
 

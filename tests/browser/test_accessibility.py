@@ -22,7 +22,7 @@ def violations(demo: DemoPage) -> list[str]:
 
 def test_a_fresh_page_is_accessible(demo: DemoPage) -> None:
     """Labels, contrast, landmarks and roles."""
-    demo.page.get_by_text("See it refuse").click()
+    demo.page.get_by_text("Try refused requests").click()
     assert violations(demo) == []
 
 

@@ -77,5 +77,5 @@ def test_who_talks_on_a_page_is_cut_off_within_two_seconds(chromium: Browser, sa
 
 
 def said_twice(service: TokenService, words: str) -> bool:
-    """Tell whether two lines of the log have these words."""
+    """Return whether two lines of the log have these words."""
     return service.run.output.count(words) == 2

@@ -176,7 +176,7 @@ def test_a_redis_that_was_emptied_ends_the_calls_that_nobody_knows_any_more(
         upstream = [call["id"] for call in at_sandbox(sandbox)]
         own_redis.client.flushall()
         voice.wait_until_ended(seconds=5)
-        (line,) = [line for line in service.run.output.splitlines() if "the storage has lost calls" in line]
+        (line,) = [line for line in service.run.output.splitlines() if "missing from the storage" in line]
         assert '"level":"error"' in line
         assert all(name in line for name in (*ids, *upstream))
 
@@ -219,7 +219,7 @@ def error_code(answer: requests.Response, status: int) -> str:
 
 
 def opens(voice: Voice) -> bool:
-    """Tell whether a call can be opened."""
+    """Return whether a call can be opened."""
     return voice.open(model=LIVE).status_code == 201
 
 

@@ -74,5 +74,5 @@ def test_a_redis_that_is_away_is_an_error_without_a_traceback(own_redis: RedisSe
     for arguments in (("calls",), ("revoke", "ada")):
         done = run(own_redis, *arguments)
         assert done.exit_code == 1
-        assert done.stderr.splitlines()[-1].startswith("Error: The storage cannot be asked: ")
+        assert done.stderr.splitlines()[-1].startswith("Error: Cannot reach the storage: ")
         assert "Traceback" not in done.stderr

@@ -60,7 +60,7 @@ def vendor() -> Iterator[Vendor]:
 
 
 def has_state(registry: CallRegistry, call: Call, state: str) -> bool:
-    """Tell whether a call is in a state."""
+    """Return whether a call is in a state."""
     found = registry.get(call.id)
     return found is not None and found.state == state
 
@@ -541,4 +541,4 @@ def test_without_a_thread_to_give_a_keeper_says_so(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     keeper.start()
     assert not keeper.is_running
-    assert "no thread can be started to end calls" in caplog.text
+    assert "cannot start the thread that ends calls" in caplog.text

@@ -51,7 +51,7 @@ class Upstream:
         self.meanwhile()
         if self.breaks is not None:
             progress.head = Response(201, self.breaks, b"")
-            raise UpstreamError("No.", reason="the answer broke off")
+            raise UpstreamError("No.", reason="the response was incomplete")
         answer: dict[str, Any] = {"session": {"id": self.upstream_id}, "transport": {"sdp": self.sdp}}
         response = Response(201, {}, json.dumps(answer).encode())
         request.check(response)
@@ -134,7 +134,7 @@ def test_an_answer_that_names_another_calls_session_opens_nothing(scene: Scene) 
 
     with pytest.raises(UpstreamError) as refused:
         scene.act()
-    assert refused.value.reason == "the answer to an opening names the session of another call"
+    assert refused.value.reason == "the vendor returned another call's session id"
     assert scene.calls.registry.get(call_id).state == "ending"  # type: ignore[union-attr]  # replaced, as asked
     wait_until(lambda: scene.calls.registry.get(call_id).state == "ended", seconds=2, what="the end")  # type: ignore[union-attr]
     assert scene.calls.registry.counts().active == 1
@@ -158,6 +158,6 @@ def test_a_session_is_ended_whose_answer_broke_off_after_its_name(
 
     with pytest.raises(UpstreamError) as refused:
         scene.act(REALTIME)
-    assert refused.value.reason == "the answer broke off"
+    assert refused.value.reason == "the response was incomplete"
     wait_until(lambda: scene.calls.registry.counts().active == active, seconds=2, what="the end")
     assert len(scene.vendor.attempts) == attempts

@@ -159,7 +159,7 @@ def test_the_vendors_own_routes_open_and_end_calls(opening: Dialect) -> None:
 
 
 def is_unknown(dialect: Dialect, kind: str, fault: str) -> bool:
-    """Tell whether a fault leaves open if there is a session.
+    """Return whether a fault leaves open if there is a session.
 
     On Azure a Realtime call is minted first: where that fails, surely nothing was opened.
     """

@@ -65,7 +65,7 @@ def test_memory_is_known_to_the_server_alone() -> None:
     environ = service_environ("http://127.0.0.1:1/v1")
     shown = command("--user", "ada", environ=environ)
     assert shown.returncode == 0
-    assert "the server's process, which alone knows" in shown.stdout
+    assert "server process's memory, which this command cannot read" in shown.stdout
     assert command("--user", "ada", "--reset", environ=environ).returncode == 1
 
 
@@ -74,7 +74,7 @@ def test_memory_is_known_to_the_server_alone() -> None:
     [
         (["--reset"], "--reset needs --user"),
         (["--user", " "], "must not be blank"),
-        (["--user", "ada"], "The storage cannot be asked"),
+        (["--user", "ada"], "Cannot reach the storage"),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], says: str) -> None:

@@ -19,7 +19,7 @@ LARGE = json.dumps({"session": {"tools": [{"name": "unknown"}] * 2000}})
 
 
 def is_let_in(limits: RateLimits, subject: str) -> bool:
-    """Tell whether this user may still send a body."""
+    """Return whether this user may still send a body."""
     try:
         limits.check_refused(caller(subject))
     except RateLimitedError:

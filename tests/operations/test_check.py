@@ -206,7 +206,7 @@ def test_on_heroku_processes_that_nobody_asked_for_are_worth_a_look_only(sandbox
     assert result.returncode == 0
     first, *_, last = result.stdout.splitlines()
     assert first.startswith("! workers: WEB_CONCURRENCY=2")
-    assert last == "! Fit to serve. To look at: workers."
+    assert last == "! Fit to serve. Warnings: workers."
 
 
 def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
@@ -216,7 +216,7 @@ def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
 
 
 def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
-    """What has to be mended, what to look at, what is well, and what it comes to."""
+    """What has to be fixed, what to look at, what is well, and what it comes to."""
     environ = service_environ(
         sandbox.base_url, OPENAI_KEY="x", ALLOWED_MODELS="gpt-nonsense,gpt-realtime-2.1", CALL_TYPES="none"
     )
@@ -224,7 +224,7 @@ def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
     assert [line[0] for line in lines] == [*sorted((line[0] for line in lines[:-1]), key="✗!✓".index), "✗"]
     assert lines[0].startswith("✗ model gpt-nonsense: ")
     assert lines[1] == "! variable OPENAI_KEY: is not read → rename it to OPENAI_API_KEY"
-    assert lines[-1] == "✗ Not fit to serve. To fix: model gpt-nonsense; to look at: variable OPENAI_KEY."
+    assert lines[-1] == "✗ Not fit to serve. To fix: model gpt-nonsense; warnings: variable OPENAI_KEY."
     report = json.loads(check(environ, "--json").stdout)
     assert report["verdict"] == lines[-1]
     assert {finding["state"] for finding in report["findings"]} == {"ok", "warning", "problem"}

@@ -50,7 +50,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def is_well(service: TokenService) -> bool:
-    """Tell whether the service says that it is ready, and mints."""
+    """Return whether the service says that it is ready, and mints."""
     try:
         ready, minted = service.get("/readyz"), service.token()
     except requests.ConnectionError:

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an environment, the first line that a person sees names the variable and the mend."""
+"""Whatever is wrong with an environment, the first line that a person sees names the variable and the fix."""
 
 from __future__ import annotations
 
@@ -64,24 +64,24 @@ def test_the_environment_that_they_differ_from_is_good() -> None:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
-def test_a_start_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mistake) -> None:
+def test_a_start_says_first_which_variable_is_wrong_and_what_fixes_it(mistake: Mistake) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environ(mistake.environ)
     first = str(refused.value).splitlines()[0]
     assert first.startswith(f"{mistake.variable}: ")
-    assert mistake.mend in first
+    assert mistake.fix in first
     assert "canary" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
-def test_check_says_first_which_variable_is_wrong_and_what_mends_it(mistake: Mistake) -> None:
+def test_check_says_first_which_variable_is_wrong_and_what_fixes_it(mistake: Mistake) -> None:
     report = Report(checks(mistake.environ)["variables"]())
     first, last = report.lines[0], report.lines[-1]
     assert first.startswith(f"✗ variable {mistake.variable}: ")
     words, _, advice = first.partition(" → ")
     assert words
     assert advice.strip() not in {"", mistake.variable, f"correct {mistake.variable}"}
-    assert mistake.mend in first
+    assert mistake.fix in first
     assert last.startswith("✗ Not fit to serve. To fix: variable ")
     assert "canary" not in "\n".join(report.lines)
 
@@ -96,10 +96,10 @@ def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable(name: s
         "{} ": "remove it",
         "{}\n": "remove it",
     }
-    for leftover, mend in leftovers.items():
+    for leftover, fix in leftovers.items():
         environ = {**GOOD, name: leftover.format("canary-0123456789")}
         environ |= {name.removesuffix("_FILE"): ""} if name.endswith("_FILE") else {}
-        if name == "OPENAI_API_KEY" and mend == "remove it":
+        if name == "OPENAI_API_KEY" and fix == "remove it":
             assert (
                 Settings.from_environ(environ).vendor.openai_api_key.get_secret_value() == "canary-0123456789"
             )
@@ -108,7 +108,7 @@ def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable(name: s
             Settings.from_environ(environ)
         [problem] = refused.value.problems
         assert problem.variable == name
-        assert mend in problem.message
+        assert fix in problem.message
         assert "canary" not in str(refused.value)
 
 
@@ -119,7 +119,7 @@ def test_the_procfiles_line_and_check_say_so_as_processes(mistake: Mistake) -> N
     started = run_line(PROCFILE, environ)
     assert started.returncode == 1
     assert started.stderr.startswith(f"{mistake.variable}: ")
-    assert mistake.mend in started.stderr.splitlines()[0]
+    assert mistake.fix in started.stderr.splitlines()[0]
     checked = run_line("python -m service check", {**environ, "HTTPS_PROXY": "http://127.0.0.1:9"})
     assert checked.returncode == 1
     assert checked.stdout.startswith("✗ ")
@@ -136,7 +136,7 @@ def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(na
     assert warning.endswith(MISNAMED[name])
     assert first.startswith("! variable ")
     assert first.endswith(MISNAMED[name])
-    assert last.startswith("! Fit to serve. To look at: variable ")
+    assert last.startswith("! Fit to serve. Warnings: variable ")
     assert "canary" not in warning + first
 
 

@@ -29,7 +29,7 @@ def problems(text: str) -> tuple[str, ...]:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"profile": {}}, 'profile: is not known here; did you mean "profiles"?'),
-    ({"zzz": 1}, "zzz: is not known here; what may stand here is types, models,"),
+    ({"zzz": 1}, "zzz: is not known here; the allowed members are types, models,"),
     ({"mode": "dry-run"}, "mode: must be 'enforce' or 'audit'"),
     ({"models": "gpt-realtime"}, 'models: must be a list, as ["one", "two"]'),
     ({"models": ["gpt-realtime", 2]}, 'models[1]: must be text in quotes, as "name"'),
@@ -178,15 +178,15 @@ def test_a_wrong_policy_stops_the_start() -> None:
 
 
 CONFLICTS: list[tuple[dict[str, Any], str]] = [
-    ({"profiles": {"a": {"model": "m9"}}}, "profiles.a: ALLOWED_MODELS refuses it as it stands."),
-    ({"defaults": {"expires_in": 601}}, "defaults: TOKEN_MAX_TTL refuses it as it stands."),
+    ({"profiles": {"a": {"model": "m9"}}}, "profiles.a: ALLOWED_MODELS refuses it unchanged."),
+    ({"defaults": {"expires_in": 601}}, "defaults: TOKEN_MAX_TTL refuses it unchanged."),
     (
         {"bounds": {"max_output_tokens": 9}, "profiles": {"a": {"session": {"max_output_tokens": 10}}}},
-        "profiles.a: bounds.max_output_tokens refuses it as it stands.",
+        "profiles.a: bounds.max_output_tokens refuses it unchanged.",
     ),
     (
         {"types": ["realtime"], "profiles": {"a": {"model": "m2", "session": {"type": "translation"}}}},
-        "profiles.a: types refuses it as it stands.",
+        "profiles.a: types refuses it unchanged.",
     ),
 ]
 
@@ -224,7 +224,7 @@ def test_a_broken_variable_does_not_hide_behind_the_policy() -> None:
 
 
 WARNED: list[tuple[dict[str, Any], str]] = [
-    ({"mode": "audit"}, 'mode: "audit" refuses nothing'),
+    ({"mode": "audit"}, 'mode: is "audit", so nothing is refused'),
     (
         {"rules": [{"when": {"user_metadata.tier": "free"}, "models": []}]},
         'rules[0].when: users can often write the claim "user_metadata.tier" themselves',
@@ -289,7 +289,7 @@ def test_the_start_checks_the_policy_against_the_vendor() -> None:
     }
     transcription = {"profiles": {"a": {"session": {"type": "transcription"}, "model": "m2"}}}
     for more, message in (
-        ({}, "profiles.a: ALLOWED_MODELS refuses it as it stands"),
+        ({}, "profiles.a: ALLOWED_MODELS refuses it unchanged"),
         ({"REALTIME_API": "beta"}, "profiles.a: REALTIME_API=beta has realtime sessions only"),
     ):
         with pytest.raises(ConfigurationError, match=message) as caught:

@@ -86,7 +86,7 @@ def test_audit_mode_mints_and_logs_what_would_have_been_refused(
     assert answer.status_code == 200
     assert sandbox.mints()[0]["body"]["session"]["tracing"] == "auto"
     assert "would_refuse" in audited.run.output
-    assert "tracing: 'session.tracing' is not yours to set." in audited.run.output
+    assert "tracing: You may not set 'session.tracing'." in audited.run.output
 
 
 def test_the_start_logs_what_the_admin_should_look_at(audited: TokenService) -> None:

@@ -113,7 +113,7 @@ _BODIES = st.fixed_dictionaries(
 
 
 def _fitting(preset: dict[str, Any]) -> bool:
-    """Tell whether the document takes a preset: not where it names two models, or has no place for one."""
+    """Return whether the document takes a preset: not where it names two models, or has no place for one."""
     session = preset.get("session", {})
     transcribes_nothing = (
         session.get("type") == "transcription" and "audio" in session and not session["audio"]

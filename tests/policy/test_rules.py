@@ -30,7 +30,7 @@ def test_the_table_of_rules(row: Row) -> None:
 
 
 def is_refused_by_a_document(row: Row) -> bool:
-    """Tell whether audit mode makes a difference to a row."""
+    """Return whether audit mode makes a difference to a row."""
     return (
         isinstance(row.expected, Refused) and row.policy is not None and row.expected.rule != "ALLOWED_MODELS"
     )

@@ -101,7 +101,7 @@ def begin(port: int, beginning: bytes, *, reads: bool) -> socket.socket:
 
 
 def is_closed(client: socket.socket) -> bool:
-    """Tell whether the other side has closed a connection."""
+    """Return whether the other side has closed a connection."""
     try:
         return not client.recv(65_536)
     except BlockingIOError:

@@ -153,7 +153,7 @@ class DemoPage:
 
     def provoke(self, name: str) -> None:
         """Bring about a refusal on purpose."""
-        self.page.get_by_text("See it refuse").click()
+        self.page.get_by_text("Try refused requests").click()
         self.press(name)
 
     def expect_event(self, name: str, *, times: int = 1) -> Locator:

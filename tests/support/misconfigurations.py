@@ -1,4 +1,4 @@
-"""What people get wrong in an environment: more than eighty cases, each with the words that mend it."""
+"""What people get wrong in an environment: more than eighty cases, each with the words that fix it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GOOD: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """An environment that is refused: what differs from a good one, who is to blame, and a word of the mend."""
+    """An environment that is refused: what differs from a good one, who is to blame, and a word of the fix."""
 
     title: str
     changes: Mapping[str, str]
     variable: str
-    mend: str
+    fix: str
 
     @property
     def environ(self) -> dict[str, str]:
@@ -32,8 +32,8 @@ class Mistake:
         return {name: value for name, value in {**GOOD, **self.changes}.items() if value != "unset"}
 
 
-def _one(title: str, variable: str, value: str, mend: str) -> Mistake:
-    return Mistake(title, {variable: value}, variable, mend)
+def _one(title: str, variable: str, value: str, fix: str) -> Mistake:
+    return Mistake(title, {variable: value}, variable, fix)
 
 
 MISTAKES = (

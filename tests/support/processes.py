@@ -46,7 +46,7 @@ def wait_until(happened: Callable[[], bool], *, seconds: float, what: str) -> No
 
 
 def accepts_connections(port: int) -> bool:
-    """Tell whether somebody listens on a port."""
+    """Return whether somebody listens on a port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,7 +1,8 @@
 -- Every step of the call registry, each atomic. Milliseconds throughout; the clock is the server's.
 -- KEYS[1]: the prefix of all keys, with the hash tag that keeps them on one node of a cluster.
 -- ARGV: the operation, the time (empty but in tests), its arguments as JSON. Answers JSON.
--- MOVES (event -> state -> next state, false where the call is forgotten) is put before this text.
+-- Put before this text, from Python: MOVES (event -> state -> next state, false where the call is forgotten), and
+-- UNKNOWN, CONNECTING, ENDED_KEPT, ENDING_RETRY, LEAST_CHARGE (milliseconds) and LEAST (seconds).
 --
 -- call:ID        hash: the call
 -- active         sorted set by sequence: opening, open and ending calls; its size is what CALLS_GLOBAL bounds
@@ -21,8 +22,7 @@ if not now then
 end
 
 -- Longer than any call may take: the vendor's maximum of two hours, and what opening and ending add.
-local ACTIVE_KEPT, ENDED_KEPT = 4 * 3600000, 3600000
-local UNKNOWN, CONNECTING, LEAST, LEAST_CHARGE, ENDING_RETRY = 120000, 120000, 30, 15000, 5000
+local ACTIVE_KEPT = 4 * 3600000
 local ACTIVE, DUE, CHECK, SEQUENCE = prefix .. ':active', prefix .. ':due', prefix .. ':check', prefix .. ':sequence'
 local NUMBERS = {
     sequence = true, opened_ms = true, reserved_ms = true, attempts = true, ended_ms = true, elapsed_ms = true,

@@ -64,12 +64,12 @@ class Permissions:
         return self.client_events is not None or self.server_events is not None
 
     def may_send(self, kind: str) -> bool:
-        """Tell whether the client may send events of a type."""
+        """Return whether the client may send events of a type."""
         allowed = self.client_events is None or kind in self.client_events
         return allowed and kind not in SIDEBAND_ONLY
 
     def may_receive(self, kind: str) -> bool:
-        """Tell whether the client is sent events of a type."""
+        """Return whether the client is sent events of a type."""
         allowed = self.server_events is None or kind in self.server_events
         return allowed and kind not in REFLECTED_EVENTS
 

@@ -24,14 +24,14 @@ import { RealtimeError, TokenError } from "../realtime.js";
 
 const FRESH = "Connect again: it asks for a fresh one.";
 const LATER = "Nothing is wrong with your request. Try again in a moment.";
-const OPERATOR = "Only the service’s operator can: its log holds an ERROR line about it.";
+const OPERATOR = "Only the operator can fix this: the service’s log has an ERROR line about it.";
 
 /** @type {Record<string, Entry>} */
 const REFUSALS = {
-  missing_token: ["jwt", "No token was sent", "The service answers nobody without a JWT.", "Paste a JWT under “Your token”."],
+  missing_token: ["jwt", "No token was sent", "Every request needs a JWT.", "Paste a JWT under “Your token”."],
   invalid_token: ["jwt", "The service refused this token",
     "It may have expired, be signed with another key, be meant for another service, or belong to a user who was " +
-    "revoked. The caller is not told which; the service’s log is.", "Sign in again for a fresh token."],
+    "revoked. The response does not say which; the service’s log does.", "Sign in again for a fresh token."],
   insufficient_scope: ["jwt", "This token may not open sessions", "It lacks the scope that the service requires.",
     "Ask your identity provider for a token with that scope."],
   identity_provider_unavailable: ["jwt", "The token could not be checked",
@@ -130,5 +130,5 @@ export const ENDINGS = {
   admin: "An admin ended it.",
   vendor: "The vendor ended it.",
   shutdown: "The service shut down, and ended its calls.",
-  unknown: "It ended, and nothing tells why.",
+  unknown: "It ended, for an unknown reason.",
 };
