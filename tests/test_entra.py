@@ -17,7 +17,7 @@ from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.entra import EntraId
 from service.vendors.outbound import Network
 from tests.support.entra import CLIENT, CLIENT_SECRET, WRONG_SECRET, Entra, running_entra
-from tests.support.processes import run_command, wait_until
+from tests.support.processes import ROOT, run_command, wait_until
 from tests.support.service import Sandbox, running_service, service_environ
 from tests.support.voice import Voice
 
@@ -191,12 +191,19 @@ def test_a_refused_sign_in_is_the_vendors_refusal_with_the_reason_in_the_log_alo
         assert entra.tokens[-1] not in service.run.output
 
 
-def test_check_signs_in_with_entra_id_too(azure_sandbox: Sandbox, entra: Entra) -> None:
-    environ = service_environ(azure_sandbox.base_url, **AZURE, **entra.variables)
+@pytest.mark.parametrize("kept_in", ["environment", ".env"])
+def test_check_signs_in_with_entra_id_too(
+    azure_sandbox: Sandbox, entra: Entra, kept_in: str, tmp_path: Path
+) -> None:
+    """Also where its variables are in ``.env``: the library reads them from the process's own environment."""
+    written = entra.variables if kept_in == ".env" else {}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in written.items()))
+    environ = service_environ(azure_sandbox.base_url, **AZURE, **({} if written else entra.variables))
+    environ["PYTHONPATH"] = str(ROOT)
 
-    good = run_command("check", environ=environ)
+    good = run_command("check", environ=environ, cwd=tmp_path)
     entra.refusal = WRONG_SECRET
-    bad = run_command("check", environ=environ)
+    bad = run_command("check", environ=environ, cwd=tmp_path)
 
     assert (good.returncode, bad.returncode) == (0, 1), good.stdout + bad.stdout
     assert f"✓ Entra ID: accepted by {azure_sandbox.base_url}" in good.stdout

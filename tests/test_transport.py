@@ -27,6 +27,7 @@ from service.vendors.credentials import ApiKey
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
 from tests.support.processes import free_port
+from tests.support.tools import require
 
 LONG = bytes(20_000_000)
 """A body that no buffer between client and server holds whole."""
@@ -643,6 +644,7 @@ def test_a_host_that_is_just_fast_keeps_its_connections(serve: Serve) -> None:
 
 def test_a_certificate_with_a_common_name_alone_is_refused(tmp_path: Path) -> None:
     """Names are those of its subjectAltName (RFC 9525 §2), and no authority checks the other."""
+    require("openssl")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     options = ["-subj", "/CN=localhost", "-addext", "basicConstraints=critical,CA:TRUE"]
     command = [

@@ -122,7 +122,8 @@ class Endings:
         """Begin to end a call that this process has claimed."""
         with self._lock:
             self._running[claim.call.id] = (claim.call, time.monotonic())
-        self._start(lambda: self._attempt(claim.call))
+        if not self._start(lambda: self._attempt(claim.call)):
+            self._stop_renewing(claim.call)  # the claim expires, and the call is claimed again
         if claim.call.attempts == 1:
             self._events.late(claim.late_ms / 1000)
 
@@ -132,11 +133,8 @@ class Endings:
             return
         own.busy = True
         own.attempts += 1
-        try:
-            self._start(lambda: self._attempt_own(own))
-        except RuntimeError:
-            own.busy = False  # or it would never be tried again
-            raise
+        if not self._start(lambda: self._attempt_own(own)):
+            own.busy = False
 
     def check(self, call: Call) -> None:
         """Begin to ask whether an open call, older than two minutes, still runs."""
@@ -174,7 +172,9 @@ class Endings:
         for call, cause, told_seconds, confirmation in unconfirmed.values():
             self._confirm(call, cause, told_seconds, confirmation)
 
-    def _start(self, work: Callable[[], None]) -> None:
+    def _start(self, work: Callable[[], None]) -> bool:
+        """Do some work in a thread; return False where the system has no more threads to give."""
+
         def run() -> None:
             try:
                 work()
@@ -183,9 +183,16 @@ class Endings:
                     self._threads -= 1
 
         thread = threading.Thread(target=run, name="call-ending", daemon=True)
-        thread.start()  # fails where the system has no more threads to give
         with self._lock:
             self._threads += 1
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.warning("cannot start a thread to end or check a call, will retry: %s", error)
+            with self._lock:
+                self._threads -= 1
+            return False
+        return True
 
     def _attempt(self, call: Call) -> None:
         outcome = _ask(self._vendor.end, call)

@@ -134,7 +134,7 @@ class MemoryCalls:
         """Note that the outcome of an opening is unknown; see ``CallRegistry``."""
         with self._lock:
             if call := self._calls.get(call_id):
-                self._lose(call, self._now())
+                self._mark_unknown(call, self._now())
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
         """Start ending a call; see ``CallRegistry``."""
@@ -159,8 +159,8 @@ class MemoryCalls:
             claims, lost, ended = [], [], []
             for call_id, due in self._due.take(now, request.endings):
                 call = self._calls[call_id]
-                if losing := self._lose(call, now):
-                    lost.append(losing)
+                if changed := self._mark_unknown(call, now):
+                    lost.append(changed)
                 elif not call.upstream_id:
                     ended.append(self._finish(call, "unknown", now) or call)
                 else:
@@ -263,7 +263,7 @@ class MemoryCalls:
         self._checks.discard(call.id)
         return self._calls.save(replace(call, state=state, ended_by=cause))
 
-    def _lose(self, call: Call, now: int) -> Call | None:
+    def _mark_unknown(self, call: Call, now: int) -> Call | None:
         state = MOVES["lose"].get(call.state)
         if state is None or call.upstream_id or call.charged_ms is not None:
             return None

@@ -34,7 +34,7 @@ _REQUIREMENTS = Path(__file__).parents[1] / "sandbox" / "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Options:
     """The command line."""
 
     token_url: str
@@ -95,13 +95,13 @@ def connect(  # noqa: PLR0913 - an argument for each option
         raise click.UsageError(
             "GPT-Live accepts only audio, and each call costs money: give an audio file with --sound."
         )
-    asked = Asked(token_url, jwt, model, text, sound, cacert)
+    options = Options(token_url, jwt, model, text, sound, cacert)
     show = Text() if sys.stdout.isatty() else JsonLines()
     try:
         if by_call:
-            asyncio.run(_call(asked, show))
+            asyncio.run(_call(options, show))
         else:
-            for event in _converse(asked):
+            for event in _converse(options):
                 show.event(event)
     except client.CompanionError as error:
         raise click.ClickException(f"{error} ({error.code})" if error.code else str(error)) from None
@@ -146,11 +146,11 @@ class Text:
         self._column = 0
 
 
-def _converse(asked: Asked) -> Iterator[dict[str, Any]]:
-    token = client.request_token(asked.token_url, asked.jwt, model=asked.model, ca_certs=asked.cacert)
+def _converse(options: Options) -> Iterator[dict[str, Any]]:
+    token = client.request_token(options.token_url, options.jwt, model=options.model, ca_certs=options.cacert)
     modalities = "modalities" if wire.BETA_SUBPROTOCOL in token.protocols else "output_modalities"
-    with client.connect(token, ca_certs=asked.cacert) as session:
-        for event in client.text_turn(asked.text, modalities):
+    with client.connect(token, ca_certs=options.cacert) as session:
+        for event in client.text_turn(options.text, modalities):
             session.send(event)
         for event in session:
             yield event
@@ -159,7 +159,7 @@ def _converse(asked: Asked) -> Iterator[dict[str, Any]]:
     raise client.SessionRefusedError("The session ended before response.done.")
 
 
-async def _call(asked: Asked, show: Text | JsonLines) -> None:
+async def _call(options: Options, show: Text | JsonLines) -> None:
     try:
         from service.companion import call  # noqa: PLC0415 - production has no aiortc
     except ImportError as error:
@@ -167,8 +167,8 @@ async def _call(asked: Asked, show: Text | JsonLines) -> None:
         raise click.ClickException(
             f"--call needs {error.name}, which is not installed. Run: {install}"
         ) from None
-    service = call.CallService(asked.token_url.removesuffix("/token"), asked.jwt, asked.cacert)
-    body = {"model": asked.model} if asked.model else {}
-    async with aclosing(call.converse(service, body, asked.text, asked.sound)) as events:
+    service = call.CallService(options.token_url.removesuffix("/token"), options.jwt, options.cacert)
+    body = {"model": options.model} if options.model else {}
+    async with aclosing(call.converse(service, body, options.text, options.sound)) as events:
         async for event in events:
             show.event(event)

@@ -12,9 +12,12 @@ from dotenv import dotenv_values
 
 def _read(ctx: click.Context, param: click.Parameter, no_env_file: bool) -> dict[str, str]:  # noqa: ARG001, FBT001 - click's signature
     try:
-        return dict(os.environ) if no_env_file else with_env_file(os.environ, Path(".env"))
+        environ = dict(os.environ) if no_env_file else with_env_file(os.environ, Path(".env"))
     except (OSError, UnicodeError) as error:
         raise click.ClickException(str(error)) from None
+    # azure-identity reads its variables from the process's own environment.
+    os.environ.update({name: value for name, value in environ.items() if name.startswith("AZURE_")})
+    return environ
 
 
 environ_option = click.option(

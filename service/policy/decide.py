@@ -142,7 +142,7 @@ class Policy:
             yield f"{base.source}: leave {'.'.join(path)} out, the service sets it (see data_channel)"
         for member in self.layout.unheld_members(base.session):
             yield f"{base.source}: leave {member} out, secrets of {self.layout.name} hold no configuration"
-        found = [list(self._refusals_of(base, action)) for action in actions]
+        found = [list(self._violations_of(base, action)) for action in actions]
         if all(found):  # a conflict only if no action can grant it
             yield from found[0]
 
@@ -157,7 +157,7 @@ class Policy:
             for member in self.layout.unheld_members(members):
                 yield f"{source}: secrets of {self.layout.name} hold no {member}, so nothing would enforce this"
 
-    def _refusals_of(self, base: BaseSession, action: Action) -> Iterator[str]:
+    def _violations_of(self, base: BaseSession, action: Action) -> Iterator[str]:
         anybody = Caller(issuer="", subject="", claims={}, pseudonym="")
         try:
             resolved = self.resolver.resolve(anybody, TokenRequest(None, {}, action=action), base)

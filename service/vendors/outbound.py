@@ -78,7 +78,7 @@ class _Head(io.BufferedReader):
         return line
 
 
-class _Answer(HTTPResponse):
+class _Response(HTTPResponse):
     """An answer with a bounded head: http.client skips any number of interim responses, and of a proxy's fields.
 
     No timer of gevent's can fire while they flood in.
@@ -95,11 +95,11 @@ class _Answer(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    response_class = _Answer
+    response_class = _Response
 
 
 class _TLSConnection(HTTPSConnection):
-    response_class = _Answer
+    response_class = _Response
 
 
 class _Pool(HTTPConnectionPool):

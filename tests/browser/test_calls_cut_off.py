@@ -1,4 +1,4 @@
-"""A page whose call must end: by a revocation, an admin's command and its deadline, within two seconds."""
+"""A page whose call must end: by its user, a revocation, an admin's command and its deadline, within two seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ TALK = """async ({ jwt, models }) => {
 def cut_off(cause: str, voice: Voice, redis: RedisServer, ids: list[str]) -> float:
     """End a user's calls, and return from when on they are to end."""
     began = time.time()
-    if cause == "revoked":
+    if cause == "client":
+        for call_id in ids:
+            assert voice.end(call_id).status_code == 204
+    elif cause == "revoked":
         assert voice.admin("POST", "/revocations", json={"sub": voice.user}).json()["calls"] == len(ids)
     elif cause == "deadline":  # brought forward where it is kept: the shortest call lasts 30 s
         redis.client.zadd(f"{PREFIX}:due", dict.fromkeys(ids, int(1000 * began)))
@@ -53,11 +56,11 @@ def on(redis: RedisServer) -> dict[str, str]:
 
 
 def test_who_talks_on_a_page_is_cut_off_within_two_seconds(chromium: Browser, sandbox: Sandbox) -> None:
-    """By a revocation, a command and the deadline, in a conversation and in a live session; seen at the sandbox."""
+    """By its user, a revocation, a command and the deadline, in both kinds of session; seen at the sandbox."""
     with running_redis() as redis, running_service(sandbox.base_url, **on(redis)) as service:
         page = chromium.new_context(bypass_csp=True).new_page()
         page.goto(f"{service.url}/healthz")
-        for cause in ("revoked", "admin", "deadline"):
+        for cause in ("client", "revoked", "admin", "deadline"):
             sandbox.reset()
             voice = Voice(service, sandbox, user=cause)
             ids = page.evaluate(TALK, {"jwt": voice.jwt, "models": MODELS.split(",")})

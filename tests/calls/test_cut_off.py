@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.processes import run_command, wait_until
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, running_service, service_environ
+from tests.support.tools import require
 from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, Voice, at_sandbox
-from tests.support.webrtc import Clients, webrtc_clients
+from tests.support.webrtc import Clients, webrtc_clients, write_sentence
 
 WITHIN = 2.0
 LOUD_SECONDS = 10
@@ -40,13 +42,23 @@ def serving(sandbox: Sandbox, variables: dict[str, str]) -> Iterator[TokenServic
         yield service
 
 
-def connect(voice: Voice, clients: Clients, model: str, number: int = 0, **body: int) -> str:
-    """Open a call and talk until something is heard."""
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Spoken words."""
+    require("espeak-ng")
+    path = tmp_path_factory.mktemp("speech") / "sentence.wav"
+    write_sentence(path, "Good morning! How are you?")
+    return path
+
+
+def connect(voice: Voice, clients: Clients, model: str, sentence: Path, number: int = 0, **body: int) -> str:
+    """Open a call and talk until an answer is heard."""
     answer = voice.open(clients.offers[number], model=model, **body)
     assert answer.status_code == 201, answer.text
     clients.answer(answer.json()["sdp"], call=number)
     clients.until_open(call=number)
-    wait_until(lambda: clients.stats(call=number)["frames"] > 0, seconds=LOUD_SECONDS, what="sound")
+    clients.say(sentence, call=number)
+    wait_until(lambda: clients.stats(call=number)["loud"] > 0, seconds=LOUD_SECONDS, what="an answer")
     call_id: str = answer.json()["call"]["id"]
     return call_id
 
@@ -67,13 +79,14 @@ def by_command(_: Voice, call_id: str, command: Callable[..., object]) -> None:
 @pytest.mark.parametrize(
     ("end", "cause"), [(by_user, "client"), (by_revocation, "revoked"), (by_command, "admin")]
 )
-def test_who_talks_is_cut_off(
+def test_who_talks_is_cut_off(  # noqa: PLR0917 - fixtures, and what is varied
     serving: TokenService,
     sandbox: Sandbox,
     variables: dict[str, str],
     model: str,
     end: Callable[..., None],
     cause: str,
+    sentence: Path,
 ) -> None:
     voice = Voice(serving, sandbox, user=f"{cause}-{model}")
     began = [0.0]
@@ -84,7 +97,7 @@ def test_who_talks_is_cut_off(
         began[0] = time.time()  # when it has ended: starting a process is not what is measured
 
     with webrtc_clients() as clients:
-        call_id = connect(voice, clients, model)
+        call_id = connect(voice, clients, model, sentence)
         there = at_sandbox(sandbox, state="open")[-1]
         assert there["connected"]
         began[0] = time.time()
@@ -98,11 +111,13 @@ def test_who_talks_is_cut_off(
     assert f'"ended_by":"{cause}"' in listed
 
 
-def test_who_talks_is_cut_off_at_the_deadline(serving: TokenService, sandbox: Sandbox) -> None:
+def test_who_talks_is_cut_off_at_the_deadline(
+    serving: TokenService, sandbox: Sandbox, sentence: Path
+) -> None:
     voice = Voice(serving, sandbox, user="deadline")
     with webrtc_clients(2) as clients:
         ids = [
-            connect(voice, clients, model, number, max_seconds=30)
+            connect(voice, clients, model, sentence, number, max_seconds=30)
             for number, model in enumerate((LIVE, "gpt-realtime-2.1"))
         ]
         deadlines = [voice.read(call_id)["expires_at"] for call_id in ids]

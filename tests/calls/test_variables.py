@@ -123,3 +123,14 @@ def test_the_admins_routes_are_there_with_a_token_alone(make_app: MakeApp) -> No
     assert statuses == [401, 429]
     wrong = ask(opened, "POST", "/admin/revocations", ADMIN_TOKEN, json={"sub": "ada", "issued_before": 1.5})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "issued_before")
+
+
+@pytest.mark.parametrize("limit", ["PER_USER", "GLOBAL"])
+def test_an_opening_counts_as_one_request(make_app: MakeApp, limit: str) -> None:
+    """Against the limits that mints count against; the SDKs, which retry 429 by themselves, are told not to."""
+    service = make_app(ALLOWED_MODELS=MODELS, CALLS_PER_USER="5", **{f"RATE_LIMIT_{limit}": "2/minute"})
+    assert ask(service, "POST", "/calls", json=OPEN).status_code == 201
+    assert ask(service, "POST", "/token", json={"model": "gpt-realtime-2.1"}).status_code == 200
+    answer = ask(service, "POST", "/calls", json=OPEN)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert answer.headers["x-should-retry"] == "false"

@@ -192,9 +192,10 @@ def test_a_failed_opening_is_told_and_settled(both: tuple[Dialect, Dialect]) -> 
         assert dialect.user(f"{kind} {fault}").listed() == []
         unknown[dialect.name] += outcome == "unknown"
     assert unknown == {dialect.name: dialect.metric("token_service_calls_unknown_total") for dialect in both}
-    for dialect, kind, fault in cases[
-        ::5
-    ]:  # the slot is free again, and the minutes are there but for the charge
+    # The slot is free again, and the minutes are there but for the charge: some of the cases, and all that are unknown.
+    for dialect, kind, fault in (
+        case for number, case in enumerate(cases) if number % 5 == 0 or case[2] in LOST
+    ):
         voice = dialect.user(f"{kind} {fault}")
         good = voice.open()
         left = re.search(r'"call-seconds";r=(\d+)', good.headers["RateLimit"])

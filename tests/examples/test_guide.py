@@ -61,7 +61,8 @@ def assert_answered(events: list[str], delta: str) -> None:
     """Expect a session that began, and a response that came in deltas and ended."""
     assert events[0] == "session.created"
     assert delta in events
-    assert events[-1] == "response.done"
+    # Others that arrived with it are still delivered while the socket closes.
+    assert "response.done" in events[-2:]
 
 
 def test_websocket_client_connects_by_header_in_the_beta(beta_sandbox: Sandbox) -> None:

@@ -122,8 +122,11 @@ def test_the_procfiles_line_and_check_say_so_as_processes(mistake: Mistake) -> N
     assert mistake.fix in started.stderr.splitlines()[0]
     checked = run_line("python -m service check", {**environ, "HTTPS_PROXY": "http://127.0.0.1:9"})
     assert checked.returncode == 1
-    assert checked.stdout.startswith("✗ ")
-    assert f"✗ variable {mistake.variable}: " in checked.stdout
+    first, *_ = checked.stdout.splitlines()
+    assert first.startswith("✗ variable ")
+    (line,) = [line for line in checked.stdout.splitlines() if f"variable {mistake.variable}: " in line]
+    assert line.startswith("✗ ")
+    assert mistake.fix in line.replace(" → ", "; ")
     assert "canary" not in started.stderr + checked.stdout + checked.stderr
     assert "Traceback" not in started.stderr + checked.stderr
 

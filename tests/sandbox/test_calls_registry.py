@@ -78,7 +78,7 @@ def test_only_so_many_sidebands_attach(calls: Calls) -> None:
     """They are told nothing of a call that has ended."""
     call = _open(calls)
     heard: list[str | None] = []
-    while not call.sidebands.crowded:
+    while not call.sidebands.at_capacity:
         assert call.sidebands.add(heard.append)
     assert not call.sidebands.add(heard.append)
     call.end("hangup")

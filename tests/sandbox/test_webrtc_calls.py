@@ -100,6 +100,14 @@ def test_speech_is_heard_with_its_length(
     assert clients.until("response.created")
 
 
+def assert_silent(clients: Clients, *, since: float) -> None:
+    """Expect nothing loud from a moment on, in the next 60 frames of sound (1.2 s)."""
+    seen = clients.stats()["frames"]
+    while (stats := clients.stats(since=since))["frames"] < seen + 60:
+        pass
+    assert stats["loud"] == 0
+
+
 @pytest.mark.alone
 def test_speaking_interrupts_at_once(
     sandbox: Sandbox, clients: Clients, sentence: tuple[Path, float]
@@ -116,9 +124,7 @@ def test_speaking_interrupts_at_once(
     truncated = clients.until("conversation.item.truncated")
     assert truncated["item_id"] == done["output"][0]["id"]
     assert 0 < truncated["audio_end_ms"] < 10_000
-    clients.stats(since=cleared["at"] + 0.4)
-    loud = clients.stats(since=cleared["at"] + 0.4)["loud"]
-    assert loud == 0
+    assert_silent(clients, since=cleared["at"] + 0.4)
     assert "output_audio_buffer.stopped" not in [event["type"] for event in clients.events()]
 
 
@@ -134,10 +140,7 @@ def test_a_client_stops_the_sound_at_once(sandbox: Sandbox, clients: Clients, ki
     cleared = clients.wait("event", where=lambda m: m["event"]["type"] == "output_audio_buffer.cleared")
     if kind == "response.cancel":
         assert clients.until("response.done")["response"]["status"] == "cancelled"
-    seen = clients.stats()["frames"]
-    while (stats := clients.stats(since=cleared["at"] + 0.4))["frames"] < seen + 60:
-        pass
-    assert stats["loud"] == 0
+    assert_silent(clients, since=cleared["at"] + 0.4)
 
 
 def test_cancelling_nothing_is_an_error(sandbox: Sandbox, clients: Clients) -> None:
@@ -213,6 +216,9 @@ def test_sidebands_watch_and_steer(sandbox: Sandbox, clients: Clients) -> None:
     """Several at once see everything but audio; what one changes, all are told, and errors go to their cause alone."""
     call_id = _connect(sandbox, clients)
     with _sideband(sandbox, call_id) as first, _sideband(sandbox, call_id) as second:
+        for sideband in (first, second):  # an answer shows that it is attached
+            sideband.send({"type": "input_audio_buffer.clear"})
+            sideband.until("input_audio_buffer.cleared")
         first.send({"type": "session.update", "session": {"type": "realtime", "instructions": "Be brief."}})
         for told in (
             first.until("session.updated"),

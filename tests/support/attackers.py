@@ -22,7 +22,9 @@ FULL_SWING = 0.7
 CONNECTIONS = 3
 CROWD = 100
 POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-KNOWN = POST + f"Authorization: Bearer {sign()}\r\n".encode()
+USER = f"Authorization: Bearer {sign()}\r\n".encode()
+KNOWN = POST + USER
+NO_OFFER = b'{"sdp": "v=0"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 ONE_BYTE_CHUNKS = b"1\r\nx\r\n" * 10_000
 FIELD = b"X-Field: " + b"x" * 8_000 + b"\r\n"
@@ -125,6 +127,17 @@ ATTACKS: dict[str, Callable[[int], None]] = {
     "a head in single bytes": byte_by_byte(b"GET / HTTP/1.1\r\nX-Long: ", b"x"),
     "heads without end": flood(b"GET / HTTP/1.1\r\n", FIELD),
     "requests sent without a pause": flood(b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 200),
+    "lists of calls without a pause": flood(
+        b"", (b"GET /calls HTTP/1.1\r\nHost: x\r\n" + USER + b"\r\n") * 100
+    ),
+    "endings of unknown calls": flood(
+        b"", (b"DELETE /calls/call_" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n" + USER + b"\r\n") * 100
+    ),
+    "openings that the vendor refuses": flood(
+        b"",
+        (KNOWN.replace(b"/token", b"/calls") + b"Content-Length: %d\r\n\r\n" % len(NO_OFFER) + NO_OFFER)
+        * 100,
+    ),
     "requests that are not HTTP": repeat(b"\x16\x03\x01 hello\r\n\r\n"),
     "connections that ask nothing": crowd(b""),
     "connections that asked once": crowd(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),

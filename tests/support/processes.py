@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import random
 import socket
 import subprocess
 import sys
@@ -25,12 +25,18 @@ START_SECONDS = 30.0
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 SERVER_PORTS = range(15_000, 31_000)[_WORKER % 8 * 2_000 :][:2_000]
 STOP_SECONDS = 25.0
+_ports: list[int] = []
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on, and that the kernel gives no outgoing connection while it is unused."""
+    """Find a port that nobody listens on, and that the kernel gives no outgoing connection while it is unused.
+
+    None is found twice before all were: its server may not listen yet.
+    """
     while True:
-        port = secrets.choice(SERVER_PORTS)
+        if not _ports:
+            _ports.extend(random.sample(SERVER_PORTS, len(SERVER_PORTS)))
+        port = _ports.pop()
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -121,11 +127,13 @@ def running(
                 _ending.append(run)
 
 
-def run_command(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run_command(
+    *arguments: str, environ: Mapping[str, str], cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """Run ``python -m service …`` to its end, as an admin does."""
     return subprocess.run(
         [PYTHON, "-m", "service", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=dict(environ),
         capture_output=True,
         text=True,

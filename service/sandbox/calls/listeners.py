@@ -35,14 +35,14 @@ class Listeners:
         return len(self._listeners)
 
     @property
-    def crowded(self) -> bool:
+    def at_capacity(self) -> bool:
         """Whether no more may come."""
         return len(self._listeners) >= _MAX_LISTENERS
 
     def add(self, listener: Listener) -> bool:
         """Add a sideband; return False where the call has ended, or has too many."""
         with self._lock:
-            if self._closed or self.crowded:
+            if self._closed or self.at_capacity:
                 return False
             if self._replays:
                 since = time.monotonic() - _REPLAY_SECONDS

@@ -44,7 +44,7 @@ def before_request() -> None:
         call = find_call("realtime", request.args["call_id"], connected=True)
     else:
         return
-    if call.sidebands.crowded:
+    if call.sidebands.at_capacity:
         message = "This session has too many sidebands. Close one first."
         raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
 
