@@ -562,7 +562,8 @@ def test_the_system_asks_an_idle_connection_whether_it_lives(serve: Serve) -> No
     host, transport = serve(answering_for_ever)
     assert texts(transport, 1) == ["ok"]
     rows = (line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:])
-    to_host = {row[5].partition(":")[0] for row in rows if row[2].endswith(f":{host.port:04X}")}
+    connected = [row for row in rows if row[2].endswith(f":{host.port:04X}") and row[3] == "01"]
+    to_host = {row[5].partition(":")[0] for row in connected}
     assert to_host == {"02"}
 
 

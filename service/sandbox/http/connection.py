@@ -63,7 +63,7 @@ class SharedConnection:
         simple-websocket's reader closes as soon as a Close frame was sent, often before the client's own arrived.
         With unread bytes the kernel would reset the connection, and a reset can take the close code with it.
         """
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # gunicorn may have closed it meanwhile, in another thread
             self._connection.shutdown(socket.SHUT_WR)
             self._discard(time.monotonic() + _CLOSE_SECONDS)
         self._connection.close()
