@@ -63,17 +63,16 @@ def test_a_change_of_strategy_finds_no_keys_of_another_kind(redis: RedisServer) 
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_one_round_trip_a_request(redis: RedisServer, strategy: str) -> None:
+def test_one_round_trip_a_request(own_redis: RedisServer, strategy: str) -> None:
     """For all windows together, headers included, and for other features' keys that are read along."""
-    redis.client.flushall()
-    redis.client.set(f"{KEY_PREFIX}/revoked/ada", "1", px=60_000)
+    own_redis.client.set(f"{KEY_PREFIX}/revoked/ada", "1", px=60_000)
     read = [f"{KEY_PREFIX}/revoked/ada", f"{KEY_PREFIX}/revoked/grace"]
-    counter = create_counter(make_store(redis.url), strategy)
+    counter = create_counter(make_store(own_redis.url), strategy)
     counter.acquire(BUCKETS)
-    with redis.client.monitor() as monitor:
+    with own_redis.client.monitor() as monitor:
         for _ in range(10):
             assert counter.acquire(BUCKETS, read=read).values == (b"1", None)
-        redis.client.echo("the end")
+        own_redis.client.echo("the end")
         commands = list(takewhile(lambda command: "the end" not in command["command"], monitor.listen()))
     from_the_network = [command["command"] for command in commands if command["client_type"] != "lua"]
     assert [command.split()[0] for command in from_the_network] == ["EVALSHA"] * 10
