@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers a core, since tests mostly wait for processes; no more than four."""
-    return min(4, 2 * (os.cpu_count() or 1))
+    """One worker more than cores, since tests mostly wait for processes: with more they get in each other's way."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
