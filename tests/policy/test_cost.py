@@ -44,12 +44,13 @@ def work(decider: Policy, request: TokenRequest, **claims: Any) -> int:
         count += 1
         return step
 
+    traced = sys.gettrace()  # by the measurement of coverage
     sys.settrace(step)
     sys.setprofile(lambda *_: step(*_) and None)
     try:
         decider.decide(caller(**claims), request)
     finally:
-        sys.settrace(None)
+        sys.settrace(traced)
         sys.setprofile(None)
     return count
 
