@@ -41,7 +41,7 @@ def calls(
             _end(registry, end_id)
             return
         user = _user(settings, sub, issuer) if sub is not None else None
-        found = registry.list_all(user=user)
+        found = registry.list_calls(user=user)
     if as_json:
         listed = [call.as_json() | {"user": call.user, "upstream_id": call.upstream_id} for call in found]
         click.echo(json.dumps({"calls": listed}, indent=2))

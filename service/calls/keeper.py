@@ -133,7 +133,7 @@ class Keeper:
 
     def _end_all(self, end_at: float) -> None:
         while True:
-            calls = [call for call in self._registry.list_all() if call.upstream_id]
+            calls = [call for call in self._registry.list_calls() if call.upstream_id]
             for call in calls:
                 self._registry.end(call.id, "shutdown")
             if not calls or time.monotonic() >= end_at:
@@ -169,14 +169,14 @@ class Keeper:
             self._endings.maintain()
             found = self._registry.poll(request)
         except CallRegistryUnavailableError:
-            self._end_own(storage_away=True)
+            self._end_own(storage_unavailable=True)
             return LOOK_SECONDS
         self._endings.set_clock(found.now_ms)
         self._endings.confirm_ended()
         self._take(found)
         missing = self.own.compare(found.own)
         self._force(missing)
-        self._end_own(storage_away=False)
+        self._end_own(storage_unavailable=False)
         if missing:
             return BUSY_LOOK_SECONDS  # to look for others
         longest = LOOK_SECONDS if self._endings.idle else RENEW_SECONDS
@@ -205,9 +205,9 @@ class Keeper:
             own.reported = True
             self.own.force(own)
 
-    def _end_own(self, *, storage_away: bool) -> None:
+    def _end_own(self, *, storage_unavailable: bool) -> None:
         """End what only this process can end: without the storage, or because the storage does not know it."""
-        due = self.own.due(storage_away=storage_away)
+        due = self.own.due(storage_unavailable=storage_unavailable)
         due = due[: min(self._endings.room, self._ending_rate.available())]
         self._ending_rate.take(len(due))
         if unreported := [own for own in due if not own.reported]:

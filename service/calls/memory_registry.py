@@ -29,7 +29,7 @@ from service.calls.model import (
     State,
     new_call_id,
 )
-from service.calls.registry import PAGE
+from service.calls.registry import LISTED, PAGE
 
 
 class MemoryCalls:
@@ -218,19 +218,15 @@ class MemoryCalls:
         with self._lock:
             return self._calls.read(call_id, self._now())
 
-    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first; see ``CallRegistry``."""
-        return self._list(("open",), user, after, limit)
-
-    def list_all(
-        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    def list_calls(
+        self,
+        *,
+        states: Sequence[State] = LISTED,
+        user: str | None = None,
+        after: str | None = None,
+        limit: int = PAGE,
     ) -> tuple[Call, ...]:
-        """List open and ending calls, oldest first; see ``CallRegistry``."""
-        return self._list(("open", "ending"), user, after, limit)
-
-    def _list(
-        self, states: Sequence[State], user: str | None, after: str | None, limit: int
-    ) -> tuple[Call, ...]:
+        """List calls, oldest first; see ``CallRegistry``."""
         with self._lock:
             first = self._calls.read(after, self._now()) if after else None
             if after and (first is None or user not in {None, first.user}):

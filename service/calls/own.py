@@ -97,13 +97,13 @@ class OwnCalls:
             if own := self._calls.get(call_id):
                 own.ends_at = time.monotonic() + pause
 
-    def due(self, *, storage_away: bool) -> tuple[OwnCall, ...]:
+    def due(self, *, storage_unavailable: bool) -> tuple[OwnCall, ...]:
         """Return what this process must end itself now: forced calls, and without the storage all that are due."""
         with self._lock:
-            if not storage_away and not self._forced:
+            if not storage_unavailable and not self._forced:
                 return ()
             now = time.monotonic()
-            candidates: Iterable[OwnCall] = (self._calls if storage_away else self._forced).values()
+            candidates: Iterable[OwnCall] = (self._calls if storage_unavailable else self._forced).values()
             return tuple(own for own in candidates if own.ends_at <= now and not own.busy)
 
     def sample(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from service.calls.model import (
     State,
     new_call_id,
 )
-from service.calls.registry import PAGE
+from service.calls.registry import LISTED, PAGE
 from service.calls.script import SCRIPT
 from service.core.errors import RateLimitStorageUnavailableError
 from service.store.protocol import KEY_PREFIX, RedisStore
@@ -147,20 +147,15 @@ class RedisCalls:
         """Read a call in any state, an ended one for an hour."""
         return _call_or_none(self._run("get", id=call_id))
 
-    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first; see ``CallRegistry``."""
-        return self._list(("open",), user, after, limit)
-
-    def list_all(
-        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
+    def list_calls(
+        self,
+        *,
+        states: Sequence[State] = LISTED,
+        user: str | None = None,
+        after: str | None = None,
+        limit: int = PAGE,
     ) -> tuple[Call, ...]:
-        """List open and ending calls, oldest first; see ``CallRegistry``."""
-        return self._list(("open", "ending"), user, after, limit)
-
-    def _list(
-        self, states: Sequence[State], user: str | None, after: str | None, limit: int
-    ) -> tuple[Call, ...]:
-        """List in chunks, so that no step holds Redis up for long."""
+        """List calls, oldest first; see ``CallRegistry``. In chunks, so that no step holds Redis up for long."""
         first = self.get(after) if after else None
         if after and (first is None or user not in {None, first.user}):
             raise CallNotFoundError

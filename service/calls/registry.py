@@ -19,7 +19,11 @@ from service.calls.model import (
     Poll,
     PollRequest,
     Reservation,
+    State,
 )
+
+LISTED: Final[tuple[State, ...]] = ("open", "ending")
+"""The states in which a call is listed unless others are asked for."""
 
 PAGE: Final = 1000
 """How many calls one list holds at most."""
@@ -80,17 +84,19 @@ class CallRegistry(Protocol):
     def get(self, call_id: str) -> Call | None:
         """Read a call in any state, an ended one for an hour."""
 
-    def list_open(self, user: str, *, after: str | None = None, limit: int = PAGE) -> tuple[Call, ...]:
-        """List a user's open calls, oldest first, at most ``limit``; those opened after the call ``after``.
+    def list_calls(
+        self,
+        *,
+        states: Sequence[State] = LISTED,
+        user: str | None = None,
+        after: str | None = None,
+        limit: int = PAGE,
+    ) -> tuple[Call, ...]:
+        """List calls in these states, of all users or of one, oldest first; at most ``limit``, opened after ``after``.
 
         Raises:
             CallNotFoundError: ``after`` is not known (any more), or is somebody else's.
         """
-
-    def list_all(
-        self, *, user: str | None = None, after: str | None = None, limit: int = PAGE
-    ) -> tuple[Call, ...]:
-        """List open and ending calls, of all users or of one, as ``list_open`` does."""
 
     def minutes(self, user: str, limits: Sequence[MinuteLimit]) -> tuple[MinuteStatus, ...]:
         """Tell how a user's minutes stand, taking nothing."""

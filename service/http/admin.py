@@ -16,7 +16,7 @@ from service.calls.errors import CallNotFoundError
 from service.calls.factory import Calls
 from service.core.errors import InvalidValueError
 from service.exchange import counting_failed_auth
-from service.http.call_bodies import Page, parse_page
+from service.http.call_bodies import Paging, parse_paging
 from service.http.probes import check_shared_token
 from service.http.request import current_request, read_json
 from service.http.responses import json_response
@@ -57,11 +57,11 @@ class Admin:
         except ValueError as error:
             raise InvalidValueError(f"Invalid value for 'iss': {error}.", param="iss") from None
 
-    def list_calls(self, page: Page, *, user: str | None) -> list[dict[str, Any]]:
+    def list_calls(self, page: Paging, *, user: str | None) -> list[dict[str, Any]]:
         """List open and ending calls, oldest first, with what only an admin may see."""
         if self.calls is None:
             return []
-        found = self.calls.registry.list_all(user=user, after=page.after, limit=page.limit)
+        found = self.calls.registry.list_calls(user=user, after=page.after, limit=page.limit)
         return [call.as_json() | {"user": call.user, "upstream_id": call.upstream_id} for call in found]
 
 
@@ -83,7 +83,7 @@ def admin_routes(admin: Admin, *, token: str) -> Blueprint:
         user = query.get("user")
         if subject := query.get("sub"):
             user = admin.user(subject, query.get("iss"))
-        return json_response({"calls": admin.list_calls(parse_page(query), user=user)})
+        return json_response({"calls": admin.list_calls(parse_paging(query), user=user)})
 
     @routes.delete("/calls/<call_id>")
     def end_call(call_id: str) -> Response:

@@ -123,7 +123,7 @@ class RealtimeForm(RequestBody):
         )
 
 
-class Page(StrictModel):
+class Paging(StrictModel):
     """Which part of a list of calls is asked for: at most ``limit``, those opened after the call with the id ``after``.
 
     The list goes on where it has as many calls as ``limit``.
@@ -133,13 +133,13 @@ class Page(StrictModel):
     after: Optional[Name] = None
 
 
-def parse_page(query: Mapping[str, str]) -> Page:
+def parse_paging(query: Mapping[str, str]) -> Paging:
     """Read ``limit`` and ``after`` of a query; other members are not looked at.
 
     Raises:
         InvalidValueError: one of them is not what it must be.
     """
-    return validate(Page, {name: query[name] for name in Page.model_fields if name in query})
+    return validate(Paging, {name: query[name] for name in Paging.model_fields if name in query})
 
 
 def read_offer(sdp: bytes, param: str, channel_id: int | None = None) -> Offer:

@@ -17,7 +17,7 @@ from service.calls.vendor_calls import OpenCall, OpenedAtVendor
 from service.core.errors import InvalidRequestError, RateLimitedError
 from service.core.model import Caller, TokenRequest
 from service.exchange import Control
-from service.http.call_bodies import CallBody, LiveBody, parse_page, parse_realtime, read_realtime
+from service.http.call_bodies import CallBody, LiveBody, parse_paging, parse_realtime, read_realtime
 from service.http.request import RecordedRequest, current_request, read_json
 from service.http.responses import json_response
 from service.http.routes import Services, take_result
@@ -84,8 +84,10 @@ def call_routes(services: Services, calls: Calls) -> Blueprint:
         """List the caller's open calls."""
 
         def read(caller: Caller) -> tuple[Call, ...]:
-            page = parse_page(current_request().args)
-            return calls.registry.list_open(caller.pseudonym, after=page.after, limit=page.limit)
+            page = parse_paging(current_request().args)
+            return calls.registry.list_calls(
+                states=("open",), user=caller.pseudonym, after=page.after, limit=page.limit
+            )
 
         found = control(services, Reading(read))
         return json_response({"calls": [call.as_json() for call in found]})
@@ -136,8 +138,8 @@ class Reading(Generic[T]):
 
     read: Callable[[Caller], T]
 
-    def is_exempt(self, caller: Caller) -> bool:  # noqa: ARG002 - nobody is
-        """Bound everybody."""
+    def is_exempt(self, caller: Caller) -> bool:  # noqa: ARG002 - no caller is
+        """Exempt no caller."""
         return False
 
     def act(self, caller: Caller, limited: RateLimitedError | None) -> T:
@@ -149,7 +151,7 @@ class Reading(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Has a call ended: its first ending is never refused for the limit of such requests."""
+    """Ends a call. Its first ending is never refused for the limit of such requests."""
 
     calls: Calls
     call_id: str

@@ -119,9 +119,8 @@ def _encode(event: EventDict, **_: Any) -> str:
     """Write an event as one line of ASCII, whatever is in it."""
     try:
         return to_json(event, ensure_ascii=True, fallback=repr).decode()
-    except (
-        PydanticSerializationError
-    ):  # bytes or half a surrogate pair, for which the slower encoder has a spelling
+    except PydanticSerializationError:
+        # Bytes, or half a surrogate pair: the slower encoder can write both.
         return _ENCODER.encode(event)
 
 

@@ -122,7 +122,7 @@ class SessionLayout:
             return f"it is of type {named}, and {grant.session_type} was asked for"
         path = model_path(grant.session_type)
         model, asked = get_member(session, path), get_member(grant.session, path)
-        if isinstance(model, str) and model in models and _SNAPSHOT.sub("", model) != asked != model:
+        if isinstance(model, str) and model in models and asked not in {model, _SNAPSHOT.sub("", model)}:
             return f"it is for the model {model}, and {asked} was asked for"
         return None
 

@@ -107,21 +107,19 @@ class ControlSockets:
             raise ControlSocketError(f"the control socket failed: {type(error).__name__}") from None
 
     def _open(self, path: str, seconds: float) -> websocket.WebSocket:
-        headers, end = (
-            {"User-Agent": "realtime-token-service", **self._credential.headers()},
-            monotonic() + seconds,
-        )
-        direct = None if self._proxy else BoundedSocket(self._connect(), end)
+        end, proxy = monotonic() + seconds, self._proxy
         opened = websocket.create_connection(
             self._base + path,
             timeout=seconds,
-            header=headers,
+            header={"User-Agent": "realtime-token-service", **self._credential.headers()},
             suppress_origin=True,
             redirect_limit=0,  # a redirect target would receive the key
             skip_utf8_validation=True,
-            **({"socket": direct} if direct else _proxy_options(self._proxy, self._tls)),
+            **(
+                _proxy_options(proxy, self._tls) if proxy else {"socket": BoundedSocket(self._connect(), end)}
+            ),
         )
-        if direct is None:
+        if proxy:
             # The library made the tunnel. A BoundedSocket is all of a socket that it uses.
             opened.sock = BoundedSocket(opened.sock, end)  # type: ignore[assignment]
         return opened
@@ -171,9 +169,7 @@ class BoundedSocket:
         return data
 
 
-def _proxy_options(proxy: SplitResult | None, tls: Any) -> dict[str, Any]:
-    if proxy is None:
-        return {}
+def _proxy_options(proxy: SplitResult, tls: Any) -> dict[str, Any]:
     auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
     return {
         "http_proxy_host": proxy.hostname,

@@ -45,7 +45,7 @@ def test_calls_are_listed_ended_and_revoked(own_redis: RedisServer) -> None:
     assert ada in revoked.stdout
     assert "calls being ended: 1" in revoked.stdout
     assert own_redis.client.get(f"{{realtime-token}}/revoked/{ada}")
-    assert [call.id for call in registry.list_open(bob)] == [third.id]
+    assert [call.id for call in registry.list_calls(states=("open",), user=bob)] == [third.id]
 
 
 def test_an_unknown_call_and_an_unknown_issuer_are_errors_of_one_line(redis: RedisServer) -> None:

@@ -429,13 +429,19 @@ def test_a_storage_that_hung_learns_what_ended_without_it(own_redis: RedisServer
     assert [each.ended_by for each in heard.endings] == ["deadline"]
 
 
+def lose_at_recording(keeper: Keeper, registry: CallRegistry, server: RedisServer) -> Call:
+    """Open a call that Redis does not live to record: from then on only this process knows it."""
+    call = registry.reserve(request()).call
+    server.kill()
+    with pytest.raises(CallRegistryUnavailableError):
+        keeper.record(call, "live_1")
+    return call
+
+
 def test_a_call_that_cannot_be_recorded_is_ended_at_once(own_redis: RedisServer, vendor: Vendor) -> None:
     registry = redis_calls(own_redis)
     with keeping(registry, vendor) as keeper:
-        call = registry.reserve(request()).call
-        own_redis.kill()
-        with pytest.raises(CallRegistryUnavailableError):
-            keeper.record(call, "live_1")
+        call = lose_at_recording(keeper, registry, own_redis)
         wait_until(lambda: vendor.attempts_at(call) == 1, seconds=2, what="the ending")
 
 
@@ -460,10 +466,7 @@ def test_a_stop_finishes_what_only_this_process_can_end(own_redis: RedisServer) 
     vendor = Vendor(takes=1)
     registry = redis_calls(own_redis)
     with keeping(registry, vendor) as keeper:
-        call = registry.reserve(request()).call
-        own_redis.kill()
-        with pytest.raises(CallRegistryUnavailableError):
-            keeper.record(call, "live_1")
+        lose_at_recording(keeper, registry, own_redis)
         keeper.stop(5)
         assert [attempt.ended is not None for attempt in vendor.attempts] == [True]
 
@@ -481,11 +484,8 @@ def test_an_ending_for_which_there_is_no_thread_is_tried_again(
 
     registry = redis_calls(own_redis)
     with keeping(registry, vendor) as keeper:
-        call = registry.reserve(request()).call
-        own_redis.kill()
         monkeypatch.setattr(threading.Thread, "start", refuse_once)
-        with pytest.raises(CallRegistryUnavailableError):
-            keeper.record(call, "live_1")
+        call = lose_at_recording(keeper, registry, own_redis)
         wait_until(lambda: vendor.attempts_at(call) == 1, seconds=3, what="the second attempt")
         assert refused
 

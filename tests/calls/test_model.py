@@ -244,7 +244,7 @@ class Machine(RuleBasedStateMachine):
     def slots_and_minutes_are_within_their_amounts(self) -> None:
         assert 0 <= self.registry.counts().active <= GLOBAL
         for user in USERS:
-            assert len(self.registry.list_open(user)) <= SLOTS
+            assert len(self.registry.list_calls(states=("open",), user=user)) <= SLOTS
             for status in self.registry.minutes(user, [MinuteLimit(600, 3600), MinuteLimit(900, 86_400)]):
                 assert 0 <= status.left <= status.limit.amount
         for status in self.registry.minutes("all", [MinuteLimit(1500, 3600)]):
@@ -256,7 +256,7 @@ class Machine(RuleBasedStateMachine):
         assert self.registry.counts().active == len(model.active())
         for user in USERS:
             expected = [name for name in model.holding(user) if model.calls[name].state == "open"]
-            assert [call.id for call in self.registry.list_open(user)] == expected
+            assert [call.id for call in self.registry.list_calls(states=("open",), user=user)] == expected
             kept = self.registry.minutes(user, [MinuteLimit(600, 3600), MinuteLimit(900, 86_400)])
             assert [status.left for status in kept] == [left // 1000 for left in model.left(user, now)[:2]]
         for name, call in model.calls.items():

@@ -103,7 +103,7 @@ def test_a_call_that_is_replaced_while_it_is_opened_is_ended(registry: MemoryCal
         with pytest.raises(CallEndedError):
             open_call(registry, keeper, request(user), overtaken)
         wait_until(lambda: len(vendor.attempts) == 1, seconds=2, what="the ending")
-        assert len(registry.list_open(user)) == 1
+        assert len(registry.list_calls(states=("open",), user=user)) == 1
 
 
 def test_no_call_is_opened_where_none_could_be_ended(registry: MemoryCalls) -> None:

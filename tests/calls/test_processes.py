@@ -80,7 +80,7 @@ def test_fifty_openings_at_once_leave_exactly_the_users_calls(
             process.begin()
         states = Counter(state for process in processes for state in process.finish())
     assert states.total() == 50
-    assert len(registry.list_open(user)) == slots
+    assert len(registry.list_calls(states=("open",), user=user)) == slots
     if at_limit == "refuse":
         assert states == {"open": slots, "refused": 50 - slots}
         assert registry.counts().active == slots
@@ -88,7 +88,7 @@ def test_fifty_openings_at_once_leave_exactly_the_users_calls(
     else:
         assert states["refused"] == 0
         assert registry.counts().active == 50
-        ending = [call for call in registry.list_all(user=user) if call.state == "ending"]
+        ending = [call for call in registry.list_calls(user=user) if call.state == "ending"]
         assert {call.ended_by for call in ending} == {"replaced"}
         # Each of them is due at the vendor, the one whose id was recorded only after its replacement too.
         assert {claim.call.id for claim in poll(registry).claims} == {call.id for call in ending}
@@ -132,7 +132,7 @@ def test_killed_after_the_recording_the_call_is_kept_by_the_others(
 ) -> None:
     user, vendor = new_user(), Vendor()
     killed_at("after-recording", redis, user)
-    (call,) = registry.list_open(user)
+    (call,) = registry.list_calls(states=("open",), user=user)
     with keeping(registry, vendor):
         registry.end_user(user, "revoked")
         wait_until(lambda: registry.counts().active == 0, seconds=2, what="the end of the call")
@@ -144,7 +144,7 @@ def test_killed_while_it_ended_a_call_the_call_is_ended_within_two_seconds_of_th
 ) -> None:
     user, vendor = new_user(), Vendor()
     killed_at("mid-ending", redis, user)
-    (call,) = registry.list_all()
+    (call,) = registry.list_calls()
     began = time.monotonic()
     with keeping(registry, vendor):
         wait_until(lambda: registry.counts().active == 0, seconds=2.5, what="the end of the call")

@@ -35,7 +35,7 @@ def test_a_call_goes_from_opening_to_ended(registry: CallRegistry, clock: Clock)
     reservation = registry.reserve(request(user, seconds=600))
     call = reservation.call
     assert (call.state, call.max_seconds, left(registry, user)) == ("opening", 600, 3000)
-    assert registry.list_open(user) == registry.list_all() == ()
+    assert registry.list_calls(states=("open",), user=user) == registry.list_calls() == ()
 
     clock.advance(1)
     recorded = registry.record(call.id, "live_1")
@@ -43,7 +43,7 @@ def test_a_call_goes_from_opening_to_ended(registry: CallRegistry, clock: Clock)
     assert (recorded.state, recorded.upstream_id) == ("open", "live_1")
     assert recorded.opened_at == clock.now()
     assert recorded.expires_at == clock.now() + 600
-    assert registry.list_open(user) == registry.list_all() == (recorded,)
+    assert registry.list_calls(states=("open",), user=user) == registry.list_calls() == (recorded,)
 
     clock.advance(100)
     change = registry.end(call.id, "client", user=user)
@@ -60,7 +60,7 @@ def test_a_call_goes_from_opening_to_ended(registry: CallRegistry, clock: Clock)
     assert (ended.call.seconds, ended.call.charged_seconds) == (100.5, 100.5)
     assert ended.call.ended_at == clock.now()
     assert registry.get(call.id) == ended.call
-    assert registry.list_all() == ()
+    assert registry.list_calls() == ()
     assert left(registry, user) == 3600 - 101
     assert registry.counts().active == 0
 
@@ -131,7 +131,7 @@ def test_an_opening_of_unknown_outcome_counts_for_all_but_not_for_its_user(
     call = registry.reserve(request(user, at_limit="refuse", calls_global=2)).call
     registry.lose(call.id)
     assert left(registry, user) == 3585
-    assert registry.list_open(user) == ()
+    assert registry.list_calls(states=("open",), user=user) == ()
     opened(registry, user, at_limit="refuse", calls_global=2)
     with pytest.raises(TooManyCallsError) as refused:
         registry.reserve(request(calls_global=2))
@@ -216,7 +216,7 @@ def test_the_oldest_calls_are_replaced(registry: CallRegistry) -> None:
     replaced = registry.get(first.id)
     assert replaced
     assert (replaced.state, replaced.ended_by) == ("ending", "replaced")
-    assert registry.list_open(user) == (second,)
+    assert registry.list_calls(states=("open",), user=user) == (second,)
     assert set(registry.reserve(request(user, calls=1)).replaced) == {second.id, reservation.call.id}
 
 
@@ -240,7 +240,7 @@ def test_ending_calls_hold_a_slot_of_all_but_none_of_their_user(registry: CallRe
     other = opened(registry, user, at_limit="refuse")
     with pytest.raises(TooManyCallsError):
         registry.reserve(request(calls_global=2))
-    assert [each.id for each in registry.list_all(user=user)] == [call.id, other.id]
+    assert [each.id for each in registry.list_calls(user=user)] == [call.id, other.id]
 
 
 def test_a_refusal_replaces_nothing(registry: CallRegistry) -> None:
@@ -250,7 +250,7 @@ def test_a_refusal_replaces_nothing(registry: CallRegistry) -> None:
         registry.reserve(request(user, minutes="1/day"))
     with pytest.raises(TooManyCallsError):
         registry.reserve(request(user, calls_global=1))
-    assert registry.list_open(user) == (call,)
+    assert registry.list_calls(states=("open",), user=user) == (call,)
 
 
 def test_a_call_is_given_what_is_left_but_not_less_than_30_seconds(
@@ -380,7 +380,7 @@ def test_all_calls_of_a_user_end_at_once_and_nobody_elses(registry: CallRegistry
     calls.append(registry.reserve(request(user, calls=3)).call)
     assert [each.id for each in registry.end_user(user, "revoked")] == [each.id for each in calls]
     assert registry.end_user(user, "revoked") == ()
-    assert registry.list_open(user) == ()
+    assert registry.list_calls(states=("open",), user=user) == ()
     assert len(poll(registry).claims) == 2
     assert registry.get(other.id) == other
 
@@ -388,13 +388,13 @@ def test_all_calls_of_a_user_end_at_once_and_nobody_elses(registry: CallRegistry
 def test_the_list_of_all_calls_has_pages(registry: CallRegistry) -> None:
     calls = [opened(registry, calls_global=2000) for _ in range(1003)]
     registry.reserve(request(calls_global=2000))  # still opening, so not listed
-    page = registry.list_all()
+    page = registry.list_calls()
     assert [each.id for each in page] == [each.id for each in calls[:1000]]
-    assert [each.id for each in registry.list_all(after=page[-1].id)] == [each.id for each in calls[1000:]]
+    assert [each.id for each in registry.list_calls(after=page[-1].id)] == [each.id for each in calls[1000:]]
     registry.confirm(page[-1].id, "vendor")
-    assert len(registry.list_all(after=page[-1].id)) == 3
+    assert len(registry.list_calls(after=page[-1].id)) == 3
     with pytest.raises(CallNotFoundError):
-        registry.list_all(after="call_unheard_of")
+        registry.list_calls(after="call_unheard_of")
 
 
 def test_a_list_has_as_many_calls_as_asked_for_and_goes_on_after_one(registry: CallRegistry) -> None:
@@ -404,14 +404,20 @@ def test_a_list_has_as_many_calls_as_asked_for_and_goes_on_after_one(registry: C
         registry.end(call.id, "client")
     ids = [call.id for call in calls]
 
-    assert [call.id for call in registry.list_open(user, limit=2)] == [ids[0], ids[2]]
-    assert [call.id for call in registry.list_open(user, after=ids[0])] == [ids[2], ids[4]]
-    assert [call.id for call in registry.list_open(user, after=ids[1])] == [ids[2], ids[4]]
-    assert [call.id for call in registry.list_all(user=user, limit=3)] == ids[:3]
-    assert [call.id for call in registry.list_all(user=user, after=ids[0], limit=3)] == ids[1:4]
-    assert [call.id for call in registry.list_all(limit=2)] == [other.id, ids[0]]
+    assert [call.id for call in registry.list_calls(states=("open",), user=user, limit=2)] == [ids[0], ids[2]]
+    assert [call.id for call in registry.list_calls(states=("open",), user=user, after=ids[0])] == [
+        ids[2],
+        ids[4],
+    ]
+    assert [call.id for call in registry.list_calls(states=("open",), user=user, after=ids[1])] == [
+        ids[2],
+        ids[4],
+    ]
+    assert [call.id for call in registry.list_calls(user=user, limit=3)] == ids[:3]
+    assert [call.id for call in registry.list_calls(user=user, after=ids[0], limit=3)] == ids[1:4]
+    assert [call.id for call in registry.list_calls(limit=2)] == [other.id, ids[0]]
     with pytest.raises(CallNotFoundError):
-        registry.list_open(user, after=other.id)
+        registry.list_calls(states=("open",), user=user, after=other.id)
 
 
 def test_a_users_calls_that_are_being_ended_take_half_of_all_at_most(registry: CallRegistry) -> None:

@@ -158,7 +158,7 @@ def test_calls_are_kept_on_a_cluster(cluster: tuple[RedisServer, RedisServer]) -
     assert int(reservation.value) == until
     opened = registry.record(reservation.call.id, "live_1")
     assert opened is not None
-    assert registry.list_all() == (opened,)
+    assert registry.list_calls() == (opened,)
     assert registry.end_user(asked.user, "revoked")
     assert store.topology == "cluster"
 
