@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,8 @@ from service.vendors.connections import MAX_SECONDS, MAX_USES, Progress
 from service.vendors.credentials import ApiKey
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
-from tests.support.processes import free_port
+from tests.support.holding_vendor import holding_vendor
+from tests.support.processes import free_port, wait_until
 from tests.support.tools import require
 
 LONG = bytes(20_000_000)
@@ -557,14 +559,35 @@ def test_a_connection_has_an_age_at_most(serve: Serve, monkeypatch: pytest.Monke
     assert host.connections == 2
 
 
+def test_connections_of_a_burst_do_not_stay_until_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for one that is young enough, the next request closes all that are not."""
+    now = time.monotonic()
+    monkeypatch.setattr(connections, "monotonic", lambda: now)
+    with holding_vendor() as vendor, ThreadPoolExecutor(5) as pool:
+        transport = transport_to(vendor.base_url)
+        burst = [pool.submit(transport.send, POST) for _ in range(5)]
+        wait_until(lambda: vendor.holding == 5, seconds=5, what="a burst")
+        vendor.release()
+        assert [answer.result().status for answer in burst] == [200] * 5
+        assert len(timers_of_connections(vendor.port)) == 5
+        now += MAX_SECONDS
+        assert transport.send(POST).status == 200
+        assert len(timers_of_connections(vendor.port)) == 1
+        transport.close()
+
+
+def timers_of_connections(port: int) -> list[str]:
+    """List what timer Linux has running for each of this process's connections to a port (``/proc/net/tcp``)."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    established = [row for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+    return [row[5].partition(":")[0] for row in established]
+
+
 def test_the_system_asks_an_idle_connection_whether_it_lives(serve: Serve) -> None:
     """Linux tells so: the timer that is set for it is the one of keepalives."""
     host, transport = serve(answering_for_ever)
     assert texts(transport, 1) == ["ok"]
-    rows = (line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:])
-    connected = [row for row in rows if row[2].endswith(f":{host.port:04X}") and row[3] == "01"]
-    to_host = {row[5].partition(":")[0] for row in connected}
-    assert to_host == {"02"}
+    assert timers_of_connections(host.port) == ["02"]
 
 
 def test_an_answer_that_cannot_be_the_requests_closes_its_connection(serve: Serve) -> None:

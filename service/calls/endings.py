@@ -111,8 +111,8 @@ class Endings:
 
     @property
     def idle(self) -> bool:
-        """Whether no attempt and no check is under way."""
-        return self._threads == 0
+        """Whether no claimed call is being ended."""
+        return not self._running
 
     def set_clock(self, now_ms: int) -> None:
         """Note what time the storage has: ages of calls are by its clock."""

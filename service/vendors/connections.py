@@ -15,7 +15,6 @@ import re
 import socket
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
@@ -132,7 +131,6 @@ class KeptConnections:
             self._idle.append(connection)
         else:
             connection.close()
-        self._close_old()
         return response
 
     def close(self) -> None:
@@ -168,12 +166,6 @@ class KeptConnections:
         usual = sorted(waits)[len(waits) // 2] if waits else 0.0
         waits.append(seconds)
         return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
-
-    def _close_old(self) -> None:
-        """Close idle connections that are too old to be used, from the one that was used least recently."""
-        with suppress(IndexError):
-            while not self._idle[0].is_fresh():
-                self._idle.popleft().close()
 
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""

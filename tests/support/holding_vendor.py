@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from itertools import count
+from urllib.parse import urlsplit
 
 from tests.support.http_server import Quiet, serving
 
@@ -21,6 +22,10 @@ class HoldingVendor:
         self.holding = 0
         self.minted: list[str] = []
         self.base_url = ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.base_url).port or 0
 
     def release(self) -> None:
         self._released.set()
