@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.browser import running_chromium, write_speech
 from tests.support.dialects import DEPLOYMENTS
+from tests.support.forks import Commands, forked_commands
 from tests.support.processes import await_endings
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
@@ -83,6 +84,13 @@ def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Commands that start in a tenth of the time."""
+    with forked_commands() as commands:
+        yield commands
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
@@ -15,6 +16,7 @@ from service.core.environment_types import (
     Flag,
     InsecureHosts,
     comma_separated,
+    each,
     parsed_by,
     scope,
     secure_base_url,
@@ -25,6 +27,37 @@ from service.core.environment_types import (
 _SOURCES = {"jwt_secret": "JWT_SECRET", "jwt_public_key": "JWT_PUBLIC_KEY", "jwt_jwks_url": "JWT_JWKS_URL"}
 """The fields that hold keys; a preset fills in the last."""
 
+_METADATA = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+
+
+def exact_issuer(text: str) -> str:
+    """Check that it may be an issuer: tokens hold it as it is, and one that no token can hold refuses everybody."""
+    if text.endswith(_METADATA):
+        raise ValueError(
+            "is the address of an issuer's metadata; set it to the 'issuer' that is written there, the part before "
+            "/.well-known"
+        )
+    if any(character.isspace() for character in text):
+        raise ValueError("holds white space; separate several issuers by commas")
+    return no_pattern(text)
+
+
+def no_pattern(text: str) -> str:
+    """Check that it is one exact value."""
+    if "*" in text:
+        raise ValueError("holds a pattern; list each value exactly, separated by commas")
+    return text
+
+
+def key_set_url(text: str) -> str:
+    """Check that it is not the metadata that names the key set."""
+    if urlsplit(text).path.endswith(_METADATA):
+        raise ValueError(
+            "is the address of an issuer's metadata, not of a key set; set it to the 'jwks_uri' that is written "
+            "there, or leave it out: JWT_ISSUER alone finds the key set"
+        )
+    return text
+
 
 class AuthSettings(InsecureHosts):
     """JWT verification. More than one source of keys must be meant; without any, the issuer's own is found."""
@@ -33,11 +66,13 @@ class AuthSettings(InsecureHosts):
     jwt_secret_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - the name of an encoding
     jwt_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(comma_separated)] = ()
     jwt_public_key: str | None = None
-    jwt_jwks_url: Annotated[str, AfterValidator(secure_url_setting)] | None = None
+    jwt_jwks_url: Annotated[str, AfterValidator(secure_url_setting), AfterValidator(key_set_url)] | None = (
+        None
+    )
     jwt_allow_multiple: Flag = False
-    jwt_issuer: CommaSeparated = ()
-    jwt_audience: CommaSeparated = ()
-    jwt_authorized_parties: CommaSeparated = ()
+    jwt_issuer: Annotated[CommaSeparated, AfterValidator(each(exact_issuer))] = ()
+    jwt_audience: Annotated[CommaSeparated, AfterValidator(each(no_pattern))] = ()
+    jwt_authorized_parties: Annotated[CommaSeparated, AfterValidator(each(no_pattern))] = ()
     jwt_user_claim: Annotated[str, AfterValidator(str.strip)] = "sub"
     allow_anonymous_users: Flag = False
     allow_machine_tokens: Flag = False

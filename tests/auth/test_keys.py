@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ed448
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
 )
-from cryptography.x509.oid import NameOID
 
 from service.auth.keys import load_public_keys, load_secret
 from tests.support.identity_provider import private_key
-
-
-def pem(key: object) -> str:
-    """Write a public key as admins paste it."""
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()  # type: ignore[attr-defined, no-any-return]
+from tests.support.public_keys import certificate, pem
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
@@ -77,20 +67,6 @@ def test_what_is_no_pem_is_refused(text: str) -> None:
     """With the form to use."""
     with pytest.raises(ValueError, match="BEGIN PUBLIC KEY"):
         load_public_keys(text)
-
-
-def certificate(kind: str) -> str:
-    """Make a self-signed certificate that has expired, which counts for nothing here."""
-    key, name = private_key(kind), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer.test")])
-    builder = x509.CertificateBuilder(
-        issuer_name=name,
-        subject_name=name,
-        public_key=key.public_key(),
-        serial_number=1,
-        not_valid_before=datetime(2020, 1, 1, tzinfo=UTC),
-        not_valid_after=datetime(2021, 1, 1, tzinfo=UTC),
-    )
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
 
 
 RSA, EC = pem(private_key("RSA").public_key()), pem(private_key("P-256").public_key())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import subprocess
 import threading
 import time
@@ -19,10 +21,14 @@ from service.core.errors import RateLimitedError, StorageBusyError, StorageFailu
 from service.store import redis as redis_module
 from service.store.protocol import KEY_PREFIX, Script
 from service.store.redis import PooledRedis
+from tests.limits.test_exactness import statuses_at_once
 from tests.support.calls import request
+from tests.support.forks import Commands
 from tests.support.limits import client, limits, make_store
 from tests.support.processes import accepts_connections, free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
+from tests.support.service import Sandbox, running_service, service_environ
+from tests.support.tokens import sign
 
 ECHO = Script("echo", "return {KEYS[1], ARGV[1]}")
 KEY = f"{KEY_PREFIX}/test"
@@ -182,23 +188,73 @@ def test_waiting_for_a_hung_redis_ends_when_the_first_one_gives_up(own_redis: Re
     assert time.monotonic() - started < 2
 
 
-def test_the_master_that_sentinels_name_is_used(redis: RedisServer, tmp_path: Path) -> None:
-    """For limits, and for refused credentials over the same pool."""
-    config = tmp_path / "sentinel.conf"
+@pytest.fixture(scope="module")
+def sentinel(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a Sentinel that names the shared Redis; gives its URL."""
+    folder = tmp_path_factory.mktemp("sentinel")
+    config = folder / "sentinel.conf"
     config.write_text(f"sentinel monitor main 127.0.0.1 {redis.port} 1\n")
     port = free_port()
     command = ("redis-server", str(config), "--sentinel", "--port", str(port), "--bind", "127.0.0.1")
-    sentinel = subprocess.Popen((*command, "--dir", str(tmp_path)), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen((*command, "--dir", str(folder)), stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: accepts_connections(port), seconds=10, what="the start of the Sentinel")
-        redis.client.flushall()
-        store = make_store(f"redis+sentinel://127.0.0.1:{port}/main", on_failure="deny")
-        user = client(limits(store, per_user="3/day", failed_auth="1/day"))
-        assert user.uses_up() == 3
-        user.limits.count_failed_auth("198.51.100.7")
-        with pytest.raises(RateLimitedError):
-            user.limits.count_failed_auth("198.51.100.7")
-        assert redis.client.keys("*address*")
+        yield f"redis+sentinel://127.0.0.1:{port}/main"
     finally:
-        sentinel.terminate()
-        sentinel.wait()
+        process.terminate()
+        process.wait()
+
+
+def test_the_master_that_sentinels_name_is_used(redis: RedisServer, sentinel: str) -> None:
+    """For limits, and for refused credentials over the same pool."""
+    redis.client.flushall()
+    user = client(limits(make_store(sentinel, on_failure="deny"), per_user="3/day", failed_auth="1/day"))
+    assert user.uses_up() == 3
+    user.limits.count_failed_auth("198.51.100.7")
+    with pytest.raises(RateLimitedError):
+        user.limits.count_failed_auth("198.51.100.7")
+    assert redis.client.keys("*address*")
+
+
+def test_check_says_which_kind_of_redis_is_there(
+    sandbox: Sandbox,
+    commands: Commands,
+    redis: RedisServer,
+    cluster: tuple[RedisServer, RedisServer],
+    sentinel: str,
+) -> None:
+    """Whatever the URL says: a cluster behind ``redis://`` is one."""
+    node, nodes = cluster[0].url, cluster[0].url.replace("redis:", "redis+cluster:")
+    for url, kind in (
+        (redis.url, ""),
+        (node, " (a cluster)"),
+        (nodes, " (a cluster)"),
+        (sentinel, " (by Sentinel)"),
+    ):
+        checked = commands.run("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
+        assert (checked.returncode, checked.stderr) == (0, "")
+        (line,) = [line for line in checked.stdout.splitlines() if "limit storage" in line]
+        assert re.fullmatch(rf"✓ limit storage: {re.escape(url + kind)} counts, [\d.]+ ms a round trip", line)
+
+
+def test_a_service_that_is_given_a_clusters_node_as_a_plain_redis_counts_exactly(
+    sandbox: Sandbox, cluster: tuple[RedisServer, RedisServer]
+) -> None:
+    """Over its processes, from the first request on, and quietly; here by the tier of one of Cognito's groups."""
+    for node in cluster:
+        node.client.flushall()
+    variables = {
+        "REDIS_URL": cluster[0].url,
+        "WEB_CONCURRENCY": "2",
+        "RATE_LIMIT_TIERS": '{"pro": "20/day"}',
+        "RATE_LIMIT_TIER_CLAIM": "cognito:groups",
+    }
+    with running_service(sandbox.base_url, **variables) as service:
+        groups = {"cognito:groups": ["eu-west-1_AbCdEfGhI_Google", "pro"]}
+        assert statuses_at_once(service, 60, jwt=sign(**groups)) == {200: 20, 429: 40}
+        assert service.get("/readyz").json()["calls"] == "ok"
+        levels = {json.loads(line)["level"] for line in service.run.output.splitlines()}
+    assert levels == {"info"}
+    keys = [key for node in cluster for key in node.client.keys("*")]
+    assert keys
+    assert all(key.startswith(KEY_PREFIX.encode()) for key in keys)

@@ -36,6 +36,10 @@ def _one(title: str, variable: str, value: str, fix: str) -> Mistake:
     return Mistake(title, {variable: value}, variable, fix)
 
 
+def _key(title: str, value: str, fix: str) -> Mistake:
+    return Mistake(title, {"JWT_SECRET": "unset", "JWT_PUBLIC_KEY": value}, "JWT_PUBLIC_KEY", fix)
+
+
 MISTAKES = (
     # What a shell, an editor or a host leaves in a value.
     _one("docker --env-file keeps the quotation marks of the key", "OPENAI_API_KEY", '"sk-proj-0123"', "leave"),
@@ -101,13 +105,12 @@ MISTAKES = (
     ),
     _one("a short secret", "JWT_SECRET", "canary", "at least 32"),
     Mistake("base64 that is none", {"JWT_SECRET_ENCODING": "base64"}, "JWT_SECRET", "base64"),
-    Mistake("a private key", {"JWT_SECRET": "unset", "JWT_PUBLIC_KEY": PRIVATE_PEM}, "JWT_PUBLIC_KEY", "public"),
-    Mistake(
-        "a key's path in place of the key",
-        {"JWT_SECRET": "unset", "JWT_PUBLIC_KEY": "/etc/keys/public.pem"},
-        "JWT_PUBLIC_KEY",
-        "PEM",
-    ),
+    _key("a private key", PRIVATE_PEM, "public"),
+    _key("a key's path in place of the key", "/etc/keys/public.pem", "the file's content"),
+    _key("a JWK in place of the key", '{"kty": "RSA", "n": "canary"}', "convert it to PEM"),
+    _key("a key for SSH", "ssh-rsa AAAAcanary ada@example", "ssh-keygen -e -m PKCS8"),
+    _key("a key set's address in place of the key", "https://issuer.test/canary", "JWT_JWKS_URL"),
+    _key("a key that is cut off", "-----BEGIN PUBLIC KEY-----\ncanary", "its END line missing"),
     Mistake(
         "a development secret beside a provider",
         {"AUTH_PROVIDER": "firebase:acme"},
@@ -119,6 +122,12 @@ MISTAKES = (
     _one("every tenant in the world", "AUTH_PROVIDER", "entra:common", "tenant"),
     _one("a Keycloak in the clear", "AUTH_PROVIDER", "keycloak:http://keycloak:8080/acme", "ALLOW_INSECURE_HOSTS"),
     _one("a key set in the clear", "JWT_JWKS_URL", "http://issuer.test/jwks", "must begin with https://"),
+    _one("metadata as the key set", "JWT_JWKS_URL", "https://x.test/.well-known/openid-configuration", "'jwks_uri'"),
+    _one("metadata as the issuer", "JWT_ISSUER", "https://x.test/.well-known/openid-configuration", "'issuer'"),
+    _one("issuers separated by spaces", "JWT_ISSUER", "https://a.test https://b.test", "by commas"),
+    _one("every issuer", "JWT_ISSUER", "*", "list each value exactly"),
+    _one("every audience", "JWT_AUDIENCE", "*", "list each value exactly"),
+    _one("a pattern of parties", "JWT_AUTHORIZED_PARTIES", "https://*.example.com", "list each value exactly"),
     _one("a flag that says neither", "JWT_SINGLE_USE", "maybe", "one of them"),
     _one("two scopes", "JWT_REQUIRED_SCOPE", "realtime openid", "must be one scope"),
     _one("a life in hours", "JWT_MAX_LIFETIME", "24h", "a whole number, such as 86400"),
@@ -131,6 +140,8 @@ MISTAKES = (
     _one("a life over the longest", "TOKEN_TTL", "900", "TOKEN_MAX_TTL"),
     _one("too long a life", "TOKEN_MAX_TTL", "86400", "less than or equal to 7200"),
     _one("a type that does not exist", "CLIENT_SECRET_TYPES", "realtime,video", "'transcription'"),
+    _one("a type of call that does not exist", "CALL_TYPES", "sip", "'live'"),
+    _one("nothing at all is allowed", "CLIENT_SECRET_TYPES", "none", "allow a type"),
     _one("a policy's missing file", "SESSION_POLICY", "/etc/canary.json", "the path of a file"),
     _one("YAML in place of a policy", "SESSION_POLICY", 'mode: {"k": "sk-canary"}', "begins with a brace"),
     _one("a policy with a comma too many", "SESSION_POLICY", '{"mode": "audit",}', "a comma or a quote too many"),
@@ -144,6 +155,9 @@ MISTAKES = (
     _one("a storage without its scheme", "REDIS_URL", "canary.example:6379", "redis://HOST:6379"),
     _one("another kind of storage", "RATE_LIMIT_STORAGE_URL", "memcached://canary:11211", "redis://"),
     _one("a password with a raw character, again", "REDIS_URL", "redis://:can/ary@host:6379", "%2F"),
+    _one("a password with another raw character", "REDIS_URL", "redis://:can#ary@host:6379", "%23"),
+    _one("a database's name", "REDIS_URL", "redis://canary@host:6379/cache", "the number of a database"),
+    _one("a Sentinel without its service", "REDIS_URL", "redis+sentinel://host:26379", "redis+sentinel://HOST:26379/"),
     _one("an option that the client does not know", "REDIS_URL", "redis://host:6379?tls=1", "redis://HOST:6379"),
     _one("a policy of failure that does not exist", "RATE_LIMIT_ON_STORAGE_FAILURE", "allow", "'local' or 'deny'"),
     # Browsers and proxies.
