@@ -93,13 +93,7 @@ class Settings:
 
     def conflicts(self) -> tuple[Problem, ...]:
         """List what is wrong between groups that are each right by themselves."""
-        vendor, policy = self.vendor.vendor, self.policy
-        problems = policy.problems(vendor.layout)
-        if policy.client_secret_types or (policy.call_types and vendor.calls):
-            return problems
-        why = "as CALL_TYPES is" if vendor.calls else f"and {vendor.layout.name} has no calls"
-        refuses = f"is none, {why}, so that every request would be refused; allow a type, such as realtime"
-        return (*problems, Problem("CLIENT_SECRET_TYPES", refuses))
+        return self.policy.problems(self.vendor.vendor.layout)
 
     @property
     def secrets(self) -> frozenset[str]:

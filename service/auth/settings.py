@@ -17,6 +17,7 @@ from service.core.environment_types import (
     InsecureHosts,
     comma_separated,
     each,
+    no_pattern,
     parsed_by,
     scope,
     secure_base_url,
@@ -40,13 +41,6 @@ def exact_issuer(text: str) -> str:
     if any(character.isspace() for character in text):
         raise ValueError("holds white space; separate several issuers by commas")
     return no_pattern(text)
-
-
-def no_pattern(text: str) -> str:
-    """Check that it is one exact value."""
-    if "*" in text:
-        raise ValueError("holds a pattern; list each value exactly, separated by commas")
-    return text
 
 
 def key_set_url(text: str) -> str:
@@ -138,6 +132,10 @@ class AuthSettings(InsecureHosts):
                 f"JWT_USER_CLAIM: users may be able to write {self.jwt_user_claim} themselves, and so to take "
                 "another user's name and limits"
             )
+        if any(" " in audience or ";" in audience for audience in self.jwt_audience):
+            warnings.append(
+                "JWT_AUDIENCE: one audience holds a space or a semicolon; separate several of them by commas"
+            )
         return tuple(warnings)
 
     @field_validator("auth_provider")
@@ -220,8 +218,8 @@ class AuthSettings(InsecureHosts):
     @field_validator("jwt_user_claim")
     @classmethod
     def _user_claim_is_a_name(cls, value: str) -> str:
-        if not value:
-            raise ValueError("must be the name of a claim, such as sub or uid")
+        if not value or value.startswith("$") or "," in value:
+            raise ValueError("must be the name of one claim, such as sub, uid or user.id")
         return value
 
 

@@ -148,7 +148,16 @@ def scope(text: str) -> str:
     """Check one scope (RFC 6749 §3.3): it is looked for as it stands, and repeated in a challenge."""
     if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", text.strip()):
         raise ValueError("must be one scope, without spaces, quotes or backslashes")
+    if text.strip() == "*":
+        raise ValueError("must be one scope by its name; leave it out if none is required")
     return text.strip()
+
+
+def no_pattern(text: str) -> str:
+    """Check that it is one exact value: a pattern is compared as it stands, and so fits nothing."""
+    if "*" in text:
+        raise ValueError("holds a pattern; list each value exactly, separated by commas")
+    return text
 
 
 def parsed_by(parse: Callable[[str], Any]) -> Callable[[Any], Any]:

@@ -42,7 +42,12 @@ def parse_origin(text: str) -> str:
             "holds a pattern; list every origin exactly, such as https://app.example.com "
             "(https://*.preview.example.com stands for one label)"
         )
-    scheme = split_url(text).scheme
+    try:
+        scheme = split_url(text).scheme
+    except ValueError:
+        raise ValueError(
+            "is not an origin; write for example https://app.example.com, and separate several by commas"
+        ) from None
     if scheme in {"ws", "wss"}:
         raise ValueError("must be origins of pages, which begin with https://, not with wss://")
     if scheme not in _DEFAULT_PORTS:
@@ -54,7 +59,8 @@ def _parse_web_origin(text: str) -> str:
     parts = split_url(text)
     if not parts.hostname or "@" in parts.netloc or text != f"{parts.scheme}://{parts.netloc}":
         raise ValueError(
-            "must be origins without a path or a slash at the end, such as https://app.example.com"
+            "must be origins without a path or a slash at the end, such as https://app.example.com, separated by "
+            "commas"
         )
     if text.isascii() and text != text.lower():
         raise ValueError("must be in lower case, as browsers send origins")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
@@ -90,7 +91,27 @@ class PolicySettings(EnvironmentModel):
             )
         if conflicts := build(self, layout).conflicts():
             problems.append(Problem("SESSION_POLICY", str(PolicyError(conflicts))))
-        return tuple(problems)
+        return (*problems, *self._find_unreachable(layout))
+
+    def _find_unreachable(self, layout: SessionLayout) -> Iterator[Problem]:
+        """Find types and models that fit so badly that every request would be refused."""
+        secrets = set(self.client_secret_types) & set(layout.session_types)
+        calls = set(self.call_types) & set(layout.call_types)
+        if not secrets and not calls:
+            yield Problem(
+                "CLIENT_SECRET_TYPES",
+                "leaves no type of session, for calls neither, so that every request would be refused; "
+                f"allow one, such as {layout.session_types[0]}",
+            )
+        # By its name a model is known to be live; for which type of secret another one is, the vendor knows.
+        elif not calls & {layout.type_of(name) for name in self.allowed_models} and not (
+            secrets and any(not layout.is_live(name) for name in self.allowed_models)
+        ):
+            yield Problem(
+                "ALLOWED_MODELS" if "allowed_models" in self.model_fields_set else "DEFAULT_MODEL",
+                f"names no model for the types of session that are allowed ({', '.join(sorted(secrets | calls))}), so "
+                "that every request would be refused; name one, or allow its type in CLIENT_SECRET_TYPES or CALL_TYPES",
+            )
 
 
 def build(settings: PolicySettings, layout: SessionLayout) -> Policy:

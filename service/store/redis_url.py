@@ -60,10 +60,15 @@ def parse_redis_url(url: str, *, verify: bool = True) -> RedisUrl:
     if kind in _PORTS:
         parsed = _parse_hosts(parts, kind)
     else:
+        if "," in parts.netloc.rpartition("@")[2]:
+            raise ValueError(
+                "names several hosts; write redis+cluster://HOST,HOST for a cluster, or redis+sentinel://HOST,HOST/NAME"
+            )
         options = parse_url(url.replace("redis+unix:", "unix:", 1))  # type: ignore[no-untyped-call]  # redis-py's is not typed
         if not options.get("host") and not options.get("path"):
             raise ValueError("names no host; write for example redis://HOST:6379")
-        if parts.path.strip("/") and "path" not in options and "db" not in options:
+        database = parts.path.strip("/")
+        if "path" not in options and database and not database.isdecimal():
             raise ValueError("has a path that is not the number of a database, such as /0")
         most = options.pop("max_connections", None)
         connection_class = options.pop("connection_class", Connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from service.vendors.outbound import Network
 _SIGN_IN_SHARE = 0.8
 """How much of UPSTREAM_TIMEOUT a request may wait for a token, so that its failure is told before the time is up."""
 
+_EXAMPLE_KEY = re.compile(r"(?i)(sk-)?((your|my|insert|the|openai)[-_ ].*key.*|change[-_ ]?me|x{8,})")
+
 
 def api_key(secret: SecretStr) -> SecretStr:
     """Check a standard key, and name what is often put in its place."""
@@ -30,6 +33,12 @@ def api_key(secret: SecretStr) -> SecretStr:
         raise ValueError("is a client secret, which opens one session; put a standard key (sk-…) there")
     if text.startswith("sk-admin-"):
         raise ValueError("is an admin key, which cannot mint; put a project's key (sk-proj-…) there")
+    if text.startswith(("org-", "proj_")):
+        raise ValueError("is the identifier of an organization or a project; put a key (sk-…) there")
+    if "," in text:
+        raise ValueError("holds a comma, as several keys do; there is one, and a new one takes its place")
+    if _EXAMPLE_KEY.fullmatch(text):
+        raise ValueError("is an example; copy a whole key (sk-…)")
     if "..." in text or "\N{HORIZONTAL ELLIPSIS}" in text or "***" in text:
         raise ValueError("is an example or is cut off; copy the whole key")
     return header_value(secret)

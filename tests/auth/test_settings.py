@@ -156,3 +156,21 @@ def test_a_development_token_is_accepted_by_the_environment_that_issued_it(varia
     issued = run_command("issue-jwt", "--sub", "ada", environ=bare_environ(**environ))
     assert issued.returncode == 0, issued.stderr
     assert sign_in_from(**environ).accepts(issued.stdout.strip()).subject == "ada"
+
+
+@pytest.mark.parametrize("written", ["web mobile", "web; mobile"])
+def test_audiences_that_are_not_separated_by_commas_are_warned_about(written: str) -> None:
+    """No token would hold the whole; and yet an audience may be any text."""
+    environ = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": written}
+    (warning,) = AuthSettings.from_environ(environ).auth_warnings()
+    assert warning.startswith("JWT_AUDIENCE: ")
+    assert not AuthSettings.from_environ(environ | {"JWT_AUDIENCE": "web, mobile"}).auth_warnings()
+
+
+def test_an_identity_servers_key_set_lies_below_its_metadata() -> None:
+    """So only the metadata itself is refused as a key set."""
+    environ = {"JWT_ISSUER": "https://issuer.test", "JWT_AUDIENCE": "app"}
+    url = "https://issuer.test/.well-known/openid-configuration"
+    assert AuthSettings.from_environ(environ | {"JWT_JWKS_URL": f"{url}/jwks"}).jwt_jwks_url
+    with pytest.raises(ConfigurationError, match="JWT_JWKS_URL"):
+        AuthSettings.from_environ(environ | {"JWT_JWKS_URL": f"{url}?p=b2c"})
