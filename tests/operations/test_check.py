@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
 
@@ -14,6 +15,7 @@ from service.check.finding import Finding, ok, run
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.vendor import Account, VendorAnswer, judge
 from service.http.client_address import AddressSource
+from tests.support.forks import Commands
 from tests.support.identity_provider import identity_provider
 from tests.support.processes import free_port, run_command
 from tests.support.redis import running_redis
@@ -24,9 +26,13 @@ PASSWORD = "hunter2-marked-password"
 MODELS = {"gpt-realtime-2.1": {}, "gpt-realtime": {"shutdown_date": "2027-01-20"}}
 
 
-def check(environ: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an environment."""
-    return run_command("check", *options, environ=environ)
+Check = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def check(commands: Commands) -> Check:
+    """Run the command with an environment, and options."""
+    return lambda environ, *options: commands.run("check", *options, environ=environ)
 
 
 def answer(**changes: Any) -> VendorAnswer:
@@ -44,7 +50,7 @@ def judged(vendor_answer: VendorAnswer, part: str, model: str = "gpt-realtime-2.
 
 def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
     """Each part has its line, and the exit status is 0."""
-    result = check(service_environ(sandbox.base_url, CALL_TYPES="none"))
+    result = run_command("check", environ=service_environ(sandbox.base_url, CALL_TYPES="none"))
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert all(line.startswith("✓ ") for line in lines)
@@ -64,7 +70,7 @@ def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
     assert parts == expected
 
 
-def test_machines_read_the_same_as_json(sandbox: Sandbox) -> None:
+def test_machines_read_the_same_as_json(check: Check, sandbox: Sandbox) -> None:
     """One object, whose findings have the members of each line."""
     result = check(
         service_environ(sandbox.base_url, ALLOWED_MODELS="gpt-realtime-2.1,gpt-nonsense"), "--json"
@@ -77,7 +83,7 @@ def test_machines_read_the_same_as_json(sandbox: Sandbox) -> None:
     assert all(finding["fix"] for finding in problems)
 
 
-def test_a_refused_key_is_named_and_not_shown(sandbox: Sandbox) -> None:
+def test_a_refused_key_is_named_and_not_shown(check: Check, sandbox: Sandbox) -> None:
     """The fix says which variable; the key itself stays out of the report."""
     result = check(service_environ(sandbox.base_url, OPENAI_API_KEY="sk-invalid-marked"))
     assert result.returncode == 1
@@ -86,7 +92,9 @@ def test_a_refused_key_is_named_and_not_shown(sandbox: Sandbox) -> None:
     assert "marked" not in result.stdout + result.stderr
 
 
-def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(sandbox: Sandbox) -> None:
+def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(
+    check: Check, sandbox: Sandbox
+) -> None:
     """A wrong limit does not hide a wrong secret, nor that the key is good."""
     environ = service_environ(
         sandbox.base_url,
@@ -103,7 +111,7 @@ def test_every_problem_of_the_environment_is_listed_and_the_rest_still_checked(s
     assert "marked" not in result.stdout + result.stderr
 
 
-def test_a_storage_that_is_away_is_named_without_its_password(sandbox: Sandbox) -> None:
+def test_a_storage_that_is_away_is_named_without_its_password(check: Check, sandbox: Sandbox) -> None:
     """Nobody listens there; the report shows where it looked."""
     url = f"redis://default:{PASSWORD}@127.0.0.1:{free_port()}/0"
     result = check(service_environ(sandbox.base_url, RATE_LIMIT_STORAGE_URL=url))
@@ -112,7 +120,7 @@ def test_a_storage_that_is_away_is_named_without_its_password(sandbox: Sandbox) 
     assert PASSWORD not in result.stdout + result.stderr
 
 
-def test_a_vendor_that_is_away_is_reported_at_once() -> None:
+def test_a_vendor_that_is_away_is_reported_at_once(check: Check) -> None:
     """A connection refused is an answer, too."""
     result = check(service_environ(f"http://127.0.0.1:{free_port()}/v1"))
     assert "✗ key: http://127.0.0.1" in result.stdout
@@ -120,7 +128,7 @@ def test_a_vendor_that_is_away_is_reported_at_once() -> None:
     assert API_KEY not in result.stdout + result.stderr
 
 
-def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
+def test_the_identity_providers_keys_are_listed(check: Check, sandbox: Sandbox) -> None:
     """By id and algorithm, so that a token's header can be compared with them."""
     key = {
         "kty": "OKP",
@@ -135,7 +143,7 @@ def test_the_identity_providers_keys_are_listed(sandbox: Sandbox) -> None:
     assert "key-2026 (EdDSA/Ed25519)" in result.stdout
 
 
-def test_a_key_set_without_a_usable_key_is_a_problem(sandbox: Sandbox) -> None:
+def test_a_key_set_without_a_usable_key_is_a_problem(check: Check, sandbox: Sandbox) -> None:
     """Such as the discovery document that is often given in its place."""
     with identity_provider() as provider:
         provider.serve({"issuer": "https://idp.example", "jwks_uri": "…"})
@@ -197,7 +205,9 @@ def test_too_many_trusted_hops_are_a_problem() -> None:
     assert not check_proxies(heroku, AddressSource(2)).ok
 
 
-def test_on_heroku_processes_that_nobody_asked_for_are_worth_a_look_only(sandbox: Sandbox) -> None:
+def test_on_heroku_processes_that_nobody_asked_for_are_worth_a_look_only(
+    check: Check, sandbox: Sandbox
+) -> None:
     """The host sets WEB_CONCURRENCY by itself; one process runs without Redis, as the start says."""
     environ = service_environ(
         sandbox.base_url, DYNO="web.1", WEB_CONCURRENCY="2", TRUSTED_PROXY_HOPS="1", CALL_TYPES="none"
@@ -215,7 +225,7 @@ def test_a_host_that_names_the_client_needs_no_count_of_proxies() -> None:
     assert check_proxies(fly, AddressSource(header="Fly-Client-IP")).state == "ok"
 
 
-def test_the_worst_comes_first_and_the_verdict_last(sandbox: Sandbox) -> None:
+def test_the_worst_comes_first_and_the_verdict_last(check: Check, sandbox: Sandbox) -> None:
     """What has to be fixed, what to look at, what is well, and what it comes to."""
     environ = service_environ(
         sandbox.base_url, OPENAI_KEY="x", ALLOWED_MODELS="gpt-nonsense,gpt-realtime-2.1", CALL_TYPES="none"
@@ -277,11 +287,13 @@ def test_a_check_that_hangs_or_breaks_is_a_finding() -> None:
         ),
     ],
 )
-def test_it_says_whether_calls_can_be_opened(sandbox: Sandbox, variables: dict[str, str], line: str) -> None:
+def test_it_says_whether_calls_can_be_opened(
+    check: Check, sandbox: Sandbox, variables: dict[str, str], line: str
+) -> None:
     assert line in check(service_environ(sandbox.base_url, **variables)).stdout.splitlines()
 
 
-def test_a_redis_that_may_drop_calls_is_a_problem(sandbox: Sandbox) -> None:
+def test_a_redis_that_may_drop_calls_is_a_problem(check: Check, sandbox: Sandbox) -> None:
     with running_redis("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru") as server:
         environ = service_environ(sandbox.base_url, RATE_LIMIT_STORAGE_URL=server.url)
         result = check(environ)
