@@ -132,7 +132,7 @@ def load_secret(secret: str, encoding: str = "text") -> VerificationKey:
         raise ValueError("holds a PEM key; a public key belongs in JWT_PUBLIC_KEY")
     key = secret.encode() if encoding == "text" else _decode_base64(secret)
     if key is None:
-        raise ValueError("holds a secret that is not base64, which JWT_SECRET_ENCODING says it is")
+        raise ValueError("holds a secret that is not base64; write it so, or set JWT_SECRET_ENCODING=text")
     return VerificationKey(key, supported_algorithms(key))
 
 

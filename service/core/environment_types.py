@@ -103,7 +103,7 @@ def secure_url(text: str, insecure_hosts: Collection[str] | None = ()) -> str:
     text = text.strip()
     parts = split_url(text)
     if not parts.hostname:
-        raise ValueError("must be a whole URL, such as https://api.openai.com/v1")
+        raise ValueError("must be a whole URL, which begins with https://")
     if not text.isascii():
         raise ValueError("holds non-ASCII characters; write the host as xn--… and the path with %")
     if not all(0 < len(label) <= _LONGEST_LABEL for label in parts.hostname.rstrip(".").split(".")):

@@ -97,7 +97,7 @@ def _describe_space(text: str) -> str:
     if text.endswith("\r"):
         return "ends with a carriage return, as files with Windows line ends leave it"
     if text.endswith("\n"):
-        return "ends with a line break (echo adds one; printf %s does not)"
+        return "ends with a line break (echo adds one, printf %s does not)"
     return "begins with white space" if text[:1].isspace() else "ends with white space"
 
 

@@ -20,7 +20,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 def header_name(text: str) -> str:
     """Check the name of a header field."""
     if text == "*":
-        raise ValueError("must list headers by name; * is not accepted")
+        raise ValueError("holds *; list each header by name, such as X-Team")
     if not _FIELD_NAME.fullmatch(text):
         raise ValueError("must be the name of a header, without a value, such as CF-Connecting-IP")
     return text

@@ -65,9 +65,8 @@ def _read_file(path: str) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         # The text is not repeated: JSON that lost its first brace may hold credentials.
-        raise PolicyError(
-            [f"is neither JSON, which begins with a brace, nor the path of a file that can be read ({why})"]
-        ) from None
+        seen = f"is neither JSON, which begins with a brace, nor the path of a file that can be read ({why})"
+        raise PolicyError([f"{seen}; write the policy itself in JSON, or the path of its file"]) from None
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -35,9 +35,9 @@ _Types = Annotated[tuple[Kind, ...], BeforeValidator(types_or_none)]
 def model_name(text: str) -> str:
     """Check that a model's name is one name, since only an equal one is ever allowed."""
     if any(character.isspace() or character in ";|" for character in text):
-        raise ValueError("must be names of models, separated by commas")
+        raise ValueError("holds white space or a semicolon; list models separated by commas")
     if "*" in text:
-        raise ValueError("must list each model by its exact name; patterns are not accepted")
+        raise ValueError("holds a pattern; list each model by its exact name")
     return text
 
 

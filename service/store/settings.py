@@ -50,7 +50,8 @@ def check_storage_url(url: SecretStr) -> SecretStr:
         urlsplit(text)
         parse_redis_url(text)
     except ValueError as error:
-        raise ValueError(f"{_explain(error)}; {_EXAMPLE}") from None
+        explained = _explain(error)
+        raise ValueError(explained if "; " in explained else f"{explained}; {_EXAMPLE}") from None
     return SecretStr(text)
 
 

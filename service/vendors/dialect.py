@@ -107,7 +107,7 @@ class DialectSettings(InsecureHosts):
     def _vendors_are_reached_by_tls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(map(_row_by_host, value)):
             raise ValueError(
-                "must not name the vendor's own host: the key would travel in the clear; use https://"
+                "must not name the vendor's own host: the key would travel in the clear; leave it out and use https://"
             )
         return value
 

@@ -36,7 +36,7 @@ def api_key(secret: SecretStr) -> SecretStr:
     if text.startswith(("org-", "proj_")):
         raise ValueError("is the identifier of an organization or a project; put a key (sk-…) there")
     if "," in text:
-        raise ValueError("holds a comma, as several keys do; there is one, and a new one takes its place")
+        raise ValueError("holds a comma, as several keys do; put one key (sk-…) there")
     if _EXAMPLE_KEY.fullmatch(text):
         raise ValueError("is an example; copy a whole key (sk-…)")
     if "..." in text or "\N{HORIZONTAL ELLIPSIS}" in text or "***" in text:
@@ -67,7 +67,9 @@ def proxy_url(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value().strip()
     scheme, separator, _ = text.partition("://")
     if separator and scheme.lower() not in {"http", "https"}:
-        raise ValueError("must begin with http:// or https://; other kinds of proxies are not supported")
+        raise ValueError(
+            "names a kind of proxy that is not supported; it must begin with http:// or https://"
+        )
     try:
         parts = urlsplit(text if separator else f"http://{text}")
         is_usable = bool(parts.hostname) and parts.port != 0
