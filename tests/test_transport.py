@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -541,6 +542,26 @@ def test_a_key_in_the_vendors_words_is_redacted(serve_in_the_clear: Serve) -> No
     said = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 22\r\n\r\nIncorrect key: sk-test"
     _, transport = serve_in_the_clear(answering(said))
     assert transport.send(POST).body == b"Incorrect key: ***"
+
+
+def test_an_idle_connection_keeps_nothing_of_its_last_answer(serve_in_the_clear: Serve) -> None:
+    """It holds a secret, and hundreds of connections may be idle."""
+    answer = an_answer("x" * 1_000_000)
+
+    def answer_for_ever(connection: socket.socket) -> None:
+        while connection.recv(65_536):
+            connection.sendall(answer)
+
+    host, transport = serve_in_the_clear(answer_for_ever)
+    tracemalloc.start()
+    try:
+        assert len(transport.send(POST).body) == 1_000_000
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert host.connections == 1
+    assert most > 1_000_000
+    assert left < 500_000
 
 
 def test_a_connection_has_so_many_uses_at_most(serve: Serve) -> None:

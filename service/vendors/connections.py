@@ -244,7 +244,7 @@ class _Connection:
     def exchange(self, message: bytes, deadline: float, progress: Progress) -> Response:
         """Send a request and read the whole answer; ``waited`` is then the seconds until its head was there."""
         connected = self._open(max(0.001, deadline - monotonic()))
-        self._headers, self._parts, self._progress = {}, [], progress
+        self._progress = progress
         self._has_head = self._is_whole = self._has_excess = self.keeps_alive = False
         self._uses += 1
         progress.sent = is_sent = True
@@ -266,7 +266,9 @@ class _Connection:
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
-        return Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
+        response = Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
+        self._headers, self._parts, self._progress = {}, [], Progress()  # no secret stays with an idle connection
+        return response
 
     def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:
         """Receive what comes next; nothing where the answer ends with the connection.
