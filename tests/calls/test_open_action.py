@@ -228,3 +228,20 @@ def test_on_azure_a_mint_that_took_all_the_time_opens_nothing(scene: Scene) -> N
     assert "it was not tried" in (late.value.reason or "")
     assert len(azure.requests) == 1
     assert scene.calls.registry.counts().active == 0
+
+
+@pytest.mark.parametrize(("breaks_at", "active"), [(1, 0), (2, 1)], ids=["the mint", "the offer"])
+def test_on_azure_only_an_offer_that_is_not_answered_may_have_opened_a_session(
+    scene: Scene, breaks_at: int, active: int
+) -> None:
+    """A mint without an answer leaves a secret that expires, so that all is given back."""
+
+    def hang() -> None:
+        if len(scene.upstream.requests) == breaks_at:
+            raise UpstreamTimeoutError("Late.", reason="no answer")
+
+    scene.upstream = Azure(meanwhile=hang)
+    with pytest.raises(UpstreamTimeoutError):
+        scene.act(REALTIME)
+    assert scene.calls.registry.counts().active == active
+    assert len(scene.upstream.requests) == breaks_at
