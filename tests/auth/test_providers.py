@@ -5,8 +5,10 @@ The key sets come over real sockets, from a loopback address in place of the pro
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,9 @@ from service.auth.providers import Provider, parse_provider
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
 from tests.support.authentication import NOW, Clock, SignIn, rules, sign_in, sign_in_trusting
+from tests.support.forks import Commands
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
+from tests.support.processes import bare_environ
 
 AUTH0 = "auth0:my-domain.auth0.com"
 FIREBASE = "firebase:my-project"
@@ -252,6 +256,23 @@ def test_a_users_token_is_admitted(name: str, publisher: IdentityProvider) -> No
     preset = Preset(name, publisher)
     caller = preset.sign_in.accepts(preset.token())
     assert (caller.subject, caller.issuer) == (CLAIMS[name]["sub"], CLAIMS[name]["iss"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_check_accepts_a_users_token_of_a_provider_that_one_variable_connects(
+    name: str, publisher: IdentityProvider, commands: Commands, tmp_path: Path
+) -> None:
+    """The variable as it is, but for the key set's address; and never prints the token."""
+    preset, later = Preset(name, publisher), int(time.time()) - NOW
+    dates = {claim: CLAIMS[name][claim] + later for claim in ("exp", "iat", "nbf") if claim in CLAIMS[name]}
+    token, file = preset.token(**dates), tmp_path / "token"
+    file.write_text(token)
+    variables = {"AUTH_PROVIDER": name, "JWT_JWKS_URL": publisher.url}
+    variables |= {"JWT_AUDIENCE": API} if preset.provider.audience_required else {}
+    done = commands.run("check", "--token", str(file), environ=bare_environ(**variables))
+    assert done.stdout.endswith("✓ This token is accepted.\n"), done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(part not in done.stdout for part in token.split("."))
 
 
 @pytest.mark.parametrize("name", PRESETS)

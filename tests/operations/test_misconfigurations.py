@@ -6,18 +6,20 @@ import json
 import os
 import re
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from service.check.command import checks
 from service.check.finding import Report
-from service.core.environment import ConfigurationError
 from service.settings import Settings
 from tests.support.forks import Commands
 from tests.support.misconfigurations import GOOD, MISNAMED, MISTAKES, Mistake
 from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, running
-from tests.support.service import service_environ
+from tests.support.redis import RedisServer
+from tests.support.service import Sandbox, running_service, service_environ
+from tests.support.tokens import AUDIENCE, ISSUER, SECRET
 
 PROCFILE = (ROOT / "Procfile").read_text().partition("web:")[2].strip()
 PREFIX = "exec python -m service "
@@ -114,42 +116,48 @@ def test_check_says_first_which_variable_is_wrong_and_what_fixes_it(
     assert "canary" not in checked.stdout
 
 
-@pytest.mark.parametrize("name", sorted(Settings.names()))
-def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable(name: str) -> None:
+LEFTOVERS = {
+    '"{}"': "quotation marks",
+    "'{}'": "quotation marks",
+    "\ufeff{}": "BOM",
+    "{} ": "remove it",
+    "{}\n": "remove it",
+}
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+@pytest.mark.parametrize("in_files", [False, True], ids=["values", "paths"])
+def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable_at_once(
+    leftover: str, *, in_files: bool, commands: Commands
+) -> None:
     """But around a key, from which white space is stripped."""
-    leftovers = {
-        '"{}"': "quotation marks",
-        "'{}'": "quotation marks",
-        "\ufeff{}": "BOM",
-        "{} ": "remove it",
-        "{}\n": "remove it",
-    }
-    for leftover, fix in leftovers.items():
-        environ = {**GOOD, name: leftover.format("canary-0123456789")}
-        environ |= {name.removesuffix("_FILE"): ""} if name.endswith("_FILE") else {}
-        if name == "OPENAI_API_KEY" and fix == "remove it":
-            assert (
-                Settings.from_environ(environ).vendor.openai_api_key.get_secret_value() == "canary-0123456789"
-            )
-            continue
-        with pytest.raises(ConfigurationError) as refused:
-            Settings.from_environ(environ)
-        [problem] = refused.value.problems
-        assert problem.variable == name
-        assert fix in problem.message
-        assert "canary" not in str(refused.value)
+    fix, files = LEFTOVERS[leftover], {name for name in Settings.names() if name.endswith("_FILE")}
+    names = files if in_files else Settings.names() - files
+    environ = bare_environ(JWT_ISSUER=ISSUER, JWT_AUDIENCE=AUDIENCE)
+    environ |= {name: leftover.format("canary-0123456789") for name in names}
+    started = commands.run("serve", "--no-env-file", environ=environ)
+    *lines, last = started.stderr.splitlines()
+    told = {line.partition(": ")[0] for line in lines if fix in line}
+    assert len(told) == len(lines), "each is told once, and nothing else"
+    assert names - told == ({"OPENAI_API_KEY"} if fix == "remove it" and not in_files else set())
+    assert last.startswith(f"The environment has {len(lines)} problems")
+    assert "canary" not in started.stderr
 
 
 @pytest.mark.parametrize("name", MISNAMED)
-def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(name: str) -> None:
-    environ = {**GOOD, name: "canary"}
+def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(
+    name: str, sandbox: Sandbox, commands: Commands
+) -> None:
+    environ = {**GOOD, "OPENAI_BASE_URL": sandbox.base_url, name: "canary"}
     [warning] = Settings.from_environ(environ).warnings()
-    first, *_, last = Report(checks(environ)["variables"]()).lines
+    checked = commands.run("check", environ=bare_environ() | environ)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    first, *_, last = checked.stdout.splitlines()
     assert warning.endswith(MISNAMED[name])
     assert first.startswith("! variable ")
     assert first.endswith(MISNAMED[name])
     assert last.startswith("! Fit to serve. Warnings: variable ")
-    assert "canary" not in warning + first
+    assert "canary" not in warning + checked.stdout
 
 
 @pytest.mark.parametrize(
@@ -242,12 +250,25 @@ def test_each_secret_can_be_given_as_a_file(content: str, tmp_path: Path) -> Non
     assert settings.warnings() == ()
 
 
-def test_a_service_runs_on_secrets_in_files(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("sk-of-a-file\n")
-    port = free_port()
-    environ = service_environ(
-        "http://127.0.0.1:1/v1", PORT=str(port), OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(tmp_path / "key")
-    )
-    command = (PYTHON, "-m", "service", "serve", "--no-env-file")
-    with running(command, environ=environ, ready=lambda _: accepts_connections(port)) as run:
-        assert "sk-of-a-file" not in run.output
+def test_a_service_runs_on_secrets_in_files(sandbox: Sandbox, redis: RedisServer, tmp_path: Path) -> None:
+    """Each is the one that is used: for the vendor, the user, the storage, Prometheus and the admin."""
+    redis.client.flushall()
+    secrets = {
+        "OPENAI_API_KEY": "sk-of-a-file",
+        "JWT_SECRET": SECRET,
+        "METRICS_TOKEN": "a-token-for-prometheus",
+        "ADMIN_TOKEN": "a-token-for-the-admin-of-32-characters",
+        "REDIS_URL": redis.url,
+    }
+    for name, secret in secrets.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+    files = {f"{name}_FILE": str(tmp_path / name) for name in secrets}
+    sandbox.reset()
+    with running_service(sandbox.base_url, **dict.fromkeys(secrets, ""), **files) as service:
+        assert service.token().status_code == 200
+        assert redis.client.keys("*")
+        for path, name in (("/metrics", "METRICS_TOKEN"), ("/admin/calls", "ADMIN_TOKEN")):
+            assert service.get(path, headers={"Authorization": f"Bearer {secrets[name]}"}).status_code == 200
+        assert all(secret not in service.run.output for secret in secrets.values())
+    [mint] = sandbox.mints()
+    assert mint["key_sha256"] == sha256(secrets["OPENAI_API_KEY"].encode()).hexdigest()
