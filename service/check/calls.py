@@ -8,6 +8,7 @@ from typing import Final
 
 from service.calls.factory import build_registry
 from service.check.finding import Finding, ok, problem
+from service.check.parts import storage_problem
 from service.core.errors import UnavailableError
 from service.policy.settings import PolicySettings
 from service.store import MemoryStore, RedisStore, StoreSettings, build
@@ -49,11 +50,7 @@ def _check_storage(store: RedisStore, upstream_timeout: float) -> Finding:
         counts = build_registry(store, upstream_timeout=upstream_timeout).counts()
         told = store.run(_MEMORY, [f"{KEY_PREFIX}/check"])
     except UnavailableError as error:
-        return problem(
-            "calls",
-            f"none can be opened: {error.reason or error.message}",
-            "see that RATE_LIMIT_STORAGE_URL (or REDIS_URL) is right and that the storage is up",
-        )
+        return storage_problem("calls", "none can be opened", error)
     found = _POLICY.search(told.decode() if isinstance(told, bytes) else str(told))
     if found and found[1] != _KEEPS_ALL:
         return problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 import time
@@ -52,6 +53,7 @@ def check(environ: dict[str, str], *, as_json: bool, token: TextIO | None) -> No
     fetches the identity provider's keys, counts once in the limit storage, and compares proxies and
     processes with the host. Exits with 0 only if there is no problem.
     """
+    logging.getLogger().addHandler(logging.NullHandler())  # what fails is a finding, and no line before them
     report = check_one_token(token.read(), environ) if token else Report(run(checks(environ)))
     click.echo(json.dumps(report.members, indent=2) if as_json else "\n".join(report.lines))
     sys.exit(0 if report.ok else 1)

@@ -8,7 +8,7 @@ from time import perf_counter
 from service.auth.jwks import JwksKeys
 from service.check.finding import Finding, ok, problem, warning
 from service.core.environment import Problem
-from service.core.errors import RateLimitStorageUnavailableError
+from service.core.errors import RateLimitStorageUnavailableError, UnavailableError
 from service.core.misspelt import Misspelt
 from service.store import MemoryStore, StoreSettings, build
 from service.store.protocol import KEY_PREFIX, Script
@@ -57,6 +57,13 @@ def _check_key_set(key_set: JwksKeys) -> Finding:
     return ok("JWKS", f"{state.url} holds {', '.join(key_set.describe_keys())}")
 
 
+def storage_problem(part: str, seen: str, error: UnavailableError) -> Finding:
+    """Report a storage that fails, with what to do about it and in which variable."""
+    failure, _, fix = (error.reason or error.message).partition("; ")
+    url = "RATE_LIMIT_STORAGE_URL (or REDIS_URL)"
+    return problem(part, f"{seen}: {failure}", fix.replace("its URL", url) or f"see that {url} is right")
+
+
 _WRITE = Script("check", "return redis.call('SET', KEYS[1], '1', 'PX', 1000)")
 
 
@@ -71,12 +78,7 @@ def check_storage(settings: StoreSettings) -> Finding:
         started = perf_counter()
         store.run(_WRITE, [f"{KEY_PREFIX}/check"])
     except RateLimitStorageUnavailableError as error:
-        cause = type(error.__cause__).__name__ if error.__cause__ else error.reason
-        return problem(
-            "limit storage",
-            f"{shown}: {cause}",
-            "see that RATE_LIMIT_STORAGE_URL (or REDIS_URL) is right and that the storage is up",
-        )
+        return storage_problem("limit storage", shown, error)
     took = (perf_counter() - started) * 1000
     kind = {"single": "", "sentinel": " (by Sentinel)", "cluster": " (a cluster)"}[store.topology]
     return ok("limit storage", f"{shown}{kind} counts, {took:.1f} ms a round trip")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
-from redis import ConnectionPool, Redis, RedisCluster, RedisError
+from redis import ConnectionPool, Redis, RedisCluster
 from redis.commands.core import Script as RegisteredScript
 from redis.exceptions import ClusterCrossSlotError, DataError, MovedError, NoScriptError
 
@@ -22,6 +22,7 @@ from service.core.errors import StorageBusyError, StorageFailureError
 from service.store.breaker import Breaker
 from service.store.memory import MemoryStore
 from service.store.protocol import KEY_PREFIX, Script, StoreState, Topology
+from service.store.redis_errors import FAILURES, describe_failure
 from service.store.redis_url import open_client, open_cluster, parse_redis_url
 
 CONNECTIONS: Final = 8
@@ -39,7 +40,6 @@ STORAGE_TIME: Final = 0.7
 Client = Redis | RedisCluster
 T = TypeVar("T")
 
-_FAILURES = (RedisError, OSError)
 _PROBE = Script("probe", "return redis.call('SET', KEYS[1], '1', 'PX', 1000)")
 
 
@@ -100,9 +100,9 @@ class PooledRedis:
             return self._attempt(operation)
         except DataError:  # our own bug, which must not give anybody a fresh limit
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             self._breaker.open(error)
-            raise StorageFailureError(f"the storage failed ({type(error).__name__})") from error
+            raise StorageFailureError(f"the storage failed: {describe_failure(error)}") from error
         finally:
             self._slots.put(None)
 
@@ -124,12 +124,13 @@ class PooledRedis:
 
     def _attempt(self, operation: Callable[[Client], T]) -> T:
         with turning_deadline(STORAGE_TIME):
-            if self._client is None:
+            client = self._client  # another request may replace it meanwhile
+            if client is None:
                 return operation(self._join_cluster())
             try:
-                return operation(self._client)
+                return operation(client)
             except (MovedError, ClusterCrossSlotError):
-                if isinstance(self._client, RedisCluster):
+                if isinstance(client, RedisCluster):
                     raise
                 return operation(self._join_cluster())
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis import Redis, RedisCluster
 from redis.exceptions import DataError
 
 from service.auth.revocations import Revocations
@@ -27,7 +28,7 @@ from tests.support.forks import Commands
 from tests.support.limits import client, limits, make_store
 from tests.support.processes import accepts_connections, free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
-from tests.support.service import Sandbox, running_service, service_environ
+from tests.support.service import Sandbox, app_in_process, running_service, service_environ
 from tests.support.tokens import sign
 
 ECHO = Script("echo", "return {KEYS[1], ARGV[1]}")
@@ -151,6 +152,21 @@ def test_a_cluster_behind_a_plain_url_is_recognised_at_its_first_answer(
     assert "failed" not in caplog.text
 
 
+def test_requests_that_meet_a_cluster_at_the_same_time_all_find_it(
+    cluster: tuple[RedisServer, RedisServer],
+) -> None:
+    """One that was under way by the plain client while another found the cluster is no failure either."""
+    store = PooledRedis(cluster[0].url)
+
+    def read(used: Redis | RedisCluster) -> object:
+        if isinstance(used, Redis):
+            store.run(ECHO, [KEY], [1])  # the other request, which is told of the cluster first
+        return used.get(KEY)
+
+    assert store.call(read) is None
+    assert (store.state, store.topology) == ("ok", "cluster")
+
+
 def test_calls_are_kept_on_a_cluster(cluster: tuple[RedisServer, RedisServer]) -> None:
     """All keys of calls, and what is read with a reservation, are on the node of our hash tag."""
     for node in cluster:
@@ -237,6 +253,44 @@ def test_check_says_which_kind_of_redis_is_there(
         assert re.fullmatch(rf"✓ limit storage: {re.escape(url + kind)} counts, [\d.]+ ms a round trip", line)
 
 
+def test_check_says_why_a_redis_cannot_be_used_and_what_to_change(
+    sandbox: Sandbox, commands: Commands, redis: RedisServer
+) -> None:
+    """In one line that names the variable, and no password; nothing is printed before it."""
+    port = redis.port
+    vendors = sandbox.base_url.removeprefix("http://").removesuffix("/v1")
+    for url, seen, fix in (
+        (f"redis://:canary@127.0.0.1:{port}", "refuses the user name or password", "correct them in"),
+        (f"redis://127.0.0.1:{port}/99", "has no such database", "correct the number at the end of"),
+        (f"redis+sentinel://127.0.0.1:{port}/main", "is no Sentinel", "correct host and port in"),
+        (f"redis+cluster://127.0.0.1:{port}", "is no cluster", "write redis:// in"),
+        (f"redis://{vendors}", "is no Redis", "correct host and port in"),
+        (f"redis+cluster://127.0.0.1:{free_port()}", "cannot be used", "see that"),
+    ):
+        checked = commands.run("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
+        first, second, *_ = checked.stdout.splitlines()
+        assert (checked.returncode, checked.stderr) == (1, "")
+        assert first.startswith("✗ limit storage: redis")
+        assert second.startswith("✗ calls: none can be opened: ")
+        for line in (first, second):
+            told, _, advice = line.partition(" → ")
+            assert seen in told
+            assert advice.startswith(f"{fix} RATE_LIMIT_STORAGE_URL (or REDIS_URL)")
+        assert "canary" not in checked.stdout
+
+
+def test_a_cluster_that_is_away_is_a_lost_storage_and_no_fault_of_ours(sandbox: Sandbox) -> None:
+    """The library's error for it is of no kind that its others are; each request would end in a 500."""
+    url = f"redis+cluster://127.0.0.1:{free_port()}"
+    store = PooledRedis(url)
+    with pytest.raises(StorageFailureError):
+        store.run(ECHO, [KEY], [1])
+    assert store.state == "unavailable"
+    assert app_in_process(sandbox.base_url, REDIS_URL=url).token().status_code == 200
+    denying = app_in_process(sandbox.base_url, REDIS_URL=url, RATE_LIMIT_ON_STORAGE_FAILURE="deny")
+    assert denying.token().json()["error"]["code"] == "rate_limit_storage_unavailable"
+
+
 def test_a_service_that_is_given_a_clusters_node_as_a_plain_redis_counts_exactly(
     sandbox: Sandbox, cluster: tuple[RedisServer, RedisServer]
 ) -> None:
@@ -251,7 +305,8 @@ def test_a_service_that_is_given_a_clusters_node_as_a_plain_redis_counts_exactly
     }
     with running_service(sandbox.base_url, **variables) as service:
         groups = {"cognito:groups": ["eu-west-1_AbCdEfGhI_Google", "pro"]}
-        assert statuses_at_once(service, 60, jwt=sign(**groups)) == {200: 20, 429: 40}
+        found = statuses_at_once(service, 60, jwt=sign(**groups))
+        assert found == {200: 20, 429: 40}, service.run.output
         assert service.get("/readyz").json()["calls"] == "ok"
         levels = {json.loads(line)["level"] for line in service.run.output.splitlines()}
     assert levels == {"info"}
