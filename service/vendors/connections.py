@@ -267,11 +267,7 @@ class _Connection:
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
         response = Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
-        self._headers, self._parts, self._progress = (
-            {},
-            [],
-            Progress(),
-        )  # no secret stays with an idle connection
+        self._headers, self._parts, self._progress = {}, [], Progress()  # no secret stays with an idle connection
         return response
 
     def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:
