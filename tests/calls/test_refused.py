@@ -100,5 +100,10 @@ def test_what_one_user_asks_in_vain_leaves_the_limit_of_all_users_to_others(vend
     for method, path in asked * 5:
         assert status_and_words(service, method, path)[0] == 404
     assert {service.post("/calls", {"sdp": ""}).status_code for _ in range(5)} == {400}
-    assert [service.post("/calls", {"sdp": OFFER}).status_code for _ in range(5)] == [201] + [429] * 4
-    assert service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="bob")).status_code == 201
+    own = [service.post("/calls", {"sdp": OFFER}) for _ in range(5)]
+    assert [answer.status_code for answer in own] == [201] + [429] * 4
+    other = service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="bob"))
+    assert other.status_code == 201
+    for opened, user in ((own[0], "ada"), (other, "bob")):  # or the end of this process waits for them
+        assert status_and_words(service, "DELETE", opened.headers["Location"], user)[0] == 204
+    wait_until(lambda: len(vendor.hung_up) == 2, seconds=5, what="the endings")
