@@ -106,6 +106,7 @@ function sessionCode(choice) {
     `const wanted = ${wanted};`,
     `const session = connect(${source});`,
     "await session.ready;",
+    ...(choice.type === "realtime" ? ['session.send({ type: "response.create" });'] : []),
     "for await (const event of session) console.log(event.type);",
   ] };
 }
