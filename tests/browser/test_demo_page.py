@@ -12,6 +12,7 @@ import requests
 from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.support.browser import DemoPage
+from tests.support.processes import wait_until
 
 FULL_WAY = ["passed"] * 6
 
@@ -369,6 +370,24 @@ def test_a_phone_shows_the_transcript_first_with_status_and_disconnect_at_hand(d
     order = ["#conversation", ".steps", ".setup", ".side"]
     tops = demo.page.evaluate("(order) => order.map((one) => document.querySelector(one).offsetTop)", order)
     assert tops == sorted(tops)
+
+
+def test_the_newest_words_stay_in_sight_until_the_reader_scrolls_back(demo: DemoPage) -> None:
+    """With more than one screen of them, also where the screen becomes another."""
+    transcript = demo.page.locator("#transcript")
+    hidden = "list => list.scrollHeight - list.scrollTop - list.clientHeight"
+    demo.choose("Written")
+    demo.connect()
+    for turn in (1, 2):
+        demo.say("A long story. " * 60)
+        demo.expect_event("response.done", times=turn)
+        assert transcript.evaluate(hidden) < 40
+    demo.page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: transcript.evaluate(hidden) < 40, seconds=5, what="the way to the end")
+    transcript.evaluate("list => new Promise((done) => { list.onscroll = done; list.scrollTop = 0; })")
+    demo.say("And another.")
+    demo.expect_event("response.done", times=3)
+    assert transcript.evaluate("list => list.scrollTop") == 0
 
 
 def test_the_columns_follow_the_width(demo: DemoPage) -> None:

@@ -269,7 +269,7 @@ function pythonCall(choice, service) {
     "    answer.raise_for_status()",
     '    call, sdp = answer.json()["call"], answer.json()["sdp"]',
     '    await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))',
-    "    await asyncio.sleep(5)",
+    "    await asyncio.sleep(3)",
     '    requests.delete(f"{CALLS}/{call[\'id\']}", headers=HEADERS, timeout=30)',
     "    await peer.close()",
     "",
