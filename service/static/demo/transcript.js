@@ -22,8 +22,15 @@ export class Transcript {
    */
   constructor(list, announcer) {
     this.#list = list;
-    list.addEventListener("scroll", () => (this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40));
-    new ResizeObserver(() => this.#follow()).observe(list); // a phone is turned, or its keyboard opens
+    let width = 0;
+    list.addEventListener("scroll", () => {
+      // A new width breaks the lines anew, which scrolls as well: that was not the reader.
+      if (width === list.clientWidth) this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    new ResizeObserver(() => {
+      width = list.clientWidth;
+      this.#follow(); // a phone is turned, or its keyboard opens
+    }).observe(list);
     this.#announce = (/** @type {string} */ words) => (announcer.textContent = words);
   }
 
