@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,19 @@ from service.core.errors import RejectedCredentialsError
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.entra import EntraId
 from service.vendors.outbound import Network
-from tests.support.entra import CLIENT, CLIENT_SECRET, WRONG_SECRET, Entra, running_entra
+from tests.support.entra import (
+    CLIENT,
+    CLIENT_SECRET,
+    FEDERATED_TOKEN,
+    HOST_SECRET,
+    WRONG_SECRET,
+    Entra,
+    running_entra,
+    running_managed_identity,
+    running_workload_identity,
+)
 from tests.support.processes import ROOT, run_command, wait_until
-from tests.support.service import Sandbox, running_service, service_environ
+from tests.support.service import Sandbox, app_in_process, running_service, service_environ
 from tests.support.voice import Voice
 
 AZURE = {
@@ -189,6 +200,59 @@ def test_a_refused_sign_in_is_the_vendors_refusal_with_the_reason_in_the_log_alo
         wait_until(lambda: service.token().ok, seconds=10, what="a mint")
         assert CLIENT_SECRET not in service.run.output
         assert entra.tokens[-1] not in service.run.output
+
+
+RESOURCE = "https://cognitiveservices.azure.com"
+WORKLOAD = {
+    "client_id": CLIENT,
+    "client_assertion": FEDERATED_TOKEN,
+    "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    "grant_type": "client_credentials",
+    "scope": f"{RESOURCE}/.default",
+}
+MANAGED = {"resource": RESOURCE, "client_id": CLIENT}
+
+
+@pytest.mark.parametrize(
+    ("running_identity", "asked", "refusal"),
+    [
+        (running_workload_identity, WORKLOAD, WRONG_SECRET),
+        (running_managed_identity, MANAGED, {"statusCode": 401, "message": "AADSTS7000215: not assigned"}),
+    ],
+    ids=["workload identity", "managed identity"],
+)
+def test_a_host_signs_in_with_its_own_identity(  # noqa: PLR0917 - fixtures, and what is varied
+    running_identity: Callable[[Path], AbstractContextManager[Entra]],
+    asked: dict[str, str],
+    refusal: dict[str, object],
+    azure_sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By the variables that Kubernetes and App Service set, which the library finds by itself; it heals, and renews."""
+    azure_sandbox.reset()
+    with running_identity(tmp_path) as entra:
+        for name, value in entra.sign_in.items():
+            monkeypatch.setenv(name, value)
+        service = app_in_process(azure_sandbox.base_url, **AZURE, **entra.variables)
+        entra.refusal = refusal
+        refused = service.token()
+        assert refused.json()["error"]["code"] == "upstream_rejected_credentials", refused.text
+        assert "AADSTS" not in refused.text
+        assert "Entra ID gave no token: " in caplog.text
+        assert "AADSTS7000215" in caplog.text
+
+        entra.refusal, entra.expires_in = None, 4
+        wait_until(lambda: service.token().ok, seconds=10, what="a mint")
+        entra.expires_in = 3600
+        wait_until(lambda: len(entra.tokens) > 1, seconds=10, what="another token, without any request")
+        assert service.token().ok
+
+    assert asked.items() <= entra.forms[-1].items()
+    used = [mint["key_sha256"] for mint in azure_sandbox.mints()]
+    assert set(used) <= {hashlib.sha256(token.encode()).hexdigest() for token in entra.tokens}
+    assert not [secret for secret in (*entra.tokens, FEDERATED_TOKEN, HOST_SECRET) if secret in caplog.text]
 
 
 @pytest.mark.parametrize("kept_in", ["environment", ".env"])

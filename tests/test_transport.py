@@ -11,10 +11,12 @@ import struct
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain, cycle, repeat
 from pathlib import Path
 
 import pytest
@@ -542,6 +544,26 @@ def test_a_key_in_the_vendors_words_is_redacted(serve_in_the_clear: Serve) -> No
     assert transport.send(POST).body == b"Incorrect key: ***"
 
 
+def test_an_idle_connection_keeps_nothing_of_its_last_answer(serve_in_the_clear: Serve) -> None:
+    """It holds a secret, and hundreds of connections may be idle."""
+    answer = an_answer("x" * 1_000_000)
+
+    def answer_for_ever(connection: socket.socket) -> None:
+        while connection.recv(65_536):
+            connection.sendall(answer)
+
+    host, transport = serve_in_the_clear(answer_for_ever)
+    tracemalloc.start()
+    try:
+        assert len(transport.send(POST).body) == 1_000_000
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert host.connections == 1
+    assert most > 1_000_000
+    assert left < 500_000
+
+
 def test_a_connection_has_so_many_uses_at_most(serve: Serve) -> None:
     host, transport = serve(answering_for_ever)
     assert texts(transport, 2 * MAX_USES + 1) == ["ok"] * (2 * MAX_USES + 1)
@@ -629,6 +651,17 @@ class OnceTooOften:
             connection.sendall(an_answer(f"{own} again"))
 
 
+def answering_after(waits: Iterator[float]) -> Handling:
+    """Tell each request its own number, after these seconds."""
+
+    def answer(connection: socket.socket) -> None:
+        while request := connection.recv(65_536):
+            time.sleep(next(waits))
+            connection.sendall(an_answer(request.rpartition(b"\r\n\r\n")[2].decode()))
+
+    return answer
+
+
 def strangers_answers(transport: Transport, times: int, *, pause: float = 0) -> list[int]:
     """Send numbers one after the other; list those whose answer was another's."""
     wrong = []
@@ -656,6 +689,22 @@ def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Se
         _, transport = serve(OnceTooOften(takes=0.1, late=late, twice=5))
         wrong = strangers_answers(transport, 12)
         assert wrong in ([], [5], [5, 6])  # none where this machine was slower than the answer too many
+
+
+@pytest.mark.alone
+def test_waits_that_differ_as_those_of_a_busy_process_close_no_connection(serve: Serve) -> None:
+    """A connection closed for each of the shorter ones costs a busy process a sixth of its time in new ones."""
+    host, transport = serve(answering_after(cycle((0.06, 0.12, 0.12))))
+    assert strangers_answers(transport, 20) == []
+    assert host.connections == 1
+
+
+@pytest.mark.alone
+def test_a_host_that_has_become_faster_keeps_its_connections_soon(serve: Serve) -> None:
+    """Four times as fast closes some connections, until that is what is usual."""
+    host, transport = serve(answering_after(chain((0.24, 0.24), repeat(0.06))))
+    assert strangers_answers(transport, 20) == []
+    assert 2 <= host.connections <= 8
 
 
 @pytest.mark.alone

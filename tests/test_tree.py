@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.vendors.dialect import VENDORS
 from tests.support.processes import PYTHON, ROOT
 from tests.support.tools import require
 
@@ -156,3 +157,29 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     statements = function.body[1:] if ast.get_docstring(function, clean=False) else function.body
     first = min((statement.lineno for statement in statements), default=function.end_lineno or 0)
     return (function.end_lineno or 0) - first + 1
+
+
+VENDORS_MODULES = re.compile(r"service\.vendors\.(openai|openai_beta|openai_calls|azure|xai)")
+
+
+def test_nothing_outside_the_vendors_package_asks_which_vendor_it_is() -> None:
+    """What differs is the vendor's own to say; the sandbox, which imitates one, is another program."""
+    found = {
+        path
+        for path, text in modules()
+        if not path.startswith(("service/vendors/", "service/sandbox/"))
+        for node in ast.walk(ast.parse(text))
+        if asks_for_a_vendor(node)
+    }
+    assert found == set()
+
+
+def asks_for_a_vendor(node: ast.AST) -> bool:
+    """Tell code that compares a vendor's name, reads it from the settings, or imports one vendor's module."""
+    if isinstance(node, ast.Compare | ast.match_case):
+        names = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+        return any(name in VENDORS for name in names)
+    if isinstance(node, ast.ImportFrom):
+        imported = [f"{node.module}.{name.name}" for name in node.names] + [node.module or ""]
+        return any(VENDORS_MODULES.fullmatch(name) for name in imported)
+    return isinstance(node, ast.Attribute) and node.attr == "openai_vendor"

@@ -15,9 +15,9 @@ from service.calls.errors import CallEndedError
 from service.calls.factory import Calls
 from service.calls.model import Call, Reservation
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
-from service.core.errors import RejectedSessionError, ServiceError, UpstreamError
+from service.core.errors import RejectedSessionError, ServiceError, UpstreamError, UpstreamTimeoutError
 from service.core.model import Caller, Event, Grant, Offer, TokenRequest
-from service.vendors.base import CallApi, Ending, OpenedSession, Request, Response, Vendor
+from service.vendors.base import CallApi, OpenedSession, Request, Response, Vendor
 from service.vendors.connections import Progress
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.minting import mint_secret
@@ -36,6 +36,9 @@ _SHORTEST_LINE: Final = 8
 
 SOCKET_SECONDS: Final = 11.0
 """How long the vendor may take to close a session: usually half a second, with an answer under way over eight."""
+
+_SHORTEST_OPENING: Final = 0.25
+"""Seconds that the vendor takes to open a session (observed): with less left, nobody would learn of the session."""
 
 _TOTAL_SECONDS: Final = 14.5
 """Maximum duration of one attempt to end or check a call, within the keeper's 15 s for an attempt."""
@@ -80,16 +83,24 @@ class OpenCall:
             raise CallEndedError("The client left while its call was being opened.")
         return opened
 
-    def _write_opening(self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation) -> Request:
+    def _write_opening(
+        self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation, end: float
+    ) -> Request:
         """Write the opening, with a client secret that is minted for it where the vendor wants one.
 
         Raises:
-            OpeningFailedError: it is not to be opened, or there is no secret, so that surely nothing was.
+            OpeningFailedError: it is not to be opened, there is no secret, or no time is left until ``end`` to open
+                it, so that surely nothing was.
         """
         try:
             self.calls.rules.check(caller, reservation)
             mint = self.api.mint_for_call(grant, caller.pseudonym)
             minted = mint_secret(self.vendor, self.transport, mint, grant, ()) if mint else None
+            if (left := end - monotonic()) < _SHORTEST_OPENING:
+                words, late = "The Realtime API did not answer in time. Try again.", f"{left:.2f} s"
+                raise UpstreamTimeoutError(
+                    words, reason=f"minting left {late} to open the call; it was not tried"
+                )
         except ServiceError as error:
             raise OpeningFailedError(error, definite=True) from error
         return self.api.open_call(grant, offer, caller.pseudonym, minted.value if minted else None)
@@ -104,7 +115,7 @@ class OpenCall:
             if response.status in _OPENED:
                 opened.append(self._read(reservation, response))
 
-        upstream = replace(self._write_opening(caller, grant, offer, reservation), check=read)
+        upstream = replace(self._write_opening(caller, grant, offer, reservation, end), check=read)
         try:
             response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()), progress=progress)
         except ServiceError as error:
@@ -169,14 +180,23 @@ class CallsAtVendor:
                 refused = f"{error}; "
             else:
                 return Outcome("ended", closing.seconds)
-        outcome = self._hang_up(ending, refused, end_at - monotonic())
+        outcome = self._hang_up(ending.request, refused, end_at - monotonic())
         if outcome.state == "ended" and ending.socket_path:
             return self._verify(call, end_at - monotonic())
         return outcome
 
     def check(self, call: Call) -> Outcome:
-        """Ask whether a call still runs."""
-        return self._look(call, _TOTAL_SECONDS)
+        """Ask whether a call still runs; one whose control socket answers 404 is ended, to be sure.
+
+        Where the vendor answers 404 until the client is connected, a session that no client has reached runs as well.
+        """
+        end_at = monotonic() + _TOTAL_SECONDS
+        outcome = self._look(call, _TOTAL_SECONDS)
+        if outcome.state == "not_found":
+            request = self._api.end_call(call.type, call.upstream_id or "").request
+            hung_up = self._hang_up(request, "", max(1.0, end_at - monotonic()))
+            return hung_up if hung_up.state == "failed" else outcome
+        return outcome
 
     def _look(self, call: Call, seconds: float) -> Outcome:
         path = self._api.control_socket(call.type, call.upstream_id or "")
@@ -185,9 +205,9 @@ class CallsAtVendor:
         except ControlSocketError as error:
             return Outcome("failed", reason=str(error))
 
-    def _hang_up(self, ending: Ending, refused: str, seconds: float) -> Outcome:
+    def _hang_up(self, request: Request, refused: str, seconds: float) -> Outcome:
         try:
-            status = self._transport.send(ending.request, seconds=seconds).status
+            status = self._transport.send(request, seconds=seconds).status
         except ServiceError as error:
             return Outcome("failed", reason=f"{refused}the hangup failed: {error.reason}")
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:

@@ -129,7 +129,8 @@ def _model(
         )
     end = _shutdown(known[name])
     if end is None:
-        return ok(part, "reachable")
+        listed = "in the vendor's list, and cannot be tested free of charge"
+        return ok(part, "reachable" if lists_all else listed)
     if end - today > NOTICE:
         return ok(part, f"reachable until its announced shutdown on {end}")
     return problem(

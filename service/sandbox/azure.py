@@ -2,7 +2,8 @@
 
 Documented: the base path, ``api-key`` or an Entra ID token, ``model`` as the name of a deployment, that ``api-version``
 is refused, and the event types that ``webrtcfilter=on`` lets through. Observed: the words of the refusals, calls that
-take client secrets alone, and sidebands by the key on calls that were opened by a secret, which hear all events.
+take client secrets alone, and sidebands by the key on calls that were opened by a secret, which hear all events. Also
+observed: the sideband of a Live session answers 404 until its client is connected.
 Assumed: the filter holds back errors too, as they are not among those types, and other values of it filter nothing.
 Unknown, and refused here: a client secret in a WebSocket's subprotocol.
 """

@@ -3,10 +3,12 @@
 Documented (Microsoft Learn, November 2026; https://learn.microsoft.com/azure/foundry/openai/how-to/realtime-audio-webrtc
 and .../azure/foundry/reference/rest/): the base path ``/openai/v1`` without ``api-version``, both routes for client
 secrets, ``session.model`` as the name of a deployment, ``webrtcfilter=on`` and the eleven types of events that it lets
-through, and WebRTC as the way for browsers.
-Observed by others: a transcription model must be a deployment too; calls refuse keys and Entra tokens.
+through, hangup and control sockets by the key or Entra ID, and WebRTC as the way for browsers.
+Observed by others: a transcription model must be a deployment too; calls refuse keys and Entra tokens; the control
+socket of a Live session answers 404 until its client is connected.
 Assumed: that a client secret opens a WebSocket as it does at OpenAI (nothing says so for browsers), that translations
-have a ``/calls`` route, and that ``OpenAI-Safety-Identifier`` is read, or else ignored.
+have a ``/calls`` route, that ``hangup`` ends a Live session to which nobody is connected, and that
+``OpenAI-Safety-Identifier`` is read, or else ignored.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ class AzureCalls(OpenAICalls):
     """Calls on Azure: Realtime ones are opened by a client secret alone (observed), and ended by the key (documented).
 
     Live sessions are opened by the key, as at OpenAI (documented). Their control socket answers 404 until the client is
-    connected (observed), which the keeper takes for "not yet" in a call's first two minutes.
+    connected (observed): ``hangup`` is tried next, whose 404 the keeper takes for "not yet" in the first two minutes.
     """
 
     def __init__(self, deployments: Mapping[str, str]) -> None:

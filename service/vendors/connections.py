@@ -45,10 +45,11 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 
 While bytes flood in, no timer of gevent's can fire.
 """
-EARLY_SHARE: Final = 0.6
-"""Share of the median wait; a response that arrives sooner is suspect, since it may belong to an earlier request.
+EARLY_SHARE: Final = 0.65
+"""Share of the usual wait; a response that arrives sooner is suspect, since it may belong to an earlier request.
 
-Of a stray response and the one after it, the earlier one arrives within half of the median; the rest allows for jitter.
+Of a stray response and the one after it, the earlier one arrives within half of the usual wait; the rest allows for
+jitter.
 """
 KEEPALIVE: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -64,10 +65,12 @@ _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
 _CONNECT_SECONDS: Final = 4
 """Timeout for each address of the host, so that one that never answers leaves time for the next."""
-_MEDIAN_SAMPLES: Final = 15
-"""How many recent waits the median is taken over."""
+_RISE: Final = 0.1
+"""How much of a longer wait the usual one takes over, and the largest share by which it grows at once."""
+_FALL: Final = 0.8
+"""What is left of the usual wait after an early response, so that a host that has become faster is usual soon."""
 _SHORTEST_USUAL_SECONDS: Final = 0.04
-"""Median wait below which no response is suspect: this machine's own pauses would make the difference."""
+"""Usual wait below which no response is suspect: this machine's own pauses would make the difference."""
 _poll = get_original("select", "poll")
 _PATH: Final = re.compile(r"[!-~]+", re.ASCII)
 
@@ -98,7 +101,7 @@ class KeptConnections:
         self._prefix = parts.path
         self._fixed_headers = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
         self._tls = make_tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
-        self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
+        self._usual: dict[str, float] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
         self,
@@ -161,11 +164,19 @@ class KeptConnections:
         return head.encode("latin-1") + request.body
 
     def _is_early(self, path: str, seconds: float) -> bool:
-        """Return whether an answer took much less than is usual on its route, as one does that was there already."""
-        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_MEDIAN_SAMPLES))
-        usual = sorted(waits)[len(waits) // 2] if waits else 0.0
-        waits.append(seconds)
-        return usual > _SHORTEST_USUAL_SECONDS and seconds < EARLY_SHARE * usual
+        """Return whether an answer took much less than is usual on its route, as one does that was there already.
+
+        Usual is about the shortest of the recent waits: the longer ones hold this process's own queues, which differ
+        by more than the host does where it is busy, and each connection closed for that would make it busier.
+        """
+        route = path.partition("?")[0]
+        usual = self._usual.get(route, seconds)
+        is_early = seconds < EARLY_SHARE * usual
+        if is_early:
+            self._usual[route] = _FALL * usual
+        else:
+            self._usual[route] = min(seconds, usual + _RISE * min(seconds - usual, usual))
+        return is_early and usual > _SHORTEST_USUAL_SECONDS
 
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""
@@ -233,7 +244,7 @@ class _Connection:
     def exchange(self, message: bytes, deadline: float, progress: Progress) -> Response:
         """Send a request and read the whole answer; ``waited`` is then the seconds until its head was there."""
         connected = self._open(max(0.001, deadline - monotonic()))
-        self._headers, self._parts, self._progress = {}, [], progress
+        self._progress = progress
         self._has_head = self._is_whole = self._has_excess = self.keeps_alive = False
         self._uses += 1
         progress.sent = is_sent = True
@@ -255,7 +266,9 @@ class _Connection:
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
-        return Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
+        response = Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
+        self._headers, self._parts, self._progress = {}, [], Progress()  # no secret stays with an idle connection
+        return response
 
     def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:
         """Receive what comes next; nothing where the answer ends with the connection.

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -71,11 +70,11 @@ def candidate(name: str, port: int, around: Surroundings) -> Candidate:
 
 
 def _service(port: int, around: Surroundings) -> Candidate:
-    key = secrets.token_urlsafe(48)
+    key, python = secrets.token_urlsafe(48), str(peers.python_for_service(around.cache))
     return Candidate(
         name=SERVICE,
         port=port,
-        command=(sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app"),
+        command=(python, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app"),
         directory=_ROOT,
         environment={
             **_common(key, around),
@@ -122,7 +121,7 @@ def _floor(port: int, around: Surroundings) -> Candidate:
         name=FLOOR,
         port=port,
         command=(
-            *(sys.executable, "-m", *gunicorn, "--no-control-socket"),
+            *(str(peers.python_for_service(around.cache)), "-m", *gunicorn, "--no-control-socket"),
             *("--bind", f"127.0.0.1:{port}", "tests.benchmark.floor.app:app"),
         ),
         directory=_ROOT,

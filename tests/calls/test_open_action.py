@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from service.calls.memory_registry import MemoryCalls
 from service.calls.rules import CallRules
 from service.calls.settings import CallSettings
 from service.calls.vendor_calls import OpenCall
-from service.core.errors import InvalidTokenError, UpstreamError
+from service.core.errors import InvalidTokenError, RejectedSessionError, UpstreamError, UpstreamTimeoutError
 from service.core.model import Caller, Grant, Offer, TokenRequest
 from service.limits.settings import LimitSettings
 from service.store import MemoryStore
@@ -59,6 +60,29 @@ class Upstream:
 
 
 @dataclass
+class Azure(Upstream):
+    """One that opens Realtime calls with a client secret alone: each request is a mint, or relays an offer with it.
+
+    ``relayed`` is its answer to an offer.
+    """
+
+    relayed: Response = Response(201, {"location": "/openai/v1/realtime/calls/rtc_1"}, b"v=0\r\n")  # noqa: RUF009 - frozen
+
+    def send(
+        self, request: Request, *, seconds: float | None = None, progress: Progress | None = None
+    ) -> Response:
+        assert 0 < (seconds or self.timeout) <= self.timeout
+        if progress:
+            progress.sent = True
+        self.requests.append(request)
+        self.meanwhile()
+        minted = {"value": "ek_1", "expires_at": 4_102_444_800, "session": {"type": "realtime"}}
+        response = self.relayed if request.secret else Response(200, {}, json.dumps(minted).encode())
+        request.check(response)
+        return response
+
+
+@dataclass
 class Scene:
     """The parts of one process, and a vendor that ends calls."""
 
@@ -68,9 +92,8 @@ class Scene:
     upstream: Upstream = field(default_factory=Upstream)
 
     def act(self, grant: Grant = GRANT, *, has_left: bool = False) -> str:
-        action = OpenCall(
-            bytes, self.calls, VENDORS["openai"].make({}), self.upstream, has_left=lambda: has_left
-        )  # type: ignore[arg-type]
+        name = "azure" if isinstance(self.upstream, Azure) else "openai"
+        action = OpenCall(bytes, self.calls, VENDORS[name].make({}), self.upstream, has_left=lambda: has_left)  # type: ignore[arg-type]
         return action.act(CALLER, ASKED, grant).call.id
 
 
@@ -161,3 +184,64 @@ def test_a_session_is_ended_whose_answer_broke_off_after_its_name(
     assert refused.value.reason == "the response was incomplete"
     wait_until(lambda: scene.calls.registry.counts().active == active, seconds=2, what="the end")
     assert len(scene.vendor.attempts) == attempts
+
+
+def test_on_azure_a_slot_is_reserved_before_the_mint_and_the_id_recorded_after_the_offer(
+    scene: Scene,
+) -> None:
+    seen: list[tuple[str, bool, str]] = []
+
+    def look() -> None:
+        (call,) = scene.calls.registry.list_calls(states=("opening",))
+        request = scene.upstream.requests[-1]
+        seen.append((request.path, request.secret == "ek_1", call.state))
+
+    scene.upstream = Azure(meanwhile=look)
+    call_id = scene.act(REALTIME)
+
+    assert seen == [
+        ("/realtime/client_secrets", False, "opening"),
+        ("/realtime/calls?webrtcfilter=on", True, "opening"),
+    ]
+    call = scene.calls.find(call_id, USER)
+    assert (call.state, call.upstream_id) == ("open", "rtc_1")
+
+
+def test_on_azure_an_offer_that_is_refused_gives_all_back_and_its_secret_is_used_for_no_other(
+    scene: Scene,
+) -> None:
+    refusal = Response(400, {}, b'{"error": {"message": "No.", "code": "invalid_offer"}}')
+    scene.upstream = azure = Azure(relayed=refusal)
+    for _ in range(2):
+        with pytest.raises(RejectedSessionError):
+            scene.act(REALTIME)
+    assert scene.calls.registry.counts().active == 0
+    assert [request.secret for request in azure.requests] == [None, "ek_1"] * 2
+
+
+def test_on_azure_a_mint_that_took_all_the_time_opens_nothing(scene: Scene) -> None:
+    """A request for which no time is left would open a session that nobody learns of."""
+    scene.upstream = azure = Azure(timeout=0.3, meanwhile=lambda: time.sleep(0.1))
+
+    with pytest.raises(UpstreamTimeoutError) as late:
+        scene.act(REALTIME)
+    assert "it was not tried" in (late.value.reason or "")
+    assert len(azure.requests) == 1
+    assert scene.calls.registry.counts().active == 0
+
+
+@pytest.mark.parametrize(("breaks_at", "active"), [(1, 0), (2, 1)], ids=["the mint", "the offer"])
+def test_on_azure_only_an_offer_that_is_not_answered_may_have_opened_a_session(
+    scene: Scene, breaks_at: int, active: int
+) -> None:
+    """A mint without an answer leaves a secret that expires, so that all is given back."""
+
+    def hang() -> None:
+        if len(scene.upstream.requests) == breaks_at:
+            raise UpstreamTimeoutError("Late.", reason="no answer")
+
+    scene.upstream = Azure(meanwhile=hang)
+    with pytest.raises(UpstreamTimeoutError):
+        scene.act(REALTIME)
+    assert scene.calls.registry.counts().active == active
+    assert len(scene.upstream.requests) == breaks_at

@@ -1,17 +1,19 @@
-"""What the variables of calls change at the routes, on the app in this process."""
+"""What the variables of calls change at the routes, on the app in this process; with each vendor that has calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import pytest
 import requests
 
+from tests.support.dialects import azure_variables
 from tests.support.offers import OFFER
 from tests.support.service import Sandbox, TokenService, app_in_process
 from tests.support.tokens import sign
-from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS
+from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, at_sandbox
 
 ROUTES = (
     ("POST", "/calls"),
@@ -23,6 +25,7 @@ ROUTES = (
     ("POST", "/v1/live/sessions"),
     ("POST", "/v1/live/sessions/x/hangup"),
 )
+REALTIME = "gpt-realtime-2.1"
 OPEN = {"sdp": OFFER, "model": LIVE}
 
 
@@ -32,13 +35,13 @@ class MakeApp(Protocol):
     def __call__(self, **variables: str) -> TokenService: ...
 
 
-@pytest.fixture
-def make_app(sandbox: Sandbox) -> Iterator[MakeApp]:
+@contextmanager
+def making(upstream: str, **fixed: str) -> Iterator[MakeApp]:
     """Make apps, and stop their keepers while the sandbox is still there."""
     made: list[Any] = []
 
     def make(**variables: str) -> TokenService:
-        service = app_in_process(sandbox.base_url, **variables)
+        service = app_in_process(upstream, **(fixed | variables))
         session: requests.Session = service.request.__self__  # type: ignore[attr-defined]
         made.append(session.get_adapter(service.url).app)  # type: ignore[attr-defined]
         return service
@@ -47,6 +50,28 @@ def make_app(sandbox: Sandbox) -> Iterator[MakeApp]:
     for app in made:
         if calls := app.extensions.get("calls"):
             calls.keeper.stop(5)
+
+
+@pytest.fixture
+def make_app(sandbox: Sandbox) -> Iterator[MakeApp]:
+    with making(sandbox.base_url) as make:
+        yield make
+
+
+@pytest.fixture(params=["sandbox", "azure_sandbox"], ids=["openai", "azure"])
+def vendor(request: pytest.FixtureRequest) -> Sandbox:
+    """Each vendor that has calls, with nothing open and nothing minted."""
+    vendor: Sandbox = request.getfixturevalue(request.param)
+    vendor.reset()
+    return vendor
+
+
+@pytest.fixture
+def make_call_app(vendor: Sandbox) -> Iterator[MakeApp]:
+    """Make apps that open calls of both types; on Azure models have other names, and secrets open Realtime calls."""
+    fixed = azure_variables(ADMIN_TOKEN="") if "/openai/" in vendor.base_url else {"ALLOWED_MODELS": MODELS}
+    with making(vendor.base_url, **fixed) as make:
+        yield make
 
 
 def ask(service: TokenService, method: str, path: str, token: str | None = None, **options: Any) -> Any:
@@ -72,38 +97,62 @@ def test_without_calls_every_route_says_so(
     assert not [path for path in ask(service, "GET", "/openapi.json").json()["paths"] if "calls" in path]
 
 
-def test_only_the_types_that_are_named_are_opened(make_app: MakeApp) -> None:
-    service = make_app(CALL_TYPES="live", ALLOWED_MODELS=MODELS)
+def refuse(service: TokenService, token: str, status: int, code: str, vendor: Sandbox) -> requests.Response:
+    """Ask for a call of each type in vain: nothing is opened at the vendor for it, nor minted."""
+    before = len(vendor.mints()), len(at_sandbox(vendor))
+    for model in (LIVE, REALTIME):
+        refused = ask(service, "POST", "/calls", token, json={"sdp": OFFER, "model": model})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (status, code), model
+    assert (len(vendor.mints()), len(at_sandbox(vendor))) == before
+    return refused
+
+
+def test_only_the_types_that_are_named_are_opened(make_call_app: MakeApp) -> None:
+    service = make_call_app(CALL_TYPES="live")
 
     assert ask(service, "POST", "/calls", json=OPEN).status_code == 201
     refused = ask(service, "POST", "/calls", json={"sdp": OFFER})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "session_type_not_allowed")
 
 
-def test_minutes_that_are_used_up_are_a_429_that_must_not_be_tried_again(make_app: MakeApp) -> None:
-    variables = {"CALL_MINUTES_PER_USER": "1/day", "ALLOWED_MODELS": MODELS, "CALLS_PER_USER": "2"}
-    service = make_app(**variables)
+@pytest.mark.parametrize("model", [LIVE, REALTIME])
+def test_minutes_that_are_used_up_are_a_429_that_must_not_be_tried_again(
+    make_call_app: MakeApp, vendor: Sandbox, model: str
+) -> None:
+    service, token = make_call_app(CALL_MINUTES_PER_USER="1/day", CALLS_PER_USER="2"), sign()
 
-    first = ask(service, "POST", "/calls", json=OPEN)
+    first = ask(service, "POST", "/calls", token, json={"sdp": OFFER, "model": model})
     assert first.json()["call"]["max_seconds"] == 60
-    refused = ask(service, "POST", "/calls", json=OPEN)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "call_minutes_exhausted")
+    refused = refuse(service, token, 429, "call_minutes_exhausted", vendor)
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["Retry-After"]) > 86_000
     assert '"call-seconds";r=0;t=' in refused.headers["RateLimit"]
 
 
-def test_calls_of_all_users_together_are_bounded(make_app: MakeApp) -> None:
-    service = make_app(CALLS_GLOBAL="1", ALLOWED_MODELS=MODELS)
+@pytest.mark.parametrize("model", [LIVE, REALTIME])
+def test_a_user_or_all_users_who_have_as_many_calls_as_they_may_open_no_other(
+    make_call_app: MakeApp, vendor: Sandbox, model: str
+) -> None:
+    """Their slots are looked at before the vendor is asked for anything, a secret for the call included."""
+    service = make_call_app(CALLS_AT_LIMIT="refuse", CALLS_GLOBAL="2")
+    one, two, three = (sign(sub=name) for name in ("one", "two", "three"))
 
-    assert ask(service, "POST", "/calls", sign(sub="one"), json=OPEN).status_code == 201
-    refused = ask(service, "POST", "/calls", sign(sub="two"), json=OPEN)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_calls")
-    assert "global" in refused.json()["error"]["message"]
+    def opened(token: str) -> int:
+        answer: requests.Response = ask(service, "POST", "/calls", token, json={"sdp": OFFER, "model": model})
+        return answer.status_code
+
+    assert opened(one) == 201
+    refused = refuse(service, one, 429, "too_many_calls", vendor)
+    assert "user limit" in refused.json()["error"]["message"]
+    assert opened(two) == 201
+    refused = refuse(service, three, 429, "too_many_calls", vendor)
+    assert "global limit" in refused.json()["error"]["message"]
+    is_minted = model == REALTIME and "/openai/" in vendor.base_url
+    assert (len(vendor.mints()), len(at_sandbox(vendor))) == (2 if is_minted else 0, 2)
 
 
-def test_a_token_for_one_use_opens_one_call_and_reads_and_ends_it(make_app: MakeApp) -> None:
-    service = make_app(JWT_SINGLE_USE="1", ALLOWED_MODELS=MODELS)
+def test_a_token_for_one_use_opens_one_call_and_reads_and_ends_it(make_call_app: MakeApp) -> None:
+    service = make_call_app(JWT_SINGLE_USE="1")
     token = sign(jti="once")
 
     opened = ask(service, "POST", "/calls", token, json=OPEN)
@@ -126,11 +175,10 @@ def test_the_admins_routes_are_there_with_a_token_alone(make_app: MakeApp) -> No
 
 
 @pytest.mark.parametrize("limit", ["PER_USER", "GLOBAL"])
-def test_an_opening_counts_as_one_request(make_app: MakeApp, limit: str) -> None:
+def test_an_opening_counts_as_one_request(make_call_app: MakeApp, vendor: Sandbox, limit: str) -> None:
     """Against the limits that mints count against; the SDKs, which retry 429 by themselves, are told not to."""
-    service = make_app(ALLOWED_MODELS=MODELS, CALLS_PER_USER="5", **{f"RATE_LIMIT_{limit}": "2/minute"})
+    service = make_call_app(CALLS_PER_USER="5", **{f"RATE_LIMIT_{limit}": "2/minute"})
     assert ask(service, "POST", "/calls", json=OPEN).status_code == 201
     assert ask(service, "POST", "/token", json={"model": "gpt-realtime-2.1"}).status_code == 200
-    answer = ask(service, "POST", "/calls", json=OPEN)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    answer = refuse(service, sign(), 429, "rate_limit_exceeded", vendor)
     assert answer.headers["x-should-retry"] == "false"

@@ -98,15 +98,27 @@ def test_a_realtime_call_is_ended_by_one_request(hangup: int | Exception, state:
     assert vendor.asked == ["/realtime/calls/realtime_1/hangup"]
 
 
-@pytest.mark.parametrize(
-    ("is_running", "state"), [(True, "running"), (False, "not_found"), (refused(500), "failed")]
-)
+@pytest.mark.parametrize(("is_running", "state"), [(True, "running"), (refused(500), "failed")])
 @pytest.mark.parametrize("kind", ["live", "realtime"])
 def test_a_check_opens_the_socket_and_no_more(kind: str, is_running: bool | Exception, state: str) -> None:
     vendor = Vendor(is_running=is_running)
 
     assert at(vendor).check(call(kind)).state == state
     assert len(vendor.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("hangup", "state"), [(404, "not_found"), (200, "not_found"), (500, "failed"), (LATE, "failed")]
+)
+@pytest.mark.parametrize("kind", ["live", "realtime"])
+def test_a_check_that_finds_no_session_ends_the_one_that_nobody_is_connected_to(
+    kind: str, hangup: int | Exception, state: str
+) -> None:
+    """As its socket answers 404, too: a call counts as ended only once nothing can be running."""
+    vendor = Vendor(hangup=hangup)
+
+    assert at(vendor).check(call(kind)).state == state
+    assert [path.rpartition("/")[2] for path in vendor.asked[1:]] == ["hangup"]
 
 
 def at(vendor: Vendor) -> CallsAtVendor:

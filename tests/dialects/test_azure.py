@@ -21,7 +21,7 @@ from service.vendors.base import Request
 from service.vendors.credentials import ApiKey
 from service.vendors.outbound import Network
 from service.vendors.transport import Transport
-from tests.support.dialects import EARS, MODEL, Dialect
+from tests.support.dialects import EARS, LIVE, MODEL, Dialect
 from tests.support.offers import OFFER
 from tests.support.realtime import Line, bearing, line, offering
 from tests.support.service import Sandbox, service_environ
@@ -178,6 +178,54 @@ def test_a_call_is_minted_for_thirty_seconds_with_its_whole_session(azure: Diale
     voice.wait_until_ended(seconds=5)
 
 
+def test_the_secret_of_a_call_whose_offer_is_refused_is_shown_to_nobody_and_costs_nothing(
+    azure: Dialect,
+) -> None:
+    """It opens no other call, and expires unused. The refusal is the vendor's, about the caller's own offer."""
+    azure.reset()
+    voice = azure.user("a bad offer")
+    refused = voice.open("v=0\r\n")
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "sdp")
+    assert refused.headers["x-should-retry"] == "false"
+    [mint] = azure.mints()
+    assert mint.body["expires_after"]["seconds"] == 30
+    opened = voice.open()
+    assert opened.status_code == 201, opened.text
+    assert '"call-seconds";r=3000' in opened.headers["RateLimit"]
+    assert len(azure.mints()) == len(at_sandbox(azure.sandbox)) + 1 == 2
+    assert "ek_" not in refused.text + azure.service.run.output
+    voice.end(opened.json()["call"]["id"])
+    voice.wait_until_ended(seconds=5)
+
+
+def attach(dialect: Dialect, session_id: str) -> None:
+    """Watch a Live session with the resource's key, and leave it again."""
+    url = f"{dialect.sandbox.base_url.replace('http', 'ws', 1)}/live/sessions/{session_id}/attach"
+    websocket.create_connection(url, header=["api-key: azure-key"], timeout=15).close()
+
+
+def test_a_live_session_is_ended_before_and_after_its_control_socket_is_there(azure: Dialect) -> None:
+    """Until its client is connected the socket answers 404: that ends nothing, and ``hangup`` is tried next."""
+    azure.reset()
+    voice = azure.user("late sockets")
+    with webrtc_clients(2) as clients:
+        for number, ended_by in enumerate(("hangup", "sideband")):
+            opened = voice.open(clients.offers[number], model=LIVE)
+            there = at_sandbox(azure.sandbox)[-1]["id"]
+            with pytest.raises(websocket.WebSocketBadStatusException, match="404"):
+                attach(azure, there)
+            assert [call["state"] for call in voice.listed()] == ["open"]
+            if ended_by == "sideband":
+                clients.answer(opened.json()["sdp"], call=number)
+                clients.until_open(call=number)
+                attach(azure, there)
+            assert voice.end(opened.json()["call"]["id"]).status_code == 204
+            voice.wait_until_ended(seconds=5)
+            voice.wait_until_told(opened.json()["call"]["id"], "client")
+            assert listed(azure.sandbox.base_url, there)["ended_by"] == ended_by
+
+
 def checked(sandbox: Sandbox, **variables: str) -> str:
     """Run what ``check`` does with the vendor, in this process; return its lines."""
     environ = {"OPENAI_VENDOR": "azure", "OPENAI_API_KEY": "azure-key", **variables}
@@ -185,15 +233,31 @@ def checked(sandbox: Sandbox, **variables: str) -> str:
 
 
 def test_check_tries_the_key_each_deployment_and_the_regions_models(azure_sandbox: Sandbox) -> None:
-    models = f"{MODEL}=my-voice,gpt-live-1.1,{EARS}=nobody-deployed-this"
-    lines = checked(azure_sandbox, ALLOWED_MODELS=models)
+    """A secret of ten seconds tells of a deployment; what only costs money to try, the region's list tells of."""
+    deployed = f"{MODEL}=my-voice,gpt-realtime-9=my-voice,{LIVE}=my-live,gpt-live-9=my-live"
+    absent = f"{EARS}=nobody-deployed-this,gpt-nonsense,gpt-realtime-2=my-ears"
+    azure_sandbox.reset()
+    lines = checked(azure_sandbox, ALLOWED_MODELS=f"{deployed},{absent}").splitlines()
 
+    part, region = "its deployment takes client secrets", "no model of this name is in the region's list"
+    fix = "deploy it, in a region that has it, or name its deployment in ALLOWED_MODELS: public=deployment"
     assert f"✓ key: accepted by {azure_sandbox.base_url}" in lines
-    assert f"✓ model {MODEL}: its deployment takes client secrets" in lines
-    assert "✓ model gpt-live-1.1: reachable" in lines
-    assert f"✗ model {EARS}: its deployment answered 404 (DeploymentNotFound)" in lines
-    assert "ALLOWED_MODELS: public=deployment" in lines
-    assert "WebRTC (calls_url) is the documented way" in lines
+    assert f"✓ model {MODEL}: {part}" in lines
+    assert f"✓ model gpt-realtime-9: {part}; {region}" in lines
+    untried = "and cannot be tested free of charge"
+    assert f"✓ model {LIVE}: in the vendor's list, {untried}" in lines
+    assert f"✓ model gpt-live-9: not in the vendor's list (which is incomplete), {untried}" in lines
+    refused = [line for line in lines[:-1] if line.startswith("✗")]
+    unknown, other = "answered 404 (DeploymentNotFound)", "answered 400 (OperationNotSupported)"
+    assert [line.partition(" → ")[0] for line in refused] == [
+        f"✗ model {EARS}: its deployment {unknown}",
+        f"✗ model gpt-nonsense: its deployment {unknown}; {region}",
+        f"✗ model gpt-realtime-2: its deployment {other}",
+    ]
+    assert "\n".join(lines).count(fix) == 3
+    assert "WebRTC (calls_url) is the documented way" in "\n".join(lines)
+    minted = [mint["body"]["expires_after"]["seconds"] for mint in azure_sandbox.mints()]
+    assert minted == [10] * 5
 
 
 def test_check_says_what_to_do_where_azure_refuses_the_key(azure_sandbox: Sandbox) -> None:

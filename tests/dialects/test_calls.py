@@ -15,6 +15,7 @@ import requests
 from tests.support.dialects import BROKEN, ENDINGS, LIVE, LOST, MODEL, REFUSED, Dialect
 from tests.support.offers import CANDIDATE, OFFER
 from tests.support.processes import wait_until
+from tests.support.tokens import sign
 from tests.support.voice import at_sandbox
 
 SDP = {"Content-Type": "application/sdp"}
@@ -98,6 +99,54 @@ def users_at(dialect: Dialect, call: dict[str, Any]) -> set[str | None]:
     """Collect where the vendor was told who the end user is: in the body, at the opening, or at its mint."""
     body, header = call["session"].get("safety_identifier"), call["headers"].get("OpenAI-Safety-Identifier")
     return {user for user in (body, header, *(mint.user for mint in dialect.mints())) if user}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_admin_ends_a_call_and_a_revocation_all_of_a_users(opening: Dialect, kind: str) -> None:
+    """Nobody has connected, so that no control socket is there to end them over, but for OpenAI's Live sessions."""
+    voice, model = opening.user(f"revoked {kind}"), MODELS[kind]
+    first = voice.opened(model=model)
+    assert voice.admin("DELETE", f"/calls/{first}").status_code == 204
+    voice.wait_until_told(first, "admin")
+    token, second = voice.jwt, voice.opened(model=model)
+    minted = len(opening.mints())
+
+    assert voice.admin("POST", "/revocations", json={"sub": voice.user}).json()["calls"] == 1
+    voice.wait_until_ended(seconds=5)
+    by = "sideband" if kind == "live" and not opening.sent else "hangup"
+    assert [call["ended_by"] for call in at_sandbox(opening.sandbox)] == [by, by]
+    for path, body in (("/token", {}), ("/calls", {"sdp": OFFER, "model": model})):
+        refused = opening.service.post(path, body, jwt=token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_token")
+    assert len(opening.mints()) == minted
+
+    def is_told() -> bool:
+        lines = (line for line in opening.service.run.output.splitlines() if second in line)
+        return any('"ended_by":"revoked"' in line for line in lines)
+
+    wait_until(is_told, seconds=2, what="the audit event of the end")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_minutes_are_reserved_used_up_and_given_back(opening: Dialect, kind: str) -> None:
+    """One minute a day: all of it is the first call's, which uses 15 s of it."""
+    voice = opening.user(f"short of minutes {kind}")
+    token = sign(sub=voice.user, tier="short")
+
+    def ask() -> requests.Response:
+        return opening.service.post("/calls", {"sdp": OFFER, "model": MODELS[kind]}, jwt=token)
+
+    first = ask().json()["call"]
+    assert first["max_seconds"] == 60
+    minted = len(opening.mints())
+    refused = ask()
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "call_minutes_exhausted")
+    assert (len(opening.mints()), len(at_sandbox(opening.sandbox))) == (minted, 1)
+    assert [call["id"] for call in voice.listed()] == [first["id"]]
+    voice.end(first["id"])
+    voice.wait_until_told(first["id"], "client")
+    second = ask().json()["call"]
+    assert second["max_seconds"] == 60 - CHARGED
 
 
 def test_a_live_session_is_sent_locked_and_with_the_users_pseudonym(opening: Dialect) -> None:

@@ -167,7 +167,12 @@ GA_VOICE = {"audio": {"output": {"voice": "ash"}}}
 _SECRET_MODELS = (MODEL, EARS, TRANSLATOR, *REFUSED, *BROKEN)
 _MODELS = (*_SECRET_MODELS, LIVE, *LOST, *ENDINGS)
 _COMMON = {"UPSTREAM_TIMEOUT": "2", "SAFETY_IDENTIFIER_SECRET": "the same in every dialect"}
-_WITH_CALLS = {**_COMMON, "METRICS_TOKEN": METRICS_TOKEN, "ADMIN_TOKEN": ADMIN_TOKEN}
+_WITH_CALLS = {
+    **_COMMON,
+    "METRICS_TOKEN": METRICS_TOKEN,
+    "ADMIN_TOKEN": ADMIN_TOKEN,
+    "RATE_LIMIT_TIERS": '{"short": {"call_minutes": "1/day"}}',
+}
 
 
 @contextmanager
