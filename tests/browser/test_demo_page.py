@@ -20,6 +20,7 @@ FULL_WAY = ["passed"] * 6
 @pytest.mark.usefixtures("expiring")
 def test_a_visitor_types_and_hears_an_answer(demo: DemoPage) -> None:
     """From the page's load to a spoken answer: transcript, audio, and every event on the way."""
+    expect(demo.page.locator(".badge")).to_have_text(re.compile("Sandbox.*canned answers, no model"))
     demo.connect()
     demo.say("What is the weather like?")
 
@@ -351,6 +352,8 @@ def test_the_current_settings_are_code_to_copy(demo: DemoPage) -> None:
         demo.page.locator("#copy-snippet").click()
         copied = demo.page.evaluate("navigator.clipboard.readText()")
         assert [word for word in words if word not in copied] == [], (access, language)
+    demo.page.get_by_role("link", name="More examples").click()
+    expect(demo.page.get_by_role("heading", level=1)).to_have_text("Clients")
 
 
 def test_a_phone_shows_the_transcript_first_with_status_and_disconnect_at_hand(demo: DemoPage) -> None:

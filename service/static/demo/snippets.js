@@ -9,8 +9,6 @@ import { isCall, requestFor } from "./choices.js";
 /** @typedef {import("./choices.js").Choice} Choice */
 /** @typedef {{ service: string, jwt: string }} Place */
 
-const README = "The README and /docs/clients have more: SDKs, phones, whole apps.";
-
 /**
  * @param {string} language `curl`, `fetch`, `react` or `python`
  * @param {Choice} choice
@@ -76,7 +74,7 @@ function curl(choice, { service, jwt }) {
   return { code, note };
 }
 
-const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /static/ into your app. ";
+const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /static/ into your app.";
 
 /** @param {Choice} choice */
 function sessionCode(choice) {
@@ -122,13 +120,13 @@ function plain(choice, { service }) {
     "",
     ...code,
   ];
-  return { code: lines.join("\n"), note: COPIED + README };
+  return { code: lines.join("\n"), note: COPIED };
 }
 
 /** @param {Choice} choice @param {Place} place */
 function react(choice, { service }) {
   const write = isCall(choice.access) ? reactCall : choice.access === "webrtc" ? reactPeer : reactSocket;
-  return { code: write(choice, service).join("\n"), note: COPIED + README };
+  return { code: write(choice, service).join("\n"), note: COPIED };
 }
 
 /** @param {Choice} choice @param {string} service */
@@ -215,8 +213,8 @@ function reactPeer(choice, service) {
 /** @param {Choice} choice @param {Place} place */
 function python(choice, { service }) {
   const call = isCall(choice.access);
-  const packages = `pip install requests${call ? " aiortc" : ""}. `;
-  return { code: (call ? pythonCall : pythonSecret)(choice, service).join("\n"), note: packages + README };
+  const note = `pip install requests${call ? " aiortc" : ""}`;
+  return { code: (call ? pythonCall : pythonSecret)(choice, service).join("\n"), note };
 }
 
 /** @param {Record<string, any>} content @param {string} indent */
