@@ -69,7 +69,7 @@ keepalive = 95
 _MARGIN = 1.0
 """Seconds before gunicorn kills a worker, in which it ends by itself."""
 
-_OBJECTS_BETWEEN_COLLECTIONS = 5000
+_OBJECTS_BETWEEN_COLLECTIONS = 2000
 
 # The platform kills after 30 s: leave it time to see us go.
 graceful_timeout = 22
