@@ -31,14 +31,14 @@ def create_sandbox(
     azure: Azure | None = None,
     ping_seconds: float = 20.0,
     connection_lost_seconds: float = 30.0,
-    max_websockets: int = 250,
+    max_websockets: int = 750,
 ) -> Flask:
     """Build a sandbox without any secrets yet.
 
     With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
     is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
     session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s). ``max_websockets`` are
-    open at once: each has one of the server's 1,000 threads.
+    open at once: each has one of the server's 1,000 threads, and the token service may end 512 calls at a time.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
