@@ -140,6 +140,16 @@ def test_the_version_is_the_packages_and_the_readmes_newest() -> None:
     assert readme.partition("\n## Changes\n")[2].lstrip().startswith(f"### {__version__} (")
 
 
+def test_the_browsers_module_says_the_packages_version_in_its_header_and_to_its_importer() -> None:
+    """A copy in an app is told apart from another's by it."""
+    module = (ROOT / "service" / "static" / "realtime.js").read_text()
+    types = (ROOT / "service" / "static" / "realtime.d.ts").read_text()
+
+    assert f" * Version {__version__}. " in module.partition("*/")[0]
+    assert f'export const version = "{__version__}";' in module
+    assert f'export declare const version = "{__version__}";' in types
+
+
 def test_the_sandbox_runs_in_any_folder_and_ends_at_a_signal(tmp_path: Path) -> None:
     port = free_port()
     command = (PYTHON, "-m", "service", "sandbox", "--port", str(port))

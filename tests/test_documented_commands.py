@@ -15,10 +15,19 @@ import pytest
 
 from service.cli import main
 from service.settings import Settings
+from tests.support.demo import PrintedDemo, kept_ports
 from tests.support.documentation import TEXT, blocks
-from tests.support.processes import PYTHON, ROOT, free_port, running
+from tests.support.processes import (
+    PYTHON,
+    ROOT,
+    Running,
+    accepts_connections,
+    bare_environ,
+    free_port,
+    running,
+)
 from tests.support.redis import RedisServer
-from tests.support.service import Sandbox, service_environ
+from tests.support.service import Sandbox, TokenService, service_environ
 from tests.support.tokens import sign
 
 COMMANDS = "|".join(main.list_commands(click.Context(main)))
@@ -45,16 +54,18 @@ RUN_HERE = {
 }
 """Commands that end by themselves, and a part of what they print."""
 
+FIRST = blocks()[0][3].strip()
+"""The README's first command, which installs the demo and runs it."""
+
+CONNECT = ["python -m service connect", 'connect … --text "…"']
+
 RUN_ELSEWHERE = {
     "python -m service demo": "operations/test_demo.py::test_what_it_prints_works_from_any_folder",
     "demo --tls": "operations/test_demo.py::test_what_it_prints_works_from_any_folder",
     "demo --lan": "operations/test_demo_lan.py::test_a_phone_opens_the_page_by_the_printed_address",
     "demo --host 0.0.0.0": "operations/test_demo.py::test_one_published_port_of_a_container_is_enough",
     "demo --live": "operations/test_demo.py::test_live_is_the_vendor_",
-    "python -m service connect": "test_commands.py::test_connect_reads_the_variables_that_the_demo_exports",
-    'connect … --text "…"': "operations/test_demo.py::test_connect_prints_the_answer_alone_on_a_terminal",
-    "python -m service serve": "operations/test_serve.py::test_an_env_file_is_read_unless_it_is_declined",
-    "python -m service serve --no-env-file": "operations/test_containers.py::test_the_image_serves_",
+    "python -m service serve --no-env-file": "operations/test_serve.py::test_serve_becomes_gunicorn_",
     "python -m service sandbox": "test_commands.py::test_the_sandbox_runs_in_any_folder_",
     "export TOKEN_SERVICE=https://tokens.example.com": "examples/test_readme_examples.py::test_curl",
     "export JWT=eyJhbGciOi…": "examples/test_readme_examples.py::test_curl",
@@ -62,8 +73,6 @@ RUN_ELSEWHERE = {
 """Commands that serve until they are ended, and lines to paste: how the names of the tests begin that run them."""
 
 NOT_HERE = {
-    "python3 -m venv .venv && .venv/bin/pip install --quiet -r service/sandbox/requirements.txt"
-    " && .venv/bin/python -m service demo": "installs packages; its last part is run in test_demo.py",
     "python3 -m venv .venv && .venv/bin/pip install --quiet -r tests/requirements.txt"
     " && .venv/bin/python -m pytest": "is what runs this test, in .ci/run",
     "pip install -r requirements.txt": "installs packages",
@@ -86,6 +95,7 @@ NOT_HERE = {
 }
 """Commands that no test runs, and why."""
 
+SERVE = "python -m service serve"
 AZURE_SANDBOX = "python -m service sandbox --azure --deployment my-deployment=gpt-realtime-2.1"
 
 
@@ -105,16 +115,18 @@ def is_environment(text: str) -> bool:
 
 
 def test_every_command_is_run_or_has_a_reason() -> None:
-    known = {*RUN_HERE, *RUN_ELSEWHERE, *NOT_HERE, AZURE_SANDBOX}
+    known = {*RUN_HERE, *RUN_ELSEWHERE, *NOT_HERE, *CONNECT, FIRST, SERVE, AZURE_SANDBOX}
 
     assert set(commands()) == known
 
 
-@pytest.mark.parametrize("test", sorted(set(RUN_ELSEWHERE.values())))
-def test_the_test_that_runs_a_command_exists(test: str) -> None:
+@pytest.mark.parametrize(("command", "test"), RUN_ELSEWHERE.items(), ids=RUN_ELSEWHERE)
+def test_the_test_that_runs_a_command_exists_and_names_its_options(command: str, test: str) -> None:
     path, _, name = test.partition("::")
+    text = (ROOT / "tests" / path).read_text()
 
-    assert f"def {name}" in (ROOT / "tests" / path).read_text()
+    assert f"def {name}" in text
+    assert [word for word in command.split() if word.startswith("--") and f'"{word}"' not in text] == []
 
 
 @pytest.mark.parametrize("text", re.findall(rf"`((?:python -m service )?(?:{COMMANDS}) [^`]*--[^`]*)`", TEXT))
@@ -161,6 +173,98 @@ def test_the_command_works(
     assert printed in done.stdout
     if ">" in command:
         assert json.loads((folder / command.rpartition(" ")[2]).read_text())["title"]
+
+
+STAND_IN = """#!{python}
+import sys
+from pathlib import Path
+
+assert sys.argv[1:] == ["-m", "venv", ".venv"], sys.argv
+folder = Path(".venv/bin")
+folder.mkdir(parents=True)
+for name, module in (("python", ""), ("pip", "-m pip")):
+    program = folder / name
+    program.write_text(f'#!/bin/sh\\nexec {python} {{module}} "$@"\\n')
+    program.chmod(0o755)
+"""
+"""Makes an environment of this interpreter, which has all packages: tests install nothing from the network."""
+
+
+def test_the_first_command_runs_the_demo_in_a_clone(tmp_path: Path) -> None:
+    """Word for word, but that ``python3`` is a stand-in; pip is real, and finds everything installed.
+
+    What the demo then prints works from another folder.
+    """
+    clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
+    clone.mkdir()
+    elsewhere.mkdir()
+    (clone / "service").symlink_to(ROOT / "service")
+    (clone / "requirements.txt").symlink_to(ROOT / "requirements.txt")
+    python3 = elsewhere / "python3"
+    python3.write_text(STAND_IN.format(python=PYTHON))
+    python3.chmod(0o755)
+    kept_ports(tmp_path / "cache")
+    path = f"{elsewhere}{os.pathsep}{os.environ['PATH']}"
+    environ = bare_environ(PATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+
+    ready = lambda run: "Ctrl-C" in run.output  # noqa: E731 - one look
+    with running(("sh", "-c", FIRST), environ=environ, ready=ready, cwd=clone) as run:
+        assert b"demo" in Path(f"/proc/{run.pid}/cmdline").read_bytes(), (
+            "the shell gives way to its last command"
+        )
+        said = subprocess.run(
+            ("sh", "-c", PrintedDemo(run).connect),
+            cwd=elsewhere,
+            env=bare_environ(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert said.returncode == 0, said.stderr
+    assert '"response.done"' in said.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def served(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenService]:
+    """What ``serve`` serves in a folder whose ``.env`` has every variable; none is set."""
+    folder = tmp_path_factory.mktemp("serve")
+    port = free_port()
+    environ = shell_environ(sandbox.base_url, PORT=str(port))
+    variables = {name: environ.pop(name) for name in Settings.names() & environ.keys()}
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+
+    def is_ready(_: Running) -> bool:
+        return accepts_connections(port)
+
+    with running(("sh", "-c", f"exec {SERVE}"), environ=environ, ready=is_ready, cwd=folder) as run:
+        yield TokenService(f"http://127.0.0.1:{port}", run)
+
+
+def test_serve_mints_by_an_env_file_alone(served: TokenService) -> None:
+    """With the key, the limits and the port of the file."""
+    assert served.get("/readyz").json()["status"] == "ok"
+    assert served.token(jwt=sign(sub="of-the-file")).json()["value"].startswith("ek_")
+
+
+@pytest.mark.parametrize("command", CONNECT)
+def test_connect_talks_by_what_is_exported(command: str, served: TokenService, tmp_path: Path) -> None:
+    """As the README has it: two ``export`` lines, then the command."""
+    words = command.replace(" …", "", 1)
+    lines = [f"export TOKEN_SERVICE={served.url}", f"export JWT={sign()}"]
+    lines.append(words if words.startswith("python") else f"python -m service {words}")
+    done = subprocess.run(
+        ("sh", "-c", "\n".join(lines)),
+        cwd=tmp_path,
+        env={name: value for name, value in shell_environ("").items() if name not in Settings.names()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["type"] == "response.done"
 
 
 def test_the_sandbox_of_azure_serves(folder: Path) -> None:

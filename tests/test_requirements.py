@@ -75,12 +75,14 @@ def test_every_command_explains_itself_in_production(production: dict[str, str],
     assert (helped.returncode, helped.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("command", ["sandbox", "demo"])
-def test_the_sandbox_and_the_demo_name_the_line_that_mends_it(
+@pytest.mark.parametrize("command", ["sandbox --port", "demo --port", "connect --call --jwt x --token-url"])
+def test_what_needs_the_sandboxs_packages_names_the_line_that_installs_them(
     production: dict[str, str], command: str
 ) -> None:
     """One line, not a traceback."""
-    refused = run_command(command, "--port", str(free_port()), environ=bare_environ(**production))
+    port = str(free_port())
+    value = f"http://127.0.0.1:{port}/token" if "url" in command else port
+    refused = run_command(*command.split(), value, environ=bare_environ(**production))
     assert refused.returncode == 1
     [line] = refused.stderr.splitlines()
     assert re.search(r"Run: \S+ -m pip install -r \S+/service/sandbox/requirements\.txt$", line)

@@ -113,6 +113,7 @@ LONG_FUNCTIONS = {
     "service/auth/command.py issue_jwt": "a command: its options and what it prints",
     "service/calls/memory_registry.py poll": "one step, as it is in Lua",
     "service/calls/memory_registry.py reserve": "one step, as it is in Lua",
+    "service/demo/page.py demo_routes": "a blueprint: its views are read one by one",
     "service/http/admin.py admin_routes": "a blueprint: its views are read one by one",
     "service/http/calls.py call_routes": "a blueprint: its views are read one by one",
     "service/observe/call_events.py __init__": "a table of instruments",

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -20,6 +21,7 @@ from service.calls.model import (
 )
 from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
+from service.calls.threads import Threads
 
 LEASE_SECONDS: Final = 1.6
 """How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""
@@ -29,8 +31,12 @@ RENEW_SECONDS: Final = 0.3
 
 ATTEMPT_SECONDS: Final = 15.0
 LONGEST_PAUSE: Final = 30
-THREADS: Final = 512
-"""Attempts and checks at once, those given up after ``ATTEMPT_SECONDS`` included."""
+ATTEMPTS_AT_ONCE: Final = 512
+"""Maximum number of attempts at once, those given up after ``ATTEMPT_SECONDS`` included."""
+CHECKS_AT_ONCE: Final = 64
+"""The same for checks, which have threads of their own: a vendor that hangs on checks must not delay an ending."""
+CONFIRMATIONS_A_LOOK: Final = 100
+"""How many ended calls the storage, which is there again, is told of at each look: a round trip each."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +105,8 @@ class Endings:
         self._events = events
         self._lock = threading.Lock()
         self._running: dict[str, tuple[Call, float]] = {}
-        self._threads = 0
+        self._attempts = Threads(ATTEMPTS_AT_ONCE)
+        self._checks = Threads(CHECKS_AT_ONCE)
         self._unconfirmed: dict[str, tuple[Call, Cause, float | None, str]] = {}
         self._renewed = 0.0
         self._clock_offset = time.time() - time.monotonic()
@@ -107,7 +114,12 @@ class Endings:
     @property
     def room(self) -> int:
         """How many more attempts may be begun."""
-        return max(0, THREADS - self._threads)
+        return self._attempts.room
+
+    @property
+    def check_room(self) -> int:
+        """How many more checks may be begun."""
+        return self._checks.room
 
     @property
     def idle(self) -> bool:
@@ -122,7 +134,7 @@ class Endings:
         """Begin to end a call that this process has claimed."""
         with self._lock:
             self._running[claim.call.id] = (claim.call, time.monotonic())
-        if not self._start(lambda: self._attempt(claim.call)):
+        if not self._attempts.start(lambda: self._attempt(claim.call)):
             self._stop_renewing(claim.call)  # the claim expires, and the call is claimed again
         if claim.call.attempts == 1:
             self._events.late(claim.late_ms / 1000)
@@ -133,7 +145,7 @@ class Endings:
             return
         own.busy = True
         own.attempts += 1
-        if not self._start(lambda: self._attempt_own(own)):
+        if not self._attempts.start(lambda: self._attempt_own(own)):
             own.busy = False
 
     def check(self, call: Call) -> None:
@@ -143,10 +155,10 @@ class Endings:
             if _ask(self._vendor.check, call).state == "not_found":
                 self._confirm(call, "vendor", None)
 
-        self._start(look)
+        self._checks.start(look)
 
     def maintain(self) -> None:
-        """Give up attempts that hang, and renew the claims of the others.
+        """Give up attempts that hang, and renew the claims of the others: one round trip, however many there are.
 
         Raises:
             CallRegistryUnavailableError: the storage is unavailable, so no claim can be renewed.
@@ -157,50 +169,32 @@ class Endings:
             for call in hanging:
                 del self._running[call.id]
             held = [call for call, _ in self._running.values()]
-        for call in hanging:
-            self._fail(call, f"no answer in {ATTEMPT_SECONDS:g} s")
+        reason = f"no answer in {ATTEMPT_SECONDS:g} s"
+        claims = [(call, pause) for call in hanging if (pause := self._fail(call, reason))]
         if held and now - self._renewed >= RENEW_SECONDS:
             self._renewed = now
-            self._registry.renew(held, LEASE_SECONDS)
+            claims += [(call, LEASE_SECONDS) for call in held]
+        if claims:
+            self._registry.postpone(claims)
 
     def confirm_ended(self) -> None:
         """Tell the storage, which is there again, what has ended without it."""
         if not self._unconfirmed:
             return
         with self._lock:
-            unconfirmed, self._unconfirmed = self._unconfirmed, {}
-        for call, cause, told_seconds, confirmation in unconfirmed.values():
+            first = tuple(self._unconfirmed)[:CONFIRMATIONS_A_LOOK]
+            unconfirmed = [self._unconfirmed.pop(call_id) for call_id in first]
+        for call, cause, told_seconds, confirmation in unconfirmed:
             self._confirm(call, cause, told_seconds, confirmation)
-
-    def _start(self, work: Callable[[], None]) -> bool:
-        """Do some work in a thread; return False where the system has no more threads to give."""
-
-        def run() -> None:
-            try:
-                work()
-            finally:
-                with self._lock:
-                    self._threads -= 1
-
-        thread = threading.Thread(target=run, name="call-ending", daemon=True)
-        with self._lock:
-            self._threads += 1
-        try:
-            thread.start()
-        except RuntimeError as error:
-            _log.warning("cannot start a thread to end or check a call, will retry: %s", error)
-            with self._lock:
-                self._threads -= 1
-            return False
-        return True
 
     def _attempt(self, call: Call) -> None:
         outcome = _ask(self._vendor.end, call)
         if outcome.proves_end(self._age(call)):
             self._confirm(call, call.ended_by or "unknown", outcome.told_seconds)
             self._stop_renewing(call)
-        elif self._stop_renewing(call):
-            self._fail(call, outcome.reason or outcome.state)
+        elif self._stop_renewing(call) and (pause := self._fail(call, outcome.reason or outcome.state)):
+            with suppress(CallRegistryUnavailableError):  # its claim runs out by itself
+                self._registry.postpone([(call, pause)])
 
     def _stop_renewing(self, call: Call) -> bool:
         """Let go of a claim; false where the attempt took so long that this was done already."""
@@ -211,19 +205,17 @@ class Endings:
                 del self._running[call.id]
             return held
 
-    def _fail(self, call: Call, reason: str) -> None:
+    def _fail(self, call: Call, reason: str) -> float:
+        """Note that an attempt failed; return after how many seconds to make another, 0 where none is to be made."""
         if self._age(call) >= VENDOR_MAXIMUM_SECONDS[call.type]:
             self._give_up(call)
             self._confirm(call, call.ended_by or "unknown", None)
-            return
+            return 0.0
         pause = retry_pause(call.attempts)
         _log.warning("call %s: attempt %d to end it failed, will retry: %s", call.id, call.attempts, reason)
         self._events.failed(call, reason)
         self._own.delay(call.id, pause)
-        try:
-            self._registry.postpone(call, pause)
-        except CallRegistryUnavailableError:
-            return  # its claim runs out by itself
+        return pause
 
     def _attempt_own(self, own: OwnCall) -> None:
         call, outcome = own.call, _ask(self._vendor.end, own.call)

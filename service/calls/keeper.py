@@ -157,10 +157,9 @@ class Keeper:
 
     def _look(self) -> float:
         """Take what is due, and return after how many seconds to look again."""
-        room = self._endings.room
         request = PollRequest(
-            endings=min(room, self._ending_rate.available()),
-            checks=min(room, self._check_rate.available()) if self._check_seconds else 0,
+            endings=min(self._endings.room, self._ending_rate.available()),
+            checks=min(self._endings.check_room, self._check_rate.available()) if self._check_seconds else 0,
             lease=LEASE_SECONDS,
             check_every=self._check_seconds,
             own=self.own.sample(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -96,11 +96,12 @@ class MemoryCalls:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""
         limits, calls = request.limits, tuple(self._calls.active(request.user))
         held = [call for call in calls if call.state in MOVES["end"]]
+        without_slot = len(calls) - len(held)
         ending = sum(call.state == "ending" and call.upstream_id is not None for call in calls)
         scope: Bound
         if len(self._calls) >= limits.calls_global:
             scope, first = "global", self._due.first() or now
-        elif ending >= limits.ending:
+        elif ending >= limits.ending or without_slot >= limits.without_slot:
             scope, first = "ending", now + 1000 * ENDING_RETRY_SECONDS
         elif len(held) >= limits.calls and limits.at_limit == "refuse":
             scope, first = "user", min(call.opened_ms + call.reserved_ms for call in held)
@@ -184,18 +185,16 @@ class MemoryCalls:
                 },
             )
 
-    def renew(self, claims: Sequence[Call], lease: float) -> frozenset[str]:
-        """Keep claims for ``lease`` seconds more; returns the ids of those that are still held."""
-        return frozenset(call.id for call in claims if self.postpone(call, lease))
-
-    def postpone(self, call: Call, pause: float) -> bool:
-        """Try ending a claimed call again in ``pause`` seconds; false where the claim was lost."""
+    def postpone(self, claims: Iterable[tuple[Call, float]]) -> frozenset[str]:
+        """Make claimed calls due again after a pause each; see ``CallRegistry``."""
+        held = []
         with self._lock:
-            kept = self._calls.get(call.id)
-            held = kept is not None and kept.state == "ending" and kept.attempts == call.attempts
-            if held:
-                self._due.set(call.id, self._now() + round(1000 * pause))
-            return held
+            for call, pause in claims:
+                kept = self._calls.get(call.id)
+                if kept is not None and kept.state == "ending" and kept.attempts == call.attempts:
+                    self._due.set(call.id, self._now() + round(1000 * pause))
+                    held.append(call.id)
+        return frozenset(held)
 
     def confirm(
         self,

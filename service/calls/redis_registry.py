@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from service.budgets import MinuteLimit, MinuteStatus
@@ -73,6 +73,7 @@ class RedisCalls:
             calls=limits.calls,
             replace=limits.at_limit == "replace",
             ending=limits.ending,
+            without_slot=limits.without_slot,
             calls_global=limits.calls_global,
             windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
             opening=self._opening_ms,
@@ -127,15 +128,10 @@ class RedisCalls:
             own={call_id: state or None for call_id, state in zip(request.own, answer["own"], strict=True)},
         )
 
-    def renew(self, claims: Sequence[Call], lease: float) -> frozenset[str]:
-        """Keep claims for ``lease`` seconds more; returns the ids of those that are still held."""
-        held = [(call.id, call.attempts) for call in claims]
-        return frozenset(self._run("renew", claims=held, lease=round(1000 * lease))["held"])
-
-    def postpone(self, call: Call, pause: float) -> bool:
-        """Try ending a claimed call again in ``pause`` seconds; false where the claim was lost."""
-        answer = self._run("postpone", claim=(call.id, call.attempts), pause=round(1000 * pause))
-        return bool(answer["held"])
+    def postpone(self, claims: Iterable[tuple[Call, float]]) -> frozenset[str]:
+        """Make claimed calls due again after a pause each; see ``CallRegistry``."""
+        held = [(call.id, call.attempts, round(1000 * pause)) for call, pause in claims]
+        return frozenset(self._run("postpone", claims=held)["held"])
 
     def confirm(
         self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None

@@ -6,7 +6,7 @@ is unavailable; nothing was then decided that this process knows of.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from service.budgets import MinuteLimit, MinuteStatus
@@ -66,11 +66,12 @@ class CallRegistry(Protocol):
     def poll(self, request: PollRequest) -> Poll:
         """Claim calls that are due, oldest first, and take open ones that are to be checked."""
 
-    def renew(self, claims: Sequence[Call], lease: float) -> frozenset[str]:
-        """Keep claims for ``lease`` seconds more; returns the ids of those that are still held."""
+    def postpone(self, claims: Iterable[tuple[Call, float]]) -> frozenset[str]:
+        """Make claimed calls due again, each after its pause in seconds, all in one step.
 
-    def postpone(self, call: Call, pause: float) -> bool:
-        """Try ending a claimed call again in ``pause`` seconds; false where the claim was lost."""
+        So claims are kept that would expire, and failed attempts are made again. Returns the ids of those that are
+        still held; claims that were lost stay as they are.
+        """
 
     def confirm(
         self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None

@@ -11,11 +11,19 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, abort, make_response, render_template, request
 
 from service.auth.development import sign
+from service.core.errors import RateLimitedError
 from service.demo.environment import MODELS, VOICES
 from service.http.responses import json_response
+from service.limits.counter import MemoryCounter
+from service.limits.rules import Bucket, Window
 from service.settings import Settings
+from service.store import MemoryStore
+
+SIGN_INS = Window(amount=120, seconds=60)
+"""How many JWTs one address is given: each is a user with limits, calls and minutes of its own."""
 
 _JWT_SECONDS = 3600
+_MAX_ADDRESSES = 10_000
 
 _SECRET_ACCESS = (
     (
@@ -57,6 +65,7 @@ def demo_routes(settings: Settings, *, live: bool) -> Blueprint:
     routes = Blueprint("demo", __name__)
     policy = _content_security_policy(settings.vendor.endpoint.base_url)
     page = _page(settings, live=live)
+    sign_ins = MemoryCounter(MemoryStore(max_keys=_MAX_ADDRESSES), "fixed-window")
 
     @routes.before_request
     def refuse_other_origins() -> None:
@@ -64,6 +73,19 @@ def demo_routes(settings: Settings, *, live: bool) -> Blueprint:
         fetched = request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
         if fetched and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             abort(HTTPStatus.FORBIDDEN)
+
+    @routes.before_request
+    def limit_sign_ins() -> None:
+        """Count a sign-in: both routes are one.
+
+        Raises:
+            RateLimitedError: this address had too many.
+        """
+        address = settings.http.addresses.read(request.remote_addr, request.headers)
+        counted = sign_ins.acquire([Bucket("address", address, SIGN_INS)])
+        if not counted.admitted:
+            wait = counted.statuses[0].wait
+            raise RateLimitedError("Too many sign-ins from your address.", limit="address", retry_after=wait)
 
     @routes.get("/demo")
     def demo() -> Response:

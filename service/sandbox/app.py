@@ -31,12 +31,14 @@ def create_sandbox(
     azure: Azure | None = None,
     ping_seconds: float = 20.0,
     connection_lost_seconds: float = 30.0,
+    max_websockets: int = 750,
 ) -> Flask:
     """Build a sandbox without any secrets yet.
 
     With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
     is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
-    session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s).
+    session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s). ``max_websockets`` are
+    open at once: each has one of the server's 1,000 threads, and the token service may end 512 calls at a time.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
@@ -44,7 +46,8 @@ def create_sandbox(
     app.logger.setLevel(logging.INFO)  # the application's own logger, for a line at each session
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
     calls_here = Calls(lost_seconds=connection_lost_seconds)
-    attach(app, State(SecretStore(time.time), calls_here, beta, ping_seconds, azure))
+    secrets = SecretStore(time.time)
+    attach(app, State(secrets, calls_here, beta, ping_seconds, max_websockets, azure))
     if azure:
         app.wsgi_app = _on_azure(app.wsgi_app)  # type: ignore[method-assign,assignment] # as Flask documents for middleware
     app.before_request(routes.before_request)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 
 from service.sandbox.errors import ApiError, invalid_api_key
 from service.sandbox.ids import random_token
@@ -14,6 +16,10 @@ from service.vendors import wire
 SECRET_PREFIX = "ek_"  # noqa: S105 - the beginning of one
 _SECRET_LENGTH = 32
 _VISIBLE_CHARACTERS = 6
+
+MAX_SECRETS = 20_000
+MAX_BYTES = 32 * 1024 * 1024
+"""How many secrets are kept, and how much JSON their sessions may have together: anybody may have some minted."""
 
 
 def bearer(authorization: str | None) -> str:
@@ -52,7 +58,7 @@ class Secret:
 
 
 class SecretStore:
-    """All client secrets that have not expired, and which of them were used.
+    """The client secrets that have not expired, and which of them were used; beyond the bounds the newest ones.
 
     ``now`` returns seconds since the epoch.
     """
@@ -62,6 +68,9 @@ class SecretStore:
         self._secrets: dict[str, Secret] = {}
         self._by_expiry: list[tuple[int, str]] = []
         self._used: set[str] = set()
+        self._sizes: dict[str, int] = {}
+        self._bytes = 0
+        self._lock = Lock()
 
     def __len__(self) -> int:
         """Return how many secrets are kept in memory."""
@@ -69,15 +78,25 @@ class SecretStore:
 
     def mint(self, session: Config, seconds: int) -> Secret:
         """Create a secret that may start a session within ``seconds``, and drop those that have expired."""
-        while self._by_expiry and self._by_expiry[0][0] <= self._now():
-            _, expired = heapq.heappop(self._by_expiry)
-            self._secrets.pop(expired, None)
-            self._used.discard(expired)
-        value = SECRET_PREFIX + random_token(_SECRET_LENGTH)
+        value, size = SECRET_PREFIX + random_token(_SECRET_LENGTH), len(json.dumps(session))
         secret = Secret(value, int(self._now()) + seconds, session)
-        self._secrets[value] = secret
-        heapq.heappush(self._by_expiry, (secret.expires_at, value))
+        with self._lock:
+            while self._by_expiry and self._by_expiry[0][0] <= self._now():
+                self._forget(heapq.heappop(self._by_expiry)[1])
+            self._secrets[value], self._sizes[value] = secret, size
+            self._bytes += size
+            heapq.heappush(self._by_expiry, (secret.expires_at, value))
+            while len(self._secrets) > MAX_SECRETS or self._bytes > MAX_BYTES:
+                self._forget(next(iter(self._secrets)))
+            if len(self._by_expiry) > 2 * MAX_SECRETS:
+                self._by_expiry = [(each.expires_at, each.value) for each in self._secrets.values()]
+                heapq.heapify(self._by_expiry)
         return secret
+
+    def _forget(self, value: str) -> None:
+        self._secrets.pop(value, None)
+        self._used.discard(value)
+        self._bytes -= self._sizes.pop(value, 0)
 
     def find(self, value: str) -> Secret:
         """Return a secret without using it.
@@ -102,6 +121,7 @@ class SecretStore:
 
     def expire_all(self) -> None:
         """Forget all secrets: an expired one and an unknown one get the same answer."""
-        self._secrets.clear()
-        self._used.clear()
-        self._by_expiry.clear()
+        with self._lock:
+            for value in tuple(self._secrets):
+                self._forget(value)
+            self._by_expiry.clear()

@@ -9,13 +9,16 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import asdict, dataclass
+from threading import Lock
 from typing import Any
 
 from werkzeug.datastructures import Headers
 
 from service.vendors import wire
 
-_MAX_REQUESTS = 10_000
+MAX_REQUESTS = 10_000
+MAX_BYTES = 32 * 1024 * 1024
+"""How much the bodies of the recorded requests may have together."""
 _RECORDED_HEADERS = (
     wire.SAFETY_IDENTIFIER_HEADER,
     wire.ORGANIZATION_HEADER,
@@ -43,10 +46,12 @@ class Mint:
 
 
 class Recorder:
-    """The last 10,000 requests, oldest first."""
+    """The last 10,000 requests, oldest first; fewer where their bodies are long: anybody may send some."""
 
     def __init__(self) -> None:
-        self._mints: deque[Mint] = deque(maxlen=_MAX_REQUESTS)
+        self._mints: deque[tuple[Mint, int]] = deque()
+        self._bytes = 0
+        self._lock = Lock()
 
     def begin(self, path: str, headers: Headers, body: bytes) -> Mint:
         """Record a request on arrival; the caller sets its status later."""
@@ -58,16 +63,24 @@ class Recorder:
             headers=worth_keeping(headers),
             body=_json_or_none(body),
         )
-        self._mints.append(mint)
+        with self._lock:
+            self._mints.append((mint, len(body)))
+            self._bytes += len(body)
+            while len(self._mints) > MAX_REQUESTS or self._bytes > MAX_BYTES:
+                self._bytes -= self._mints.popleft()[1]
         return mint
 
     def clear(self) -> None:
         """Forget all requests."""
-        self._mints.clear()
+        with self._lock:
+            self._mints.clear()
+            self._bytes = 0
 
     def report(self) -> dict[str, Any]:
         """Return all requests, and how many of them were given a secret."""
-        mints = [asdict(mint) for mint in self._mints]
+        with self._lock:
+            kept = [mint for mint, _ in self._mints]
+        mints = [asdict(mint) for mint in kept]
         return {
             "attempts": len(mints),
             "minted": sum(mint["minted"] for mint in mints),

@@ -266,8 +266,12 @@ class _Connection:
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
+        return self._pop_response()
+
+    def _pop_response(self) -> Response:
+        """Return the answer that was read, and keep nothing of it: an idle connection must not hold a secret."""
         response = Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
-        self._headers, self._parts, self._progress = {}, [], Progress()  # no secret stays with an idle connection
+        self._headers, self._parts, self._progress = {}, [], Progress()
         return response
 
     def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The page by secret, as a visitor uses it: conversations, refusals, the log, the code, the keyboard."""
+"""The page by secret, as a visitor uses it: conversations, refusals, the log, the code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import requests
 from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.support.browser import DemoPage
+from tests.support.processes import wait_until
 
 FULL_WAY = ["passed"] * 6
 
@@ -19,6 +20,7 @@ FULL_WAY = ["passed"] * 6
 @pytest.mark.usefixtures("expiring")
 def test_a_visitor_types_and_hears_an_answer(demo: DemoPage) -> None:
     """From the page's load to a spoken answer: transcript, audio, and every event on the way."""
+    expect(demo.page.locator(".badge")).to_have_text(re.compile("Sandbox.*canned answers, no model"))
     demo.connect()
     demo.say("What is the weather like?")
 
@@ -188,31 +190,6 @@ def test_the_log_tells_durations_groups_runs_and_filters(demo: DemoPage) -> None
     expect(demo.page.locator("#events li:visible")).to_have_count(1)
 
 
-def test_the_log_is_one_tab_stop_with_arrow_keys(demo: DemoPage) -> None:
-    """Tab enters and leaves it; arrows move, Enter unfolds, C copies the event."""
-    demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    demo.connect()
-    demo.expect_event("session.created")
-    keys = demo.page.keyboard
-    demo.page.get_by_role("button", name="Clear").focus()
-    keys.press("Tab")
-    header = demo.expect_event("POST /token").get_by_role("button", name="POST /token")
-    expect(header).to_be_focused()
-    keys.press("ArrowDown")
-    created = demo.expect_event("session.created")
-    expect(created.get_by_role("button").first).to_be_focused()
-    keys.press("Enter")
-    expect(created.locator("pre")).to_contain_text("sess_")
-    keys.press("c")
-    expect(created.get_by_text("Copied")).to_be_visible()
-    copied = json.loads(demo.page.evaluate("navigator.clipboard.readText()"))
-    assert copied["type"] == "session.created"
-    keys.press("Tab")
-    expect(demo.log.locator(":focus")).to_have_count(0)
-    keys.press("Shift+Tab")
-    expect(created.get_by_role("button").first).to_be_focused()
-
-
 @pytest.mark.parametrize(
     ("trial", "step", "title", "code"),
     [
@@ -357,14 +334,15 @@ def test_a_double_click_connects_once(demo: DemoPage) -> None:
 def test_the_current_settings_are_code_to_copy(demo: DemoPage) -> None:
     """What is chosen, as an app would ask for it; copied with one press."""
     wanted = [
-        ("websocket", "curl", ["curl -X POST", "/token", '"model":"gpt-realtime-2.1"']),
+        ("websocket", "curl", ["curl -sS", "/token", '"model":"gpt-realtime-2.1"']),
         ("websocket", "Browser", ['import { connect, requestToken } from "./realtime.js"', 'voice: "marin"']),
         ("websocket", "React", ["useEffect", "connect(", 'model: "gpt-realtime-2.1"']),
         ("websocket", "Python", ["requests.post", '"model": "gpt-realtime-2.1"']),
         ("webrtc", "Browser", ["connectWebRTC(peer"]),
         ("live", "Browser", ['import { startCall } from "./realtime.js"', 'model: "gpt-live-1.1"']),
         ("live", "React", ["startCall(", "setLeft"]),
-        ("call", "Python", ['/calls"', '"sdp": offer']),
+        ("webrtc", "React", ["connectWebRTC(peer"]),
+        ("call", "Python", ['/calls"', '"sdp": peer.localDescription.sdp']),
     ]
     demo.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     demo.show("Use it in your app")
@@ -374,30 +352,8 @@ def test_the_current_settings_are_code_to_copy(demo: DemoPage) -> None:
         demo.page.locator("#copy-snippet").click()
         copied = demo.page.evaluate("navigator.clipboard.readText()")
         assert [word for word in words if word not in copied] == [], (access, language)
-
-
-def test_the_page_works_by_keyboard_alone(demo: DemoPage) -> None:
-    """From the choices to the answer and the end by Tab, Enter and Space: the focus goes where the next step is."""
-    keys = demo.page.keyboard
-    connect = demo.page.get_by_role("button", name="Connect", exact=True)
-    demo.page.locator("input[name=access]:checked").focus()
-    keys.press("ArrowDown")
-    expect(demo.page.locator("input[value=webrtc]")).to_be_checked()
-    keys.press("ArrowUp")
-    for _ in range(20):
-        if connect.evaluate("button => button === document.activeElement"):
-            break
-        keys.press("Tab")
-    expect(connect).to_be_focused()
-    keys.press("Enter")
-    expect(demo.page.get_by_label("Message")).to_be_focused()
-    keys.type("Hello")
-    keys.press("Enter")
-    demo.expect_event("response.done")
-    expect(demo.answers).not_to_be_empty()
-    demo.page.get_by_role("tab", name="Events").focus()
-    keys.press("ArrowRight")
-    expect(demo.page.get_by_role("tabpanel", name="Use it in your app")).to_be_visible()
+    demo.page.get_by_role("link", name="More examples").click()
+    expect(demo.page.get_by_role("heading", level=1)).to_have_text("Clients")
 
 
 def test_a_phone_shows_the_transcript_first_with_status_and_disconnect_at_hand(demo: DemoPage) -> None:
@@ -417,6 +373,24 @@ def test_a_phone_shows_the_transcript_first_with_status_and_disconnect_at_hand(d
     order = ["#conversation", ".steps", ".setup", ".side"]
     tops = demo.page.evaluate("(order) => order.map((one) => document.querySelector(one).offsetTop)", order)
     assert tops == sorted(tops)
+
+
+def test_the_newest_words_stay_in_sight_until_the_reader_scrolls_back(demo: DemoPage) -> None:
+    """With more than one screen of them, also where the screen becomes another."""
+    transcript = demo.page.locator("#transcript")
+    hidden = "list => list.scrollHeight - list.scrollTop - list.clientHeight"
+    demo.choose("Written")
+    demo.connect()
+    for turn in (1, 2):
+        demo.say("A long story. " * 60)
+        demo.expect_event("response.done", times=turn)
+        assert transcript.evaluate(hidden) < 40
+    demo.page.set_viewport_size({"width": 390, "height": 844})
+    wait_until(lambda: transcript.evaluate(hidden) < 40, seconds=5, what="the way to the end")
+    transcript.evaluate("list => new Promise((done) => { list.onscroll = done; list.scrollTop = 0; })")
+    demo.say("And another.")
+    demo.expect_event("response.done", times=3)
+    assert transcript.evaluate("list => list.scrollTop") == 0
 
 
 def test_the_columns_follow_the_width(demo: DemoPage) -> None:

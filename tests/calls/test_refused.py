@@ -91,3 +91,19 @@ def test_refused_openings_and_refused_endings_are_counted_apart(service: TokenSe
         assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "carol")[0] == 404
     assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "bob")[0] == 404
     assert service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="carol")).ok
+
+
+def test_what_one_user_asks_in_vain_leaves_the_limit_of_all_users_to_others(vendor: CallVendor) -> None:
+    """Unknown calls, lists, bodies that are refused, and what is beyond the user's own limit."""
+    service = app_in_process(vendor.base_url, RATE_LIMIT_PER_USER="1/hour", RATE_LIMIT_GLOBAL="2/hour")
+    asked = [("DELETE", f"/calls/{UNKNOWN}"), ("GET", f"/calls/{UNKNOWN}"), ("GET", "/admin/calls")]
+    for method, path in asked * 5:
+        assert status_and_words(service, method, path)[0] == 404
+    assert {service.post("/calls", {"sdp": ""}).status_code for _ in range(5)} == {400}
+    own = [service.post("/calls", {"sdp": OFFER}) for _ in range(5)]
+    assert [answer.status_code for answer in own] == [201] + [429] * 4
+    other = service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="bob"))
+    assert other.status_code == 201
+    for opened, user in ((own[0], "ada"), (other, "bob")):  # or the end of this process waits for them
+        assert status_and_words(service, "DELETE", opened.headers["Location"], user)[0] == 204
+    wait_until(lambda: len(vendor.hung_up) == 2, seconds=5, what="the endings")

@@ -11,7 +11,7 @@ from service.limits import LimitSettings, RateLimits
 from service.limits.limiter import MAX_REFUSED_USERS
 from tests.support.limits import caller, limits
 from tests.support.processes import free_port
-from tests.support.service import Sandbox, running_service
+from tests.support.service import Sandbox, app_in_process
 from tests.support.tokens import sign
 
 LARGE = json.dumps({"session": {"tools": [{"name": "unknown"}] * 2000}})
@@ -85,20 +85,18 @@ def test_a_memory_full_of_other_users_refuses_nobody() -> None:
 def test_a_user_who_is_over_it_is_refused_before_the_body_is_read(sandbox: Sandbox) -> None:
     """So 100 large bodies cost the work of five; others, and the user's other limits, are as ever."""
     policy = json.dumps({"tools": ["known"]})
-    with running_service(
-        sandbox.base_url, SESSION_POLICY=policy, RATE_LIMIT_REFUSED_PER_USER="5/hour", METRICS_TOKEN="m" * 16
-    ) as service:
-        json_type = {"Content-Type": "application/json"}
-        answers = [service.token(data=LARGE, headers=json_type) for _ in range(12)]
-        assert [answer.status_code for answer in answers] == [403] * 5 + [429] * 7
-        error = answers[-1].json()["error"]
-        assert (error["type"], error["code"], error["param"]) == (
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            None,
-        )
-        assert "user limit" in error["message"]
-        assert answers[-1].headers["Retry-After"].isdecimal()
-        assert service.token(data="not JSON, and not looked at", headers=json_type).status_code == 429
-        assert service.token({"model": "gpt-realtime-2.1"}).status_code == 429
-        assert service.token(jwt=sign(sub="somebody else")).status_code == 200
+    service = app_in_process(sandbox.base_url, SESSION_POLICY=policy, RATE_LIMIT_REFUSED_PER_USER="5/hour")
+    json_type = {"Content-Type": "application/json"}
+    answers = [service.token(data=LARGE, headers=json_type) for _ in range(12)]
+    assert [answer.status_code for answer in answers] == [403] * 5 + [429] * 7
+    error = answers[-1].json()["error"]
+    assert (error["type"], error["code"], error["param"]) == (
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        None,
+    )
+    assert "user limit" in error["message"]
+    assert answers[-1].headers["Retry-After"].isdecimal()
+    assert service.token(data="not JSON, and not looked at", headers=json_type).status_code == 429
+    assert service.token({"model": "gpt-realtime-2.1"}).status_code == 429
+    assert service.token(jwt=sign(sub="somebody else")).status_code == 200

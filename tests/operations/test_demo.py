@@ -11,14 +11,18 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from service.demo.front import MAX_BODY_BYTES, MAX_REQUESTS, MAX_WEBSOCKETS
 from service.demo.network import take_port
+from service.demo.page import SIGN_INS
 from tests.support.demo import COMMAND, PrintedDemo, RestartableDemo, kept_ports, printed_demo
 from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, wait_until
 from tests.support.tools import require
@@ -232,14 +236,86 @@ def test_a_named_port_that_is_taken_is_an_error_of_one_line(option: str) -> None
     assert port in done.stderr
 
 
-def test_one_published_port_of_a_container_is_enough(tmp_path: Path) -> None:
-    """The sandbox is reached through the token service, at an address that the machine around it knows."""
+@pytest.fixture(scope="module")
+def published() -> Iterator[PrintedDemo]:
+    """One that is reached from outside, as in a container."""
     with printed_demo("--host", "0.0.0.0") as demo:  # noqa: S104 - what a container needs
-        assert demo.exports["OPENAI_BASE_URL"] == f"http://127.0.0.1:{demo.port}/sandbox/v1"
-        assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
-        outside = requests.get(f"http://127.0.0.1:{demo.port}/sandbox/sandbox/calls", timeout=10)
-        assert outside.status_code == 404
-        expect_end(demo, signal.SIGTERM)
+        yield demo
+
+
+def test_one_published_port_of_a_container_is_enough(published: PrintedDemo, tmp_path: Path) -> None:
+    """The sandbox is reached through the token service, at an address that the machine around it knows."""
+    assert published.exports["OPENAI_BASE_URL"] == f"http://127.0.0.1:{published.port}/sandbox/v1"
+    assert '"response.done"' in shell(published.connect, tmp_path).splitlines()[-1]
+    outside = requests.get(f"http://127.0.0.1:{published.port}/sandbox/sandbox/calls", timeout=10)
+    assert outside.status_code == 404
+
+
+def open_websocket(port: int) -> tuple[int, socket.socket]:
+    """Ask for a session at the sandbox, as anybody on the network can; gives the status."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(
+        b"GET /sandbox/v1/realtime?model=gpt-realtime-2.1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+        b"Authorization: Bearer sk-anybody\r\n\r\n"
+    )
+    return int(client.recv(12)[9:]), client
+
+
+def test_a_body_for_the_sandbox_that_is_too_long_is_refused_and_not_cut(published: PrintedDemo) -> None:
+    url = f"http://127.0.0.1:{published.port}/sandbox/v1/realtime/client_secrets"
+    answer = requests.post(url, data=bytes(MAX_BODY_BYTES + 1), timeout=10)
+    assert (answer.status_code, answer.text) == (
+        413,
+        f"The body is too large; at most {MAX_BODY_BYTES} bytes are accepted.\n",
+    )
+
+
+def test_one_address_is_given_so_many_users(published: PrintedDemo) -> None:
+    """Each has limits, calls and minutes of its own."""
+    with requests.Session() as page:
+        answers = [
+            page.post(f"http://127.0.0.1:{published.port}/demo/jwt", timeout=10)
+            for _ in range(SIGN_INS.amount + 1)
+        ]
+    assert answers[0].ok
+    assert (answers[-1].status_code, answers[-1].json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= SIGN_INS.seconds
+
+
+def test_what_the_network_can_take_of_the_sandbox_is_bounded(published: PrintedDemo) -> None:
+    """WebSockets, and requests that are not answered: those beyond are refused, and the service goes on."""
+    url = f"http://127.0.0.1:{published.port}"
+    hanging = {"session": {"type": "realtime", "model": "fault-hang"}}
+    mints, key = f"{url}/sandbox/v1/realtime/client_secrets", {"Authorization": "Bearer sk-anybody"}
+    answers = Queue[int]()
+
+    def mint() -> None:
+        with suppress(requests.RequestException):  # the demo ends before they are answered
+            answers.put(requests.post(mints, json=hanging, headers=key, timeout=60).status_code)
+
+    with ExitStack() as stack:
+        statuses = []
+        for _ in range(MAX_WEBSOCKETS + 5):
+            status, client = open_websocket(published.port)
+            stack.enter_context(client)
+            statuses.append(status)
+        assert statuses == [101] * MAX_WEBSOCKETS + [503] * 5
+        for _ in range(MAX_REQUESTS + 5):
+            Thread(target=mint, daemon=True).start()
+        assert [answers.get(timeout=20) for _ in range(5)] == [503] * 5
+        assert requests.get(f"{url}/healthz", timeout=10).ok
+
+    def is_admitted() -> bool:
+        status, client = open_websocket(published.port)
+        client.close()
+        return status == 101
+
+    wait_until(is_admitted, seconds=10, what="a place")
+
+
+def test_a_demo_with_many_clients_ends_all_the_same(published: PrintedDemo) -> None:
+    expect_end(published, signal.SIGTERM)
 
 
 @pytest.mark.parametrize(

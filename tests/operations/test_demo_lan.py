@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zxingcpp
 from playwright.sync_api import expect
 
 from tests.support.browser import CHROMIUM, FLAGS, PATIENCE_MS, DemoPage, listen_for_problems
@@ -30,6 +31,7 @@ class Phone:
     """A machine with an address and a network card of its own, whose only way leads to this one."""
 
     name: str
+    network: str
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def phone() -> Iterator[Phone]:
             ("route", "add", "default", "via", f"{network}.1"),
         ):
             ip("-n", name, *arguments)
-        yield Phone(name)
+        yield Phone(name, network)
     finally:
         ip("netns", "delete", name)  # its end of the pair goes, and with it ours
 
@@ -95,11 +97,53 @@ def curl(phone: Phone, *arguments: str) -> str:
 
 
 def test_a_phone_opens_the_page_by_the_printed_address(demo: PrintedDemo, phone: Phone) -> None:
-    """Its certificate names the address; the QR code stands below the address."""
+    """Its certificate names the address, which is also that of the QR code."""
     assert demo.page.startswith("https://")
     assert "127.0.0.1" not in demo.page
+    assert scan(demo.run.output) == demo.page
     assert "<html" in curl(phone, "--cacert", demo.exports["SSL_CERT_FILE"], demo.page)
-    assert "\N{LOWER HALF BLOCK}" in demo.run.output
+
+
+def scan(printed: str) -> str:
+    """Read the QR code on a terminal, which is drawn in half blocks, as a phone does."""
+    drawn = [line for line in printed.splitlines() if line and not line.strip("█▀▄ ")]
+    side = range(4)  # pixels of a module, to be recognised
+    rows = [
+        bytes(255 * (block in lit) for block in line for _ in side)
+        for line in drawn
+        for lit in ("█▀", "█▄")
+        for _ in side
+    ]
+    [code] = zxingcpp.read_barcodes(memoryview(b"".join(rows)).cast("B", (len(rows), len(rows[0]))))
+    return code.text
+
+
+def test_pages_at_this_machines_addresses_may_call_it_and_no_other_machines(
+    demo: PrintedDemo, phone: Phone
+) -> None:
+    """Its own development servers are opened from phones, too, by its address and their port."""
+    own, other = f"{phone.network}.1", f"{phone.network}.2"
+    origins = {
+        f"https://{own}:5173": True,
+        f"http://{own}": True,
+        "http://localhost:5173": True,
+        f"https://{other}:5173": False,
+        f"https://{own}.example.com": False,
+        f"https://{own}@{other}": False,
+    }
+    trust = ("--cacert", demo.exports["SSL_CERT_FILE"])
+    for origin, allowed in origins.items():
+        asked = (
+            "--request",
+            "POST",
+            "--header",
+            f"Origin: {origin}",
+            f"{demo.exports['TOKEN_SERVICE']}/token",
+        )
+        answer = curl(phone, "--include", *trust, *asked)
+        assert "invalid_token" in answer or "missing_token" in answer
+        assert (f"Access-Control-Allow-Origin: {origin}\n" in answer) == allowed, origin
+        assert allowed or "Access-Control-Allow-Origin" not in answer
 
 
 def test_page_service_and_sandbox_are_one_origin(demo: PrintedDemo, phone: Phone) -> None:

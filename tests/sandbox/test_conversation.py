@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.sandbox.sessions import items
 from tests.support.sandbox_session import Event, SessionClient, error_of, kinds, one, speak
 
 _WEATHER = {
@@ -415,3 +416,18 @@ def test_audio_in_an_item_counts_and_is_left_out_of_events() -> None:
     )
     usage = one(client.ask(), "response.done")["response"]["usage"]
     assert usage["input_token_details"]["audio_tokens"] == 20
+
+
+def test_a_conversation_keeps_a_bounded_number_of_items_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever adds some for an hour would fill the memory; the newest are kept."""
+    monkeypatch.setattr(items, "MAX_ITEMS", 10)
+    monkeypatch.setattr(items, "MAX_BYTES", 10_000)
+    kept = items.Items()
+    for number in range(30):
+        kept.add({"id": f"item_{number}"})
+    assert [item["id"] for item in kept] == [f"item_{number}" for number in range(20, 30)]
+    for number in range(30, 40):
+        kept.audio[f"item_{number}"] = bytes(3_000)
+        kept.add({"id": f"item_{number}"})
+    assert [item["id"] for item in kept] == ["item_37", "item_38", "item_39"]
+    assert kept.audio.keys() == {"item_37", "item_38", "item_39"}

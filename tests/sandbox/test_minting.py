@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import requests
+from werkzeug.datastructures import Headers
 
+from service.sandbox import credentials, recorder
 from service.sandbox.credentials import SecretStore
 from service.sandbox.errors import ApiError
 from tests.support.realtime import KEY
@@ -309,3 +311,31 @@ def test_expired_secrets_are_dropped_from_memory() -> None:
         secrets.use(secrets.mint({}, 10))
         clock.now += 1
     assert len(secrets) <= 10
+
+
+def test_secrets_and_their_sessions_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may have them minted, each with a session of up to a megabyte; the newest are kept."""
+    monkeypatch.setattr(credentials, "MAX_SECRETS", 100)
+    monkeypatch.setattr(credentials, "MAX_BYTES", 10_000)
+    secrets = SecretStore(Clock())
+    small = [secrets.mint({}, 600) for _ in range(300)]
+    assert len(secrets) == 100
+    assert secrets.find(small[-1].value) == small[-1]
+    large = [secrets.mint({"instructions": "x" * 1_000}, 600) for _ in range(50)]
+    assert len(secrets) == 9
+    assert secrets.find(large[-1].value) == large[-1]
+    with pytest.raises(ApiError, match="Incorrect API key"):
+        secrets.find(small[-1].value)
+
+
+def test_recorded_requests_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are recorded before their key is looked at."""
+    monkeypatch.setattr(recorder, "MAX_REQUESTS", 100)
+    monkeypatch.setattr(recorder, "MAX_BYTES", 10_000)
+    record = recorder.Recorder()
+    for _ in range(300):
+        record.begin("/v1/realtime/client_secrets", Headers(), b"{}")
+    assert record.report()["attempts"] == 100
+    for _ in range(50):
+        record.begin("/v1/realtime/client_secrets", Headers(), b"x" * 1_000)
+    assert record.report()["attempts"] == 10

@@ -7,13 +7,21 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import requests
 import websocket
 
-from tests.support.processes import PYTHON, accepts_connections, bare_environ, free_port, running
+from tests.support.processes import (
+    PYTHON,
+    accepts_connections,
+    bare_environ,
+    free_port,
+    running,
+    wait_until,
+)
 from tests.support.realtime import CREATE, bearing, line, mint, offering
 from tests.support.sandbox_session import SILENCE, kinds, speak
 from tests.support.service import Sandbox
@@ -249,9 +257,9 @@ def test_a_slow_reader_loses_nothing(sandbox: Sandbox) -> None:
 
 @pytest.fixture(scope="module")
 def pinging_sandbox() -> Iterator[str]:
-    """A sandbox that pings five times a second instead of every 20 seconds."""
+    """A sandbox that pings five times a second instead of every 20 seconds, and holds three WebSockets."""
     port = free_port()
-    app = "service.sandbox.app:create_sandbox(ping_seconds=0.2)"
+    app = "service.sandbox.app:create_sandbox(ping_seconds=0.2, max_websockets=3)"
     options = ("--bind", f"127.0.0.1:{port}", "--no-control-socket")
     command = (PYTHON, "-m", "gunicorn", "-k", "gevent", *options, app)
     with running(command, environ=bare_environ(), ready=lambda _: accepts_connections(port)):
@@ -268,3 +276,19 @@ def test_the_server_pings(pinging_sandbox: str) -> None:
             pings += opcode == websocket.ABNF.OPCODE_PING
         client.ws.send(json.dumps(CREATE))
         client.until("response.done")
+
+
+def test_websockets_are_bounded_in_number(pinging_sandbox: str) -> None:
+    """Each has a thread, and without any left nothing else would be answered."""
+    with ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(line(pinging_sandbox, **bearing("sk-test")))
+            client.until("session.created")
+        with line(pinging_sandbox, **bearing("sk-test")) as refused:
+            assert refused.until("error")["error"]["code"] == "rate_limit_exceeded"
+
+    def is_admitted() -> bool:
+        with line(pinging_sandbox, **bearing("sk-test")) as client:
+            return client.listen(lambda _: True)[0]["type"] == "session.created"
+
+    wait_until(is_admitted, seconds=5, what="a place")

@@ -5,14 +5,17 @@ They run on loopback until they are ended, or for ``LONGEST`` seconds.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 from tests.support.processes import PYTHON, ROOT
 from tests.support.tokens import sign
@@ -27,6 +30,12 @@ KNOWN = POST + USER
 NO_OFFER = b'{"sdp": "v=0"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 ONE_BYTE_CHUNKS = b"1\r\nx\r\n" * 10_000
+LIST = b"GET /calls HTTP/1.1\r\nHost: x\r\n"
+BAD_TOKEN = f"Authorization: Bearer {sign(key='x' * 32)}\r\n".encode()
+TOOLS = json.dumps({"session": {"tools": [{"name": "a"}] * 4_800}}, separators=(",", ":")).encode()
+UNPACKS = "gpt-realtime-that-unpacks"
+"""A model for which a vendor of the tests answers with a small body that unpacks to a giant one."""
+ENDINGS = (b"}", b"\n", b"\r\n\r\n")
 FIELD = b"X-Field: " + b"x" * 8_000 + b"\r\n"
 
 
@@ -59,6 +68,42 @@ def byte_by_byte(head: bytes, byte: bytes) -> Callable[[int], None]:
                 client.sendall(byte)
 
     return attack
+
+
+def ask(make: Callable[[int], bytes], *, at_once: int = 20) -> Callable[[int], None]:
+    """Send some requests, each made for its number, read all their answers, and again."""
+    numbers = count(os.getpid() << 16)
+
+    def attack(port: int) -> None:
+        with connect(port) as client:
+            while True:
+                client.sendall(b"".join(make(next(numbers)) for _ in range(at_once)))
+                received = b""
+                while received.count(b"HTTP/1.1 ") < at_once or not received.endswith(ENDINGS):
+                    if not (piece := client.recv(65_536)):
+                        return
+                    received += piece
+
+    return attack
+
+
+def known(body: bytes, *fields: bytes) -> bytes:
+    """Write a user's request for a secret."""
+    return KNOWN + b"".join(fields) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def signed_badly(number: int) -> bytes:
+    """Write a request with a bad token, from another network each time."""
+    network = f"2001:{number >> 16 & 0xFFFF:x}:{number & 0xFFFF:x}::1".encode()
+    return LIST + b"X-Forwarded-For: " + network + b"\r\n" + BAD_TOKEN + b"\r\n"
+
+
+def of_an_unknown_key(number: int) -> bytes:
+    """Write a request with a token that names another key each time."""
+    header = json.dumps({"alg": "ES256", "typ": "JWT", "kid": f"unknown-{number}"}).encode()
+    _, payload, _ = sign().split(".")
+    token = urlsafe_b64encode(header).rstrip(b"=") + f".{payload}.{'A' * 86}".encode()
+    return LIST + b"Authorization: Bearer " + token + b"\r\n\r\n"
 
 
 def repeat(request: bytes) -> Callable[[int], None]:
@@ -149,13 +194,37 @@ ATTACKS: dict[str, Callable[[int], None]] = {
 }
 
 
+ATTACKS_ON_LIMITS: dict[str, Callable[[int], None]] = {
+    "bodies of 4,800 tools": ask(lambda _: known(TOOLS), at_once=3),
+    "tokens of unknown keys": ask(of_an_unknown_key),
+    "guesses of the admin's token": ask(
+        lambda _: LIST.replace(b"/calls", b"/admin/calls") + BAD_TOKEN + b"\r\n"
+    ),
+}
+"""Those that the service's own limits have to end, at their defaults and with a Redis."""
+
+ATTACKS_BY_THE_VENDOR: dict[str, Callable[[int], None]] = {
+    "answers that unpack to a hundred megabytes": ask(
+        lambda _: known(json.dumps({"model": UNPACKS}).encode()), at_once=1
+    ),
+}
+
+
+STRANGERS, PROBES = "bad tokens from many networks", "probes without a pause"
+ATTACKS_ON_THE_STORAGE: dict[str, Callable[[int], None]] = {
+    STRANGERS: ask(signed_badly),
+    PROBES: ask(lambda _: b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"),
+}
+
+
 def run(name: str, port: int) -> None:
     """Attack on a few connections at once; what is closed is opened again."""
+    attack = (ATTACKS | ATTACKS_ON_LIMITS | ATTACKS_ON_THE_STORAGE | ATTACKS_BY_THE_VENDOR)[name]
 
     def client() -> None:
         while True:
             with suppress(OSError):
-                ATTACKS[name](port)
+                attack(port)
             time.sleep(0.001)
 
     for _ in range(CONNECTIONS):

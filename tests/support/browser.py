@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import wave
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.support.tools import require
@@ -76,6 +77,45 @@ def listen_for_problems(page: Page) -> list[str]:
     page.on("console", on_console)
     page.on("pageerror", lambda error: problems.append(str(error)))
     return problems
+
+
+WIDTHS = (1440, 768, 390)
+"""Pixels of a desk's, a tablet's and a phone's screen."""
+
+LOOKS: dict[str, Any] = {
+    "light": {"color_scheme": "light", "forced_colors": "none"},
+    "dark": {"color_scheme": "dark", "forced_colors": "none"},
+    "forced colours": {"color_scheme": "dark", "forced_colors": "active"},
+}
+"""How the system may have pages shown, as ``Page.emulate_media`` takes it."""
+
+
+_ALL: dict[str, Any] = {"resultTypes": ["violations"]}  # half the time on a long page
+_COLOURS = _ALL | {"runOnly": ["color-contrast", "link-in-text-block"]}
+"""Options of axe-core: all rules, or those that judge colours alone."""
+
+
+def findings(
+    page: Page, *, widths: Collection[int] = WIDTHS, looks: Collection[str] = tuple(LOOKS)
+) -> list[str]:
+    """List what axe-core finds wrong with a page as it stands, and where it is wider than the screen.
+
+    It is resized and shown in other colours in place, so that its state stays. At each width the first of the looks
+    is judged by all rules, the others by those of colours.
+    """
+    axe = Axe()
+    found = []
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"{width}: wider than the screen")
+        for rank, look in enumerate(looks):
+            page.emulate_media(**LOOKS[look])
+            rules = axe.run(page, options=_COLOURS if rank else _ALL).response["violations"]
+            found += [
+                f"{width}, {look}, {rule['id']}: {node['target']}" for rule in rules for node in rule["nodes"]
+            ]
+    return found
 
 
 @dataclass

@@ -120,12 +120,12 @@ def running_demo(*options: str) -> Iterator[Demo]:
 
 
 @contextmanager
-def running_origin() -> Iterator[str]:
-    """Serve the programs and the packages of Node as an app on an origin of its own; gives the origin."""
+def running_origin(folder: Path = PROGRAMS) -> Iterator[str]:
+    """Serve a folder, such as the programs and the packages of Node, as an app on its own origin; gives the origin."""
 
     class Handler(Quiet, SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(PROGRAMS))
+            super().__init__(*args, directory=str(folder))
 
     with serving(Handler) as origin:
         yield origin

@@ -164,8 +164,9 @@ function operations.reserve()
         local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
         return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = status(windows)}
     end
-    -- Not those whose opening has an unknown outcome, or is still under way: they have no id of the vendor's.
-    if #known_calls(given.user, '-inf', -1, given.ending, 'upstream_id') >= given.ending then
+    -- Those whose opening has an unknown outcome, or is still under way, have no id of the vendor's.
+    if #known_calls(given.user, '-inf', -1, given.ending, 'upstream_id') >= given.ending
+        or #known_calls(given.user, '-inf', -1, given.without_slot, 'state') >= given.without_slot then
         return {refused = 'calls', limit = 'ending', now = now, retry_ms = ENDING_RETRY, windows = status(windows)}
     end
     local held = known_calls(given.user, 1, '+inf', given.calls, 'state')
@@ -297,25 +298,16 @@ function operations.poll()
     return found
 end
 
-local function claimed(claim)
-    local state, attempts = unpack(redis.call('HMGET', call_key(claim[1]), 'state', 'attempts'))
-    return state == 'ending' and tonumber(attempts) == claim[2]
-end
-
-function operations.renew()
+function operations.postpone()
     local held = {}
     for _, claim in ipairs(given.claims) do
-        if claimed(claim) then
-            redis.call('ZADD', DUE, now + given.lease, claim[1])
-            held[#held + 1] = claim[1]
+        local id, claimed_as, pause = unpack(claim)
+        local state, attempts = unpack(redis.call('HMGET', call_key(id), 'state', 'attempts'))
+        if state == 'ending' and tonumber(attempts) == claimed_as then
+            redis.call('ZADD', DUE, now + pause, id)
+            held[#held + 1] = id
         end
     end
-    return {held = held}
-end
-
-function operations.postpone()
-    local held = claimed(given.claim)
-    if held then redis.call('ZADD', DUE, now + given.pause, given.claim[1]) end
     return {held = held}
 end
 

@@ -23,13 +23,14 @@ class State:
     """The memory of a sandbox, which ends with its process.
 
     With ``beta`` the retired beta is spoken beside today's API, with ``azure`` Azure's way of it. WebSockets are pinged
-    every ``ping_seconds``; ``sockets`` are the open ones.
+    every ``ping_seconds``; ``sockets`` are the open ones, at most ``max_websockets``.
     """
 
     secrets: SecretStore
     calls: Calls
     beta: bool
     ping_seconds: float
+    max_websockets: int
     azure: Azure | None = None
     recorder: Recorder = field(default_factory=Recorder)
     sockets: set[Any] = field(default_factory=set)

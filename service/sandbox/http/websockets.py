@@ -17,7 +17,7 @@ from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
 from service.sandbox.http.connection import close, send
 from service.sandbox.http.routes import BASE_PATH
-from service.sandbox.http.state import NOTICE, current, state_of
+from service.sandbox.http.state import NOTICE, State, current, state_of
 from service.sandbox.ids import new_id
 from service.sandbox.opening import Admission, ConnectRequest, close_code
 from service.sandbox.sessions.base import Session
@@ -77,6 +77,7 @@ def _serve(ws: Server, *, translation: bool) -> None:
     check = (lambda key: check_account(key, "")) if state.azure else check_key
     admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id, check)
     try:
+        _check_room(state)
         session = admission.admit(_connect_request(translation=translation))
     except ApiError as error:
         body = {**error.body, "event_id": None}
@@ -90,6 +91,12 @@ def _serve(ws: Server, *, translation: bool) -> None:
     finally:
         state.sockets.discard(ws)
     close(ws, _NORMAL, "")
+
+
+def _check_room(state: State) -> None:
+    if len(state.sockets) >= state.max_websockets:
+        message = f"The sandbox holds at most {state.max_websockets} WebSockets. Close some."
+        raise ApiError(message, code="rate_limit_exceeded", kind="requests")
 
 
 def _connect_request(*, translation: bool) -> ConnectRequest:

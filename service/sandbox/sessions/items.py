@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any
@@ -14,6 +15,14 @@ Item = dict[str, Any]
 
 ROOT = "root"
 """The vendor's name for the position before the first item."""
+
+
+MAX_ITEMS = 2_000
+MAX_BYTES = 32 * 1024 * 1024
+"""How many items a conversation keeps, and how much their JSON and audio may have together.
+
+A client may add some for an hour; the oldest go first, as they do where the vendor's context is full.
+"""
 
 
 def snapshot(item: Item) -> Item:
@@ -55,6 +64,7 @@ class Items:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
+        self._sizes: dict[str, int] = {}
         self.audio: dict[str, bytes | bytearray] = {}
 
     def __iter__(self) -> Iterator[Item]:
@@ -82,7 +92,16 @@ class Items:
                 raise ApiError(message, code="item_create_invalid_previous_item_id", param="previous_item_id")
             at = place + 1
         self._items.insert(at, item)
-        return self._items[at - 1]["id"] if at else None
+        self._sizes[item["id"]] = len(json.dumps(item))
+        previous = self._items[at - 1]["id"] if at else None
+        self._forget_oldest()
+        return previous
+
+    def _forget_oldest(self) -> None:
+        size = sum(self._sizes.values()) + sum(map(len, self.audio.values()))
+        while len(self._items) > 1 and (len(self._items) > MAX_ITEMS or size > MAX_BYTES):
+            oldest = self._items.pop(0)["id"]
+            size -= self._sizes.pop(oldest, 0) + len(self.audio.pop(oldest, b""))
 
     def get(self, item_id: str, *, verb: str) -> Item:
         """Return an item; changes to it are kept.
@@ -106,6 +125,7 @@ class Items:
         """
         self._items.remove(self.get(item_id, verb="delete"))
         self.audio.pop(item_id, None)
+        self._sizes.pop(item_id, None)
 
     def last_id(self) -> str | None:
         """Return the id of the last item, or None."""

@@ -174,6 +174,7 @@ export class EventLog {
     item.append(make("div", { class: "content" },
       make("button", { type: "button", "data-copy": true, tabindex: -1, class: "quiet" }, "Copy JSON"),
       make("pre", {}, this.#json(item))));
+    item.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {HTMLElement} item */

@@ -9,8 +9,6 @@ import { isCall, requestFor } from "./choices.js";
 /** @typedef {import("./choices.js").Choice} Choice */
 /** @typedef {{ service: string, jwt: string }} Place */
 
-const README = "The README and /docs/clients have more: SDKs, phones, whole apps.";
-
 /**
  * @param {string} language `curl`, `fetch`, `react` or `python`
  * @param {Choice} choice
@@ -67,16 +65,16 @@ function curl(choice, { service, jwt }) {
   const code = [
     `export TOKEN_SERVICE=${service}`,
     `export JWT=${jwt || "…"}`,
-    `curl -X POST "$TOKEN_SERVICE${path}" \\`,
+    `curl -sS "$TOKEN_SERVICE${path}" \\`,
     '  -H "Authorization: Bearer $JWT" \\',
     '  -H "Content-Type: application/json" \\',
-    `  -d '${JSON.stringify(content)}'`,
+    `  -d '${JSON.stringify(content).replaceAll("'", "'\\''")}'`,
   ].join("\n");
   const note = isCall(choice.access) ? "The offer (sdp) is your WebRTC library’s; curl has none." : "";
   return { code, note };
 }
 
-const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /static/ into your app. ";
+const COPIED = "realtime.js has no dependency. Copy it and realtime.d.ts from /static/ into your app.";
 
 /** @param {Choice} choice */
 function sessionCode(choice) {
@@ -106,6 +104,7 @@ function sessionCode(choice) {
     `const wanted = ${wanted};`,
     `const session = connect(${source});`,
     "await session.ready;",
+    ...(choice.type === "realtime" ? ['session.send({ type: "response.create" });'] : []),
     "for await (const event of session) console.log(event.type);",
   ] };
 }
@@ -121,14 +120,18 @@ function plain(choice, { service }) {
     "",
     ...code,
   ];
-  return { code: lines.join("\n"), note: COPIED + README };
+  return { code: lines.join("\n"), note: COPIED };
 }
 
 /** @param {Choice} choice @param {Place} place */
 function react(choice, { service }) {
-  const call = isCall(choice.access);
-  const set = literal(options(choice), call ? "    " : "");
-  const lines = call ? [
+  const write = isCall(choice.access) ? reactCall : choice.access === "webrtc" ? reactPeer : reactSocket;
+  return { code: write(choice, service).join("\n"), note: COPIED };
+}
+
+/** @param {Choice} choice @param {string} service */
+function reactCall(choice, service) {
+  return [
     'import { useRef, useState } from "react";',
     'import { startCall } from "./realtime.js";',
     "",
@@ -137,7 +140,7 @@ function react(choice, { service }) {
     "  const [left, setLeft] = useState(null);",
     "  const toggle = () => {",
     "    if (call.current) return call.current.end();",
-    `    call.current = startCall("${service}/calls", getJwt, ${set});`,
+    `    call.current = startCall("${service}/calls", getJwt, ${literal(options(choice), "    ")});`,
     '    call.current.addEventListener("time", ({ detail }) => setLeft(detail));',
     '    call.current.addEventListener("close", () => {',
     "      call.current = null;",
@@ -146,11 +149,16 @@ function react(choice, { service }) {
     "  };",
     '  return <button onClick={toggle}>{left === null ? "Call" : `End (${left} s left)`}</button>;',
     "}",
-  ] : [
+  ];
+}
+
+/** @param {Choice} choice @param {string} service */
+function reactSocket(choice, service) {
+  return [
     'import { useEffect, useState } from "react";',
     'import { connect, requestToken } from "./realtime.js";',
     "",
-    `const wanted = ${set};`,
+    `const wanted = ${literal(options(choice), "")};`,
     "",
     "export function useRealtime(getJwt) {",
     "  const [events, setEvents] = useState([]);",
@@ -163,30 +171,106 @@ function react(choice, { service }) {
     "  return events;",
     "}",
   ];
-  return { code: lines.join("\n"), note: COPIED + README };
+}
+
+/** @param {Choice} choice @param {string} service */
+function reactPeer(choice, service) {
+  return [
+    'import { useEffect, useState } from "react";',
+    'import { connectWebRTC, requestToken } from "./realtime.js";',
+    "",
+    `const wanted = ${literal(options(choice), "")};`,
+    "",
+    "export function useRealtime(getJwt) {",
+    "  const [events, setEvents] = useState([]);",
+    "  useEffect(() => {",
+    "    const stop = new AbortController();",
+    "    const peer = new RTCPeerConnection();",
+    "    peer.ontrack = ({ streams }) => Object.assign(new Audio(), { srcObject: streams[0] }).play();",
+    '    const channel = peer.createDataChannel("oai-events");',
+    "    channel.onmessage = ({ data }) => setEvents((all) => [...all, JSON.parse(data)]);",
+    "    const start = async () => {",
+    "      const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });",
+    "      const [track] = microphone.getAudioTracks();",
+    '      stop.signal.addEventListener("abort", () => track.stop());',
+    "      if (stop.signal.aborted) return track.stop();",
+    "      peer.addTrack(track, microphone);",
+    "      const source = async (options) =>",
+    `        requestToken("${service}/token", await getJwt(), { ...wanted, ...options });`,
+    "      await connectWebRTC(peer, source, { signal: stop.signal });",
+    "    };",
+    "    start().catch((error) => stop.signal.aborted || console.error(error));",
+    "    return () => {",
+    "      stop.abort();",
+    "      peer.close();",
+    "    };",
+    "  }, [getJwt]);",
+    "  return events;",
+    "}",
+  ];
 }
 
 /** @param {Choice} choice @param {Place} place */
 function python(choice, { service }) {
-  const { path } = requestFor(choice);
   const call = isCall(choice.access);
-  const content = call ? { ...body(choice), sdp: "OFFER" } : body(choice);
-  const written = literal(content, "    ", JSON.stringify, "    ")
-    .replace('"OFFER"', "offer").replace(/: null/g, ": None").replace(/: true/g, ": True").replace(/: false/g, ": False");
-  const lines = [
+  const note = `pip install requests${call ? " aiortc" : ""}`;
+  return { code: (call ? pythonCall : pythonSecret)(choice, service).join("\n"), note };
+}
+
+/** @param {Record<string, any>} content @param {string} indent */
+function pythonLiteral(content, indent) {
+  return literal(content, indent, JSON.stringify, "    ")
+    .replace(/: null/g, ": None").replace(/: true/g, ": True").replace(/: false/g, ": False");
+}
+
+/** @param {Choice} choice @param {string} service */
+function pythonSecret(choice, service) {
+  return [
     "import os",
     "import requests",
     "",
-    ...(call ? ["offer = …  # of your WebRTC library, such as aiortc", ""] : []),
     "answer = requests.post(",
-    `    "${service}${path}",`,
+    `    "${service}/token",`,
     '    headers={"Authorization": f"Bearer {os.environ[\'JWT\']}"},',
-    `    json=${written},`,
+    `    json=${pythonLiteral(body(choice), "    ")},`,
     "    timeout=30,",
     ")",
     "answer.raise_for_status()",
-    call ? 'call, sdp = answer.json()["call"], answer.json()["sdp"]'
-      : 'print(answer.json()["connection"]["url"])',
+    'print(answer.json()["connection"]["url"])',
   ];
-  return { code: lines.join("\n"), note: README };
+}
+
+/** @param {Choice} choice @param {string} service */
+function pythonCall(choice, service) {
+  const content = { ...body(choice), sdp: "OFFER" };
+  return [
+    "import asyncio",
+    "import os",
+    "import requests",
+    "from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription",
+    "",
+    `CALLS = "${service}/calls"`,
+    'HEADERS = {"Authorization": f"Bearer {os.environ[\'JWT\']}"}',
+    "",
+    "async def main():",
+    "    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))",
+    '    peer.addTransceiver("audio")  # or addTrack, with what the user says',
+    '    channel = peer.createDataChannel("oai-events")',
+    '    channel.on("message", print)',
+    "    await peer.setLocalDescription(await peer.createOffer())",
+    "    answer = requests.post(",
+    "        CALLS,",
+    "        headers=HEADERS,",
+    `        json=${pythonLiteral(content, "        ").replace('"OFFER"', "peer.localDescription.sdp")},`,
+    "        timeout=30,",
+    "    )",
+    "    answer.raise_for_status()",
+    '    call, sdp = answer.json()["call"], answer.json()["sdp"]',
+    '    await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))',
+    "    await asyncio.sleep(3)",
+    '    requests.delete(f"{CALLS}/{call[\'id\']}", headers=HEADERS, timeout=30)',
+    "    await peer.close()",
+    "",
+    "asyncio.run(main())",
+  ];
 }

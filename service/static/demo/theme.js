@@ -3,18 +3,20 @@
 (() => {
   const KEY = "demo-theme";
   const root = document.documentElement;
-  const stored = localStorage.getItem(KEY);
-  const dark = stored ? stored === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "dark" : "light";
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  /** The visitor's choice; before there is one, the system's theme, also where it changes. */
+  const apply = () => {
+    root.dataset.theme = localStorage.getItem(KEY) ?? (system.matches ? "dark" : "light");
+    document.getElementById("theme")?.setAttribute("aria-pressed", String(root.dataset.theme === "dark"));
+  };
+  apply();
+  system.addEventListener("change", apply);
 
   addEventListener("DOMContentLoaded", () => {
-    const button = /** @type {HTMLButtonElement} */ (document.getElementById("theme"));
-    const show = () => button.setAttribute("aria-pressed", String(root.dataset.theme === "dark"));
-    show();
-    button.addEventListener("click", () => {
-      root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-      localStorage.setItem(KEY, root.dataset.theme);
-      show();
+    apply();
+    document.getElementById("theme")?.addEventListener("click", () => {
+      localStorage.setItem(KEY, root.dataset.theme === "dark" ? "light" : "dark");
+      apply();
     });
   });
 })();

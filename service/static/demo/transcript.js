@@ -14,6 +14,7 @@ export class Transcript {
   /** Who speaks in a session that knows no items. @type {Speaker | null} */
   #speaker = null;
   #spoken = false;
+  #following = true;
 
   /**
    * @param {HTMLElement} list
@@ -21,6 +22,15 @@ export class Transcript {
    */
   constructor(list, announcer) {
     this.#list = list;
+    let width = 0;
+    list.addEventListener("scroll", () => {
+      // A new width breaks the lines anew, which scrolls as well: that was not the reader.
+      if (width === list.clientWidth) this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    new ResizeObserver(() => {
+      width = list.clientWidth;
+      this.#follow(); // a phone is turned, or its keyboard opens
+    }).observe(list);
     this.#announce = (/** @type {string} */ words) => (announcer.textContent = words);
   }
 
@@ -92,6 +102,7 @@ export class Transcript {
     if (item.role !== "user") return;
     const text = item.content?.map((/** @type {any} */ part) => part.text ?? part.transcript ?? "").join("") ?? "";
     this.#append("you", item.id, "").textContent = text;
+    this.#follow();
     this.#settle(item.id, Boolean(text));
   }
 
@@ -101,11 +112,15 @@ export class Transcript {
    * @param {string} text
    */
   #append(speaker, id, text) {
-    const atEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 40;
     const entry = this.#entries.get(id) ?? this.#create(speaker, id);
     entry.append(text);
-    if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
+    this.#follow();
     return entry;
+  }
+
+  /** Keeps the newest words in sight, unless the reader has scrolled back. */
+  #follow() {
+    if (this.#following) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   /**
@@ -115,6 +130,7 @@ export class Transcript {
    */
   #complete(speaker, id, text) {
     this.#append(speaker, id, "").textContent = text;
+    this.#follow();
     this.#settle(id, true);
     this.#announce(NAMES[speaker] ? `${NAMES[speaker]}: ${text}` : text);
   }

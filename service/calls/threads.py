@@ -1,0 +1,49 @@
+"""Threads (under gevent greenlets) that ask the vendor about calls, bounded in number."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Threads:
+    """Does each piece of work in a thread of its own.
+
+    ``room`` is how many more may be begun; those that hang count until they end. Whoever begins work looks first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._busy = 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be begun now."""
+        return max(0, self._most - self._busy)
+
+    def start(self, work: Callable[[], None]) -> bool:
+        """Do some work in a thread; return ``False`` where the system has no more threads to give."""
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._count(-1)
+
+        thread = threading.Thread(target=run, name="call-ending", daemon=True)
+        self._count(1)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.warning("cannot start a thread to end or check a call, will retry: %s", error)
+            self._count(-1)
+            return False
+        return True
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._busy += change
