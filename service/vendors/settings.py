@@ -21,7 +21,7 @@ from service.vendors.outbound import Network
 _SIGN_IN_SHARE = 0.8
 """How much of UPSTREAM_TIMEOUT a request may wait for a token, so that its failure is told before the time is up."""
 
-_EXAMPLE_KEY = re.compile(r"(?i)(sk-)?((your|my|insert|the|openai)[-_ ].*key.*|change[-_ ]?me|x{8,})")
+_EXAMPLE_KEY = re.compile(r"(?i)(sk-)?((your|insert)[-_ ].*key.*|change[-_ ]?me)")
 
 
 def api_key(secret: SecretStr) -> SecretStr:
