@@ -145,3 +145,19 @@ def test_azure_without_a_key_and_without_the_library_names_what_to_install(
 
 def test_the_secret_that_azure_identity_reads_is_known_as_one() -> None:
     assert "canary-azure" in Settings.from_environ({**GOOD, "AZURE_CLIENT_SECRET": "canary-azure"}).secrets
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OPENAI_API_KEY": "my-gateway-key", "OPENAI_BASE_URL": "https://gateway.example.com/v1"},
+        {"OPENAI_API_KEY": "sk-the-standard-key"},
+        {"OPENAI_API_KEY": "sk-xxxxxxxxxxxx"},
+        {"CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "live", "ALLOWED_MODELS": "acme-assistant"},
+        {"CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "realtime", "ALLOWED_MODELS": "translate-desk"},
+        {"CLIENT_SECRET_TYPES": "transcription", "CALL_TYPES": "none"},
+    ],
+)
+def test_what_may_work_is_not_refused_for_its_name(environ: dict[str, str]) -> None:
+    """A key is a gateway's, perhaps, and of most models only the vendor knows for what they are."""
+    assert Settings.from_environ({**GOOD, **environ})

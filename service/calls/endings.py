@@ -35,7 +35,7 @@ ATTEMPTS_AT_ONCE: Final = 512
 """Maximum number of attempts at once, those given up after ``ATTEMPT_SECONDS`` included."""
 CHECKS_AT_ONCE: Final = 64
 """The same for checks, which have threads of their own: a vendor that hangs on checks must not delay an ending."""
-CONFIRMATIONS_A_LOOK: Final = 100
+CONFIRMATIONS_A_LOOK: Final = 10
 """How many ended calls the storage, which is there again, is told of at each look: a round trip each."""
 
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Endings:
         self._checks.start(look)
 
     def maintain(self) -> None:
-        """Give up attempts that hang, and renew the claims of the others: one round trip, however many there are.
+        """Give up attempts that hang, and renew the claims of the others, in one round trip, however many there are.
 
         Raises:
             CallRegistryUnavailableError: the storage is unavailable, so no claim can be renewed.

@@ -96,12 +96,11 @@ class MemoryCalls:
         """Return the user's calls that hold a slot, oldest first; refuse where there is no slot for another."""
         limits, calls = request.limits, tuple(self._calls.active(request.user))
         held = [call for call in calls if call.state in MOVES["end"]]
-        without_slot = len(calls) - len(held)
         ending = sum(call.state == "ending" and call.upstream_id is not None for call in calls)
         scope: Bound
         if len(self._calls) >= limits.calls_global:
             scope, first = "global", self._due.first() or now
-        elif ending >= limits.ending or without_slot >= limits.without_slot:
+        elif ending >= limits.ending:
             scope, first = "ending", now + 1000 * ENDING_RETRY_SECONDS
         elif len(held) >= limits.calls and limits.at_limit == "refuse":
             scope, first = "user", min(call.opened_ms + call.reserved_ms for call in held)

@@ -48,8 +48,6 @@ ENDED_KEPT_SECONDS: Final = 3600
 ENDING_SHARE: Final = 2
 """One user's calls that are being ended hold at most half of ``CALLS_GLOBAL``."""
 
-OTHERS_SHARE: Final = 4
-"""A quarter of ``CALLS_GLOBAL`` is left to others by one user's calls that end or have an unknown outcome."""
 
 ENDING_RETRY_SECONDS: Final = 5
 """After how long a user who holds more may try again: ending a call takes half a second as a rule, at most 15."""
@@ -150,11 +148,6 @@ class CallLimits:
     def ending(self) -> int:
         """How many of a user's calls may be in the course of being ended when another one is opened."""
         return max(2 * self.calls, self.calls_global // ENDING_SHARE)
-
-    @property
-    def without_slot(self) -> int:
-        """How many of a user's calls may be without a slot of their own when another one is opened."""
-        return self.calls_global - self.calls_global // OTHERS_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,6 @@ class RedisCalls:
             calls=limits.calls,
             replace=limits.at_limit == "replace",
             ending=limits.ending,
-            without_slot=limits.without_slot,
             calls_global=limits.calls_global,
             windows=[*_windows("u", limits.minutes), *_windows("a", limits.minutes_global)],
             opening=self._opening_ms,

@@ -34,7 +34,7 @@ class Threads:
             finally:
                 self._count(-1)
 
-        thread = threading.Thread(target=run, name="call-ending", daemon=True)
+        thread = threading.Thread(target=run, name="call-keeping", daemon=True)
         self._count(1)
         try:
             thread.start()

@@ -40,6 +40,16 @@ SOCKET_SECONDS: Final = 11.0
 _SHORTEST_OPENING: Final = 0.25
 """Seconds that the vendor takes to open a session (observed): with less left, nobody would learn of the session."""
 
+_UNSETTLED: Final = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+"""Refusals of a hangup that say nothing about the call."""
+
 _TOTAL_SECONDS: Final = 14.5
 """Maximum duration of one attempt to end or check a call, within the keeper's 15 s for an attempt."""
 
@@ -97,9 +107,9 @@ class OpenCall:
             mint = self.api.mint_for_call(grant, caller.pseudonym)
             minted = mint_secret(self.vendor, self.transport, mint, grant, ()) if mint else None
             if (left := end - monotonic()) < _SHORTEST_OPENING:
-                words, late = "The Realtime API did not answer in time. Try again.", f"{left:.2f} s"
                 raise UpstreamTimeoutError(
-                    words, reason=f"minting left {late} to open the call; it was not tried"
+                    "The Realtime API did not answer in time. Try again.",
+                    reason=f"minting left {left:.2f} s to open the call; it was not tried",
                 )
         except ServiceError as error:
             raise OpeningFailedError(error, definite=True) from error
@@ -191,11 +201,17 @@ class CallsAtVendor:
         Where the vendor answers 404 until the client is connected, a session that no client has reached runs as well.
         """
         end_at = monotonic() + _TOTAL_SECONDS
-        outcome = self._look(call, _TOTAL_SECONDS)
-        if outcome.state == "not_found":
-            request = self._api.end_call(call.type, call.upstream_id or "").request
-            hung_up = self._hang_up(request, "", max(1.0, end_at - monotonic()))
-            return hung_up if hung_up.state == "failed" else outcome
+        outcome = self._look(call, SOCKET_SECONDS)
+        if outcome.state != "not_found":
+            return outcome
+        request = self._api.end_call(call.type, call.upstream_id or "").request
+        try:
+            status = self._transport.send(request, seconds=end_at - monotonic()).status
+        except ServiceError as error:
+            return Outcome("failed", reason=f"the hangup failed: {error.reason}")
+        # Any other refusal, as where this type of call has no hangup, leaves what the control socket has told.
+        if status in _UNSETTLED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Outcome("failed", reason=f"the hangup was answered {status}")
         return outcome
 
     def _look(self, call: Call, seconds: float) -> Outcome:

@@ -44,6 +44,8 @@ SILENT_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Maximum size of a request to the sandbox, as the sandbox has it."""
 _PLAIN: Final = [("Content-Type", "text/plain")]
+_FOR_ANY_PAGE: Final = [*_PLAIN, ("Access-Control-Allow-Origin", "*")]
+"""For answers in the sandbox's place, which any page may read, as it may read the sandbox's own."""
 _PIECE_BYTES: Final = 65_536
 _SECONDS: Final = 30.0
 """How long the sandbox may take to answer."""
@@ -84,7 +86,7 @@ class Front:
         """Hand a request on, unless too many are on their way: whoever is on the network needs no token for that."""
         places = self._websockets if is_websocket(environ) else self._requests
         if not places.acquire(blocking=False):
-            start_response("503 Service Unavailable", [*_PLAIN, ("Retry-After", "1")])
+            start_response("503 Service Unavailable", [*_FOR_ANY_PAGE, ("Retry-After", "1")])
             return [b"Too many requests to the sandbox are on their way; try again later.\n"]
         try:
             return hand_on(environ, start_response, port)
@@ -148,9 +150,9 @@ def _ask(
             content = answer.read()
     except ServiceError as error:
         status = HTTPStatus(error.status)
-        return f"{status.value} {status.phrase}", _PLAIN, f"{error.message}\n".encode()
+        return f"{status.value} {status.phrase}", _FOR_ANY_PAGE, f"{error.message}\n".encode()
     except (OSError, HTTPException, DeadlineExceededError):
-        return "502 Bad Gateway", _PLAIN, b"The sandbox does not answer.\n"
+        return "502 Bad Gateway", _FOR_ANY_PAGE, b"The sandbox does not answer.\n"
     finally:
         sandbox.close()
     kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]

@@ -81,6 +81,8 @@ def demo_routes(settings: Settings, *, live: bool) -> Blueprint:
         Raises:
             RateLimitedError: this address had too many.
         """
+        if request.method == "OPTIONS":
+            return
         address = settings.http.addresses.read(request.remote_addr, request.headers)
         counted = sign_ins.acquire([Bucket("address", address, SIGN_INS)])
         if not counted.admitted:

@@ -103,14 +103,12 @@ class PolicySettings(EnvironmentModel):
                 "leaves no type of session, for calls neither, so that every request would be refused; "
                 f"allow one, such as {layout.session_types[0]}",
             )
-        # By its name a model is known to be live; for which type of secret another one is, the vendor knows.
-        elif not calls & {layout.type_of(name) for name in self.allowed_models} and not (
-            secrets and any(not layout.is_live(name) for name in self.allowed_models)
-        ):
+        # By its name a model is known to be live, and is then refused for all else; no other name says that much.
+        elif "live" not in calls and all(map(layout.is_live, self.allowed_models)):
             yield Problem(
                 "ALLOWED_MODELS" if "allowed_models" in self.model_fields_set else "DEFAULT_MODEL",
                 f"names no model for the types of session that are allowed ({', '.join(sorted(secrets | calls))}), so "
-                "that every request would be refused; name one, or allow its type in CLIENT_SECRET_TYPES or CALL_TYPES",
+                "that every request would be refused; name one, or allow live in CALL_TYPES",
             )
 
 

@@ -202,7 +202,7 @@ class Connection:
     def take_over(self) -> tuple[Any, bytes]:
         """Hand over the socket, with what was received after the request, to a handler that speaks no HTTP.
 
-        From then on nothing bounds what is sent and received; gunicorn closes the connection when the handler ends.
+        From then on the handler bounds what is sent and received; gunicorn closes the connection when the handler ends.
         """
         ahead, self._received = self._received, b""
         return self._sock, ahead

@@ -15,14 +15,14 @@ from typing import Any, Final, TypeVar, cast
 
 from redis import ConnectionPool, Redis, RedisCluster
 from redis.commands.core import Script as RegisteredScript
-from redis.exceptions import ClusterCrossSlotError, DataError, MovedError, NoScriptError
+from redis.exceptions import ClusterCrossSlotError, MovedError, NoScriptError
 
 from service.core.deadline import turning_deadline
 from service.core.errors import StorageBusyError, StorageFailureError
 from service.store.breaker import Breaker
 from service.store.memory import MemoryStore
 from service.store.protocol import KEY_PREFIX, Script, StoreState, Topology
-from service.store.redis_errors import FAILURES, describe_failure
+from service.store.redis_errors import FAILURES, describe_failure, is_own_bug
 from service.store.redis_url import open_client, open_cluster, parse_redis_url
 
 CONNECTIONS: Final = 8
@@ -98,9 +98,9 @@ class PooledRedis:
         try:
             self._raise_if_unavailable()  # it may have gone while this one waited
             return self._attempt(operation)
-        except DataError:  # our own bug, which must not give anybody a fresh limit
-            raise
         except FAILURES as error:
+            if is_own_bug(error):
+                raise
             self._breaker.open(error)
             raise StorageFailureError(f"the storage failed: {describe_failure(error)}") from error
         finally:

@@ -6,7 +6,7 @@ import queue
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import gevent.queue
 from redis import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
@@ -57,26 +57,27 @@ def parse_redis_url(url: str, *, verify: bool = True) -> RedisUrl:
     _check_credentials(url)
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
-    if kind in _PORTS:
-        parsed = _parse_hosts(parts, kind)
-    else:
-        if "," in parts.netloc.rpartition("@")[2]:
-            raise ValueError(
-                "names several hosts; write redis+cluster://HOST,HOST for a cluster, or redis+sentinel://HOST,HOST/NAME"
-            )
-        options = parse_url(url.replace("redis+unix:", "unix:", 1))  # type: ignore[no-untyped-call]  # redis-py's is not typed
-        if not options.get("host") and not options.get("path"):
-            raise ValueError("names no host; write for example redis://HOST:6379")
-        database = parts.path.strip("/")
-        if "path" not in options and database and not database.isdecimal():
-            raise ValueError("has a path that is not the number of a database, such as /0")
-        most = options.pop("max_connections", None)
-        connection_class = options.pop("connection_class", Connection)
-        parsed = RedisUrl("single", connection_class, max_connections=most, options=options)
+    parsed = _parse_hosts(parts, kind) if kind in _PORTS else _parse_single(url, parts)
     if scheme == "rediss" and not verify:
         parsed.options.setdefault("ssl_cert_reqs", "none")
     _try_options(parsed)
     return parsed
+
+
+def _parse_single(url: str, parts: SplitResult) -> RedisUrl:
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ValueError(
+            "names several hosts; write redis+cluster://HOST,HOST for a cluster, or redis+sentinel://HOST,HOST/NAME"
+        )
+    options = parse_url(url.replace("redis+unix:", "unix:", 1))  # type: ignore[no-untyped-call]  # redis-py's is not typed
+    if not options.get("host") and not options.get("path"):
+        raise ValueError("names no host; write for example redis://HOST:6379")
+    has_database = "path" in options or "db" in parse_qs(parts.query)
+    if (database := parts.path.strip("/")) and not has_database and not database.isdecimal():
+        raise ValueError("has a path that is not the number of a database, such as /0")
+    most = options.pop("max_connections", None)
+    connection_class = options.pop("connection_class", Connection)
+    return RedisUrl("single", connection_class, max_connections=most, options=options)
 
 
 def open_client(url: RedisUrl, *, connections: int) -> Redis:

@@ -48,8 +48,7 @@ While bytes flood in, no timer of gevent's can fire.
 EARLY_SHARE: Final = 0.65
 """Share of the usual wait; a response that arrives sooner is suspect, since it may belong to an earlier request.
 
-Of a stray response and the one after it, the earlier one arrives within half of the usual wait; the rest allows for
-jitter.
+Where all waits are alike, a stray response or the one after it arrives within half of that; the rest allows for jitter.
 """
 KEEPALIVE: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -65,11 +64,9 @@ _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
 _CONNECT_SECONDS: Final = 4
 """Timeout for each address of the host, so that one that never answers leaves time for the next."""
-_RISE: Final = 0.1
-"""How much of a longer wait the usual one takes over, and the largest share by which it grows at once."""
-_FALL: Final = 0.8
-"""What is left of the usual wait after an early response, so that a host that has become faster is usual soon."""
-_SHORTEST_USUAL_SECONDS: Final = 0.04
+_SAMPLES: Final = 15
+"""How many recent waits the usual one is taken from."""
+_SHORTEST_USUAL_SECONDS: Final = 0.05
 """Usual wait below which no response is suspect: this machine's own pauses would make the difference."""
 _poll = get_original("select", "poll")
 _PATH: Final = re.compile(r"[!-~]+", re.ASCII)
@@ -101,7 +98,7 @@ class KeptConnections:
         self._prefix = parts.path
         self._fixed_headers = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
         self._tls = make_tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
-        self._usual: dict[str, float] = {}  # of each route whose answers are checked: there are few
+        self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
         self,
@@ -129,7 +126,7 @@ class KeptConnections:
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
-        is_early = request.check is not accept and self._is_early(request.path, connection.waited)
+        is_early = request.check is not accept and self._is_early(request.path, connection)
         if connection.keeps_alive and connection.is_fresh() and not is_early:
             self._idle.append(connection)
         else:
@@ -163,20 +160,20 @@ class KeptConnections:
             raise ValueError("A line of the request would end too early.")
         return head.encode("latin-1") + request.body
 
-    def _is_early(self, path: str, seconds: float) -> bool:
+    def _is_early(self, path: str, connection: _Connection) -> bool:
         """Return whether an answer took much less than is usual on its route, as one does that was there already.
 
-        Usual is about the shortest of the recent waits: the longer ones hold this process's own queues, which differ
-        by more than the host does where it is busy, and each connection closed for that would make it busier.
+        Usual is a wait that one in four was shorter than: the longer ones hold this process's own queues, which differ
+        by more than the host does where it is busy, and each connection closed for that would make it busier. What is
+        early is not learned from; a host that has become faster shows it on the next connection, whose first answer
+        cannot be a stray.
         """
-        route = path.partition("?")[0]
-        usual = self._usual.get(route, seconds)
-        is_early = seconds < EARLY_SHARE * usual
-        if is_early:
-            self._usual[route] = _FALL * usual
-        else:
-            self._usual[route] = min(seconds, usual + _RISE * min(seconds - usual, usual))
-        return is_early and usual > _SHORTEST_USUAL_SECONDS
+        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_SAMPLES))
+        usual = sorted(waits)[len(waits) // 4] if waits else 0.0
+        if connection.reused and usual > _SHORTEST_USUAL_SECONDS and connection.waited < EARLY_SHARE * usual:
+            return True
+        waits.append(connection.waited)
+        return False
 
     def _take(self) -> _Connection:
         """Return an idle connection that is still open, or a new one that is not open yet."""
@@ -226,6 +223,11 @@ class _Connection:
         """Close it."""
         if self._socket:
             self._socket.close()
+
+    @property
+    def reused(self) -> bool:
+        """Whether it has served more than one request."""
+        return self._uses > 1
 
     def is_fresh(self) -> bool:
         """Return whether it is younger, and was used less often, than a kept connection may be."""

@@ -21,7 +21,9 @@ from service.vendors.outbound import Network
 _SIGN_IN_SHARE = 0.8
 """How much of UPSTREAM_TIMEOUT a request may wait for a token, so that its failure is told before the time is up."""
 
-_EXAMPLE_KEY = re.compile(r"(?i)(sk-)?((your|insert)[-_ ].*key.*|change[-_ ]?me)")
+_EXAMPLE_KEY = re.compile(
+    r"(?i)(sk-)?(your|insert)[-_ ](openai[-_ ])?(api[-_ ]?)?key([-_ ]here)?|change[-_ ]?me"
+)
 
 
 def api_key(secret: SecretStr) -> SecretStr:

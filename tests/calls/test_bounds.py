@@ -95,7 +95,7 @@ def test_a_storage_that_is_back_is_told_of_so_many_ended_calls_at_a_look(
         return confirm(call_id, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(registry, "confirm", refuse)
-    calls = begin_all(ends, registry, vendor, CONFIRMATIONS_A_LOOK + 50)
+    calls = begin_all(ends, registry, vendor, CONFIRMATIONS_A_LOOK + 5)
     wait_until(lambda: ends.idle, seconds=10, what="the endings")
     monkeypatch.setattr(registry, "confirm", note)
     ends.confirm_ended()

@@ -477,7 +477,7 @@ def test_an_ending_for_which_there_is_no_thread_is_tried_again(
     start, refused = threading.Thread.start, []
 
     def refuse_once(thread: threading.Thread) -> None:
-        if thread.name == "call-ending" and not refused:
+        if thread.name == "call-keeping" and not refused:
             refused.append(thread)
             raise RuntimeError("can't start new thread")
         start(thread)

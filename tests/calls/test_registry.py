@@ -431,23 +431,6 @@ def test_a_users_calls_that_are_being_ended_take_half_of_all_at_most(registry: C
     opened(registry, user, **bounds)
 
 
-def test_one_users_openings_of_unknown_outcome_leave_a_quarter_of_all_to_others(
-    registry: CallRegistry,
-) -> None:
-    """A user with wide limits of requests would keep all others from opening calls for two minutes."""
-    user, bounds = new_user(), {"calls_global": 8}
-    replaced = registry.reserve(request(user, **bounds)).call
-    for _ in range(5):
-        registry.lose(registry.reserve(request(user, **bounds)).call.id)
-    assert registry.get(replaced.id).state == "ending"  # type: ignore[union-attr]  # while it is being opened
-
-    with pytest.raises(TooManyCallsError) as refused:
-        registry.reserve(request(user, **bounds))
-    assert refused.value.limit == "user"
-    opened(registry, **bounds)
-    opened(registry, **bounds)
-
-
 def test_a_process_is_told_how_its_own_calls_are(registry: CallRegistry) -> None:
     running, ended = opened(registry), opened(registry)
     registry.confirm(ended.id, "vendor")

@@ -108,7 +108,16 @@ def test_a_check_opens_the_socket_and_no_more(kind: str, is_running: bool | Exce
 
 
 @pytest.mark.parametrize(
-    ("hangup", "state"), [(404, "not_found"), (200, "not_found"), (500, "failed"), (LATE, "failed")]
+    ("hangup", "state"),
+    [
+        (404, "not_found"),
+        (200, "not_found"),
+        (405, "not_found"),  # this type of call has no hangup
+        (403, "failed"),
+        (429, "failed"),
+        (500, "failed"),
+        (LATE, "failed"),
+    ],
 )
 @pytest.mark.parametrize("kind", ["live", "realtime"])
 def test_a_check_that_finds_no_session_ends_the_one_that_nobody_is_connected_to(

@@ -69,6 +69,7 @@ def test_a_storage_that_cannot_be_used_is_refused_without_its_password(
         "redis+unix:///run/redis/socket?db=1",
         "redis+sentinel://:pw@a:1,b:2/main",
         "redis+cluster://a:7000,b:7001",
+        "redis://host/name?db=2",
         "redis://host?max_connections=3&health_check_interval=30",
     ],
 )

@@ -146,7 +146,7 @@ MISTAKES = (
     _one("too long a life", "TOKEN_MAX_TTL", "86400", "less than or equal to 7200"),
     _one("a type that does not exist", "CLIENT_SECRET_TYPES", "realtime,video", "'transcription'"),
     _one("a type of call that does not exist", "CALL_TYPES", "sip", "'live'"),
-    _one("models of calls where there are none", "DEFAULT_MODEL", "gpt-live-1.1", "allow its type in"),
+    _one("models of calls where there are none", "DEFAULT_MODEL", "gpt-live-1.1", "allow live in CALL_TYPES"),
     _one("nothing at all is allowed", "CLIENT_SECRET_TYPES", "none", "allow one, such as"),
     _one("a policy's missing file", "SESSION_POLICY", "/etc/canary.json", "the path of its file"),
     _one("YAML in place of a policy", "SESSION_POLICY", 'mode: {"k": "sk-canary"}', "write the policy itself in JSON"),

@@ -164,9 +164,8 @@ function operations.reserve()
         local first = redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')
         return {refused = 'calls', limit = 'global', now = now, retry_ms = math.max(0, (first[2] or now) - now), windows = status(windows)}
     end
-    -- Those whose opening has an unknown outcome, or is still under way, have no id of the vendor's.
-    if #known_calls(given.user, '-inf', -1, given.ending, 'upstream_id') >= given.ending
-        or #known_calls(given.user, '-inf', -1, given.without_slot, 'state') >= given.without_slot then
+    -- Not those whose opening has an unknown outcome, or is still under way: they have no id of the vendor's.
+    if #known_calls(given.user, '-inf', -1, given.ending, 'upstream_id') >= given.ending then
         return {refused = 'calls', limit = 'ending', now = now, retry_ms = ENDING_RETRY, windows = status(windows)}
     end
     local held = known_calls(given.user, 1, '+inf', given.calls, 'state')
@@ -300,8 +299,8 @@ end
 
 function operations.postpone()
     local held = {}
-    for _, claim in ipairs(given.claims) do
-        local id, claimed_as, pause = unpack(claim)
+    for _, held_claim in ipairs(given.claims) do
+        local id, claimed_as, pause = unpack(held_claim)
         local state, attempts = unpack(redis.call('HMGET', call_key(id), 'state', 'attempts'))
         if state == 'ending' and tonumber(attempts) == claimed_as then
             redis.call('ZADD', DUE, now + pause, id)

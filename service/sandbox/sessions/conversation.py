@@ -149,8 +149,8 @@ class Conversation(Listening):
         self.scheduler.start(response.id, self._running(response))
         previous = None
         if not request.out_of_band:
-            previous = self.items.add(response.item)
             self.items.audio[response.item["id"]] = response.audio
+            previous = self.items.add(response.item)
             self._has_spoken |= response.options.modality == "audio"
         return response.begin(previous)
 

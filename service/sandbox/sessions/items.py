@@ -94,13 +94,13 @@ class Items:
         self._items.insert(at, item)
         self._sizes[item["id"]] = len(json.dumps(item))
         previous = self._items[at - 1]["id"] if at else None
-        self._forget_oldest()
+        self._forget_oldest(but=item)
         return previous
 
-    def _forget_oldest(self) -> None:
+    def _forget_oldest(self, *, but: Item) -> None:
         size = sum(self._sizes.values()) + sum(map(len, self.audio.values()))
         while len(self._items) > 1 and (len(self._items) > MAX_ITEMS or size > MAX_BYTES):
-            oldest = self._items.pop(0)["id"]
+            oldest = self._items.pop(1 if self._items[0] is but else 0)["id"]
             size -= self._sizes.pop(oldest, 0) + len(self.audio.pop(oldest, b""))
 
     def get(self, item_id: str, *, verb: str) -> Item:
