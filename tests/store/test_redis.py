@@ -291,10 +291,14 @@ def test_a_cluster_that_is_away_is_a_lost_storage_and_no_fault_of_ours(sandbox: 
     assert denying.token().json()["error"]["code"] == "rate_limit_storage_unavailable"
 
 
+@pytest.mark.alone
 def test_a_service_that_is_given_a_clusters_node_as_a_plain_redis_counts_exactly(
     sandbox: Sandbox, cluster: tuple[RedisServer, RedisServer]
 ) -> None:
-    """Over its processes, from the first request on, and quietly; here by the tier of one of Cognito's groups."""
+    """Over its processes, from the first request on, and quietly; here by the tier of one of Cognito's groups.
+
+    All first requests wait for the cluster to be joined, which on a busy machine may take the 0.7 s of a failure.
+    """
     for node in cluster:
         node.client.flushall()
     variables = {
