@@ -23,6 +23,8 @@ from tests.support.processes import PYTHON, ROOT, bare_environ, wait_until
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, running_service
 
+pytestmark = pytest.mark.alone
+
 MOST_SECONDS = 1.0
 REFUSING = "redis://127.0.0.1:1"
 
