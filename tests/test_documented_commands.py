@@ -25,6 +25,7 @@ from tests.support.processes import (
     bare_environ,
     free_port,
     running,
+    shell,
 )
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, service_environ
@@ -212,17 +213,8 @@ def test_the_first_command_runs_the_demo_in_a_clone(tmp_path: Path) -> None:
         assert b"demo" in Path(f"/proc/{run.pid}/cmdline").read_bytes(), (
             "the shell gives way to its last command"
         )
-        said = subprocess.run(
-            ("sh", "-c", PrintedDemo(run).connect),
-            cwd=elsewhere,
-            env=bare_environ(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert said.returncode == 0, said.stderr
-    assert '"response.done"' in said.stdout.splitlines()[-1]
+        said = shell(PrintedDemo(run).connect, elsewhere)
+    assert '"response.done"' in said.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ ATTEMPTS_AT_ONCE: Final = 512
 """Maximum number of attempts at once, those given up after ``ATTEMPT_SECONDS`` included."""
 CHECKS_AT_ONCE: Final = 64
 """The same for checks, which have threads of their own: a vendor that hangs on checks must not delay an ending."""
-CONFIRMATIONS_A_LOOK: Final = 10
-"""How many ended calls the storage, which is there again, is told of at each look: a round trip each."""
+CONFIRMING_SECONDS: Final = 0.3
+"""How long one look tells the storage, which is there again, of ended calls, a round trip each: others are due."""
 
 _log = logging.getLogger(__name__)
 
@@ -178,14 +178,14 @@ class Endings:
             self._registry.postpone(claims)
 
     def confirm_ended(self) -> None:
-        """Tell the storage, which is there again, what has ended without it."""
-        if not self._unconfirmed:
-            return
-        with self._lock:
-            first = tuple(self._unconfirmed)[:CONFIRMATIONS_A_LOOK]
-            unconfirmed = [self._unconfirmed.pop(call_id) for call_id in first]
-        for call, cause, told_seconds, confirmation in unconfirmed:
-            self._confirm(call, cause, told_seconds, confirmation)
+        """Tell the storage, which is there again, what has ended without it; what is left, at the next look."""
+        until = time.monotonic() + CONFIRMING_SECONDS
+        for call_id in tuple(self._unconfirmed):
+            with self._lock:
+                unconfirmed = self._unconfirmed.pop(call_id)
+            self._confirm(*unconfirmed)
+            if time.monotonic() >= until:
+                return
 
     def _attempt(self, call: Call) -> None:
         outcome = _ask(self._vendor.end, call)

@@ -135,8 +135,8 @@ def _calls_of(worker: Any) -> Any:
 def _freeze_startup_objects() -> None:
     """Freeze startup objects, so that the collector neither scans them nor dirties pages that workers share.
 
-    See https://docs.python.org/3/library/gc.html#gc.freeze. Requests leave next to nothing in cycles, so it also runs
-    less often than by default.
+    See https://docs.python.org/3/library/gc.html#gc.freeze. Requests leave little in cycles, so it also runs less
+    often than by default (700).
     """
     gc.collect()
     gc.freeze()

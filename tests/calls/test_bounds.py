@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.calls import endings
-from service.calls.endings import ATTEMPTS_AT_ONCE, CONFIRMATIONS_A_LOOK, Endings, KeeperEvents
+from service.calls.endings import ATTEMPTS_AT_ONCE, Endings, KeeperEvents
 from service.calls.errors import CallRegistryUnavailableError
 from service.calls.model import Call
 from service.calls.own import OwnCalls
@@ -78,7 +78,7 @@ def test_attempts_that_hang_are_given_up_in_one_round_trip(
     assert all(registry.get(call.id).state == "ending" for call in calls)  # type: ignore[union-attr]
 
 
-def test_a_storage_that_is_back_is_told_of_so_many_ended_calls_at_a_look(
+def test_a_storage_that_is_back_is_told_of_ended_calls_for_so_long_at_a_look(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = memory_calls()
@@ -95,10 +95,14 @@ def test_a_storage_that_is_back_is_told_of_so_many_ended_calls_at_a_look(
         return confirm(call_id, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(registry, "confirm", refuse)
-    calls = begin_all(ends, registry, vendor, CONFIRMATIONS_A_LOOK + 5)
+    calls = begin_all(ends, registry, vendor, 20)
     wait_until(lambda: ends.idle, seconds=10, what="the endings")
     monkeypatch.setattr(registry, "confirm", note)
-    ends.confirm_ended()
-    assert len(told) == CONFIRMATIONS_A_LOOK
+    with monkeypatch.context() as no_time:
+        no_time.setattr(endings, "CONFIRMING_SECONDS", 0.0)
+        ends.confirm_ended()
+        assert len(told) == 1
+        ends.confirm_ended()
+        assert len(told) == 2
     ends.confirm_ended()
     assert sorted(told) == sorted(call.id for call in calls)

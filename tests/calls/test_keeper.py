@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -31,7 +29,7 @@ from tests.support.calls import (
     redis_calls,
     request,
 )
-from tests.support.processes import PYTHON, ROOT, bare_environ, wait_until
+from tests.support.processes import run_program, wait_until
 from tests.support.redis import RedisServer
 
 FAILED = Outcome("failed", reason="500")
@@ -510,16 +508,7 @@ def test_the_keeper_works_under_gevent() -> None:
             assert time.monotonic() - begun < 2, time.monotonic() - begun
         assert len(vendor.attempts) == 20
     """
-    done = subprocess.run(
-        [PYTHON, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        env=bare_environ(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(program)
 
 
 def test_a_keeper_that_does_not_look_is_not_running(monkeypatch: pytest.MonkeyPatch) -> None:

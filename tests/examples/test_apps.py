@@ -11,7 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from tests.support.browser import PATIENCE_MS, listen_for_problems
+from tests.support.browser import watched_tab
 from tests.support.demo import RestartableDemo
 from tests.support.examples import PROGRAMS, install_node_packages
 from tests.support.processes import accepts_connections, bare_environ, free_port, running
@@ -62,13 +62,8 @@ def app_url(demo: RestartableDemo) -> Iterator[str]:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A tab that fails the test where the browser complains of anything."""
-    context = chromium.new_context(permissions=["microphone"])
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    problems = listen_for_problems(page)
-    yield page
-    context.close()
-    assert problems == []
+    with watched_tab(chromium) as page:
+        yield page
 
 
 def test_the_react_app_talks_from_another_port_before_and_after_a_restart(

@@ -15,7 +15,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.examples.test_apps import REACT
-from tests.support.browser import PATIENCE_MS, DemoPage, listen_for_problems
+from tests.support.browser import DemoPage, watched_tab
 from tests.support.examples import Demo, install_node_packages, python, run, running_origin
 from tests.support.offers import OFFER
 from tests.support.processes import ROOT, bare_environ, wait_until
@@ -108,13 +108,8 @@ def last_call_is_over(demo: Demo) -> bool:
 @pytest.fixture(scope="module")
 def page(chromium: Browser) -> Iterator[Page]:
     """A tab for all of an app's pages; fails the last test where the browser complains of anything."""
-    context = chromium.new_context(permissions=["microphone"])
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    problems = listen_for_problems(page)
-    yield page
-    context.close()
-    assert problems == []
+    with watched_tab(chromium) as page:
+        yield page
 
 
 def write_app(folder: Path, code: Mapping[str, str], *, script: str) -> None:

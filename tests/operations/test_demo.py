@@ -24,7 +24,15 @@ from service.demo.front import MAX_BODY_BYTES, MAX_REQUESTS, MAX_WEBSOCKETS
 from service.demo.network import take_port
 from service.demo.page import SIGN_INS
 from tests.support.demo import COMMAND, PrintedDemo, RestartableDemo, kept_ports, printed_demo
-from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, wait_until
+from tests.support.processes import (
+    PYTHON,
+    ROOT,
+    accepts_connections,
+    bare_environ,
+    free_port,
+    shell,
+    wait_until,
+)
 from tests.support.tools import require
 
 PREFLIGHT = {
@@ -63,21 +71,6 @@ def expect_end(demo: PrintedDemo, number: signal.Signals) -> None:
     assert demo.run.wait(20) == 0
     assert not accepts_connections(demo.port)
     assert not accepts_connections(sandbox_port)
-
-
-def shell(line: str, cwd: Path) -> str:
-    """Paste a line into a shell in some folder."""
-    done = subprocess.run(
-        ("sh", "-c", line),
-        cwd=cwd,
-        env=bare_environ(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import textwrap
-
 import pytest
 
-from tests.support.processes import PYTHON, ROOT, bare_environ
+from tests.support.processes import run_program
 
 
 @pytest.mark.parametrize("client", ["is silent", "does not read"])
@@ -52,13 +49,4 @@ def test_a_client_that_has_gone_without_a_word_holds_no_place(client: str) -> No
         else:
             raise AssertionError("gunicorn would answer")
     """
-    done = subprocess.run(
-        [PYTHON, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        env=bare_environ(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(program)

@@ -79,6 +79,18 @@ def listen_for_problems(page: Page) -> list[str]:
     return problems
 
 
+@contextmanager
+def watched_tab(chromium: Browser) -> Iterator[Page]:
+    """Open a tab with a microphone; the end of the block fails where the browser complained of anything."""
+    context = chromium.new_context(permissions=["microphone"])
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    problems = listen_for_problems(page)
+    yield page
+    context.close()
+    assert problems == []
+
+
 WIDTHS = (1440, 768, 390)
 """Pixels of a desk's, a tablet's and a phone's screen."""
 

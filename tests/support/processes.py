@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -140,6 +141,24 @@ def run_command(
         timeout=60,
         check=False,
     )
+
+
+def shell(line: str, cwd: Path) -> str:
+    """Paste a line into a shell in some folder; return what it prints."""
+    return _succeed(("sh", "-c", line), cwd=cwd)
+
+
+def run_program(program: str) -> None:
+    """Run a program in an interpreter of its own, as one that gevent is to patch."""
+    _succeed((PYTHON, "-c", textwrap.dedent(program)), cwd=ROOT)
+
+
+def _succeed(command: Sequence[str], *, cwd: Path) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=bare_environ(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def bare_environ(**variables: str) -> dict[str, str]:
