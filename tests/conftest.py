@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.browser import running_chromium, write_speech
 from tests.support.dialects import DEPLOYMENTS
-from tests.support.forks import Commands, forked_commands
+from tests.support.forks import close_forks
 from tests.support.processes import await_endings
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, app_in_process, running_sandbox, running_service
@@ -27,8 +27,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that run beside no other last, so that the workers wait for each other once."""
-    items.sort(key=is_alone)
+    """Put the tests that run beside no other first: one worker is given them all, and the others wait for it once."""
+    items.sort(key=is_alone, reverse=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -41,9 +41,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run tests marked ``alone`` beside no other."""
-    with turn(alone=is_alone(item)):
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Run tests marked ``alone`` beside no other, one after the other."""
+    alone = is_alone(item)
+    with turn(alone=alone, keep=alone and nextitem is not None and is_alone(nextitem)):
         return (yield)
 
 
@@ -55,6 +58,7 @@ def is_alone(item: pytest.Item) -> bool:
 def pytest_sessionfinish() -> None:
     """Leave no process behind, in each of pytest-xdist's workers."""
     await_endings()
+    close_forks()
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +88,6 @@ def service(sandbox: Sandbox) -> Iterator[TokenService]:
     """The token service against the sandbox, with wide limits."""
     with running_service(sandbox.base_url) as service:
         yield service
-
-
-@pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    """Commands that start in a tenth of the time."""
-    with forked_commands() as commands:
-        yield commands
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from service import __version__
 from service.cli import main
 from tests.support.documentation import README
+from tests.support.forks import run_command
 from tests.support.processes import (
     PYTHON,
     ROOT,
     accepts_connections,
     bare_environ,
     free_port,
-    run_command,
     running,
     wait_until,
 )

@@ -28,7 +28,8 @@ from tests.support.entra import (
     running_managed_identity,
     running_workload_identity,
 )
-from tests.support.processes import ROOT, run_command, wait_until
+from tests.support.forks import run_command
+from tests.support.processes import ROOT, wait_until
 from tests.support.service import Sandbox, app_in_process, running_service, service_environ
 from tests.support.voice import Voice
 

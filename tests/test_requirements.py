@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, bare_environ, free_port, run_command
+from tests.support.forks import run_command
+from tests.support.processes import ROOT, bare_environ, free_port
 from tests.support.service import Sandbox, running_service
 
 _BLOCKER = '''

@@ -21,7 +21,7 @@ from service.auth.providers import Provider, parse_provider
 from service.core.errors import IdentityProviderUnavailableError
 from service.vendors.outbound import Network
 from tests.support.authentication import NOW, Clock, SignIn, rules, sign_in, sign_in_trusting
-from tests.support.forks import Commands
+from tests.support.forks import run_command
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
 from tests.support.processes import bare_environ
 
@@ -260,7 +260,7 @@ def test_a_users_token_is_admitted(name: str, publisher: IdentityProvider) -> No
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_check_accepts_a_users_token_of_a_provider_that_one_variable_connects(
-    name: str, publisher: IdentityProvider, commands: Commands, tmp_path: Path
+    name: str, publisher: IdentityProvider, tmp_path: Path
 ) -> None:
     """The variable as it is, but for the key set's address; and never prints the token."""
     preset, later = Preset(name, publisher), int(time.time()) - NOW
@@ -269,7 +269,7 @@ def test_check_accepts_a_users_token_of_a_provider_that_one_variable_connects(
     file.write_text(token)
     variables = {"AUTH_PROVIDER": name, "JWT_JWKS_URL": publisher.url}
     variables |= {"JWT_AUDIENCE": API} if preset.provider.audience_required else {}
-    done = commands.run("check", "--token", str(file), environ=bare_environ(**variables))
+    done = run_command("check", "--token", str(file), environ=bare_environ(**variables))
     assert done.stdout.endswith("✓ This token is accepted.\n"), done.stdout
     assert (done.returncode, done.stderr) == (0, "")
     assert all(part not in done.stdout for part in token.split("."))

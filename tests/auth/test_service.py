@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.support.forks import run_command
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256
-from tests.support.processes import run_command, wait_until
+from tests.support.processes import wait_until
 from tests.support.service import Sandbox, TokenService, running_service, service_environ
 from tests.support.tokens import claims, sign
 

@@ -10,8 +10,9 @@ from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.settings import Settings
 from tests.support.authentication import SECRET, sign_in_from
+from tests.support.forks import run_command
 from tests.support.identity_provider import Signer, identity_provider, sign_hs256
-from tests.support.processes import bare_environ, run_command
+from tests.support.processes import bare_environ
 from tests.support.tokens import claims
 
 KEY = {"OPENAI_API_KEY": "sk-test"}

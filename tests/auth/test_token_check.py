@@ -14,8 +14,9 @@ from service.auth.settings import AuthSettings
 from service.auth.token_check import CheckResult, check_token
 from service.store import MemoryStore
 from service.vendors.outbound import Network
+from tests.support.forks import run_command
 from tests.support.identity_provider import Signer, identity_provider, sign_hs256
-from tests.support.processes import PYTHON, ROOT, bare_environ, run_command
+from tests.support.processes import PYTHON, ROOT, bare_environ
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, claims
 
 ENVIRON = {"JWT_SECRET": SECRET, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}

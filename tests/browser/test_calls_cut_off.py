@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from service.calls.redis_registry import PREFIX
-from tests.support.processes import run_command, wait_until
+from tests.support.forks import run_command
+from tests.support.processes import wait_until
 from tests.support.redis import RedisServer, running_redis
 from tests.support.service import Sandbox, TokenService, running_service, service_environ
 from tests.support.voice import ADMIN_TOKEN, MODELS, Voice, at_sandbox

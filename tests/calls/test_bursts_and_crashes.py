@@ -20,9 +20,10 @@ import requests
 
 from service.calls.redis_registry import PREFIX
 from tests.support.call_vendor import call_vendor, nothing
+from tests.support.forks import run_command
 from tests.support.http_server import Quiet, serving
 from tests.support.offers import OFFER
-from tests.support.processes import run_command, wait_until
+from tests.support.processes import wait_until
 from tests.support.redis import RedisServer
 from tests.support.service import (
     Sandbox,

@@ -18,7 +18,8 @@ import requests
 from redis import Redis
 
 from tests.support.dialects import azure_variables
-from tests.support.processes import run_command, wait_until
+from tests.support.forks import run_command
+from tests.support.processes import wait_until
 from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, running_service, service_environ
 from tests.support.tools import require

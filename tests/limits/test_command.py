@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.support.processes import bare_environ, run_command
+from tests.support.forks import run_command
+from tests.support.processes import bare_environ
 from tests.support.redis import running_redis
 from tests.support.service import Sandbox, running_service, service_environ
 

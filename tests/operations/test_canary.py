@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from service.observe.logs import REDACTED
-from tests.support.processes import ROOT, free_port, run_command
+from tests.support.forks import run_command
+from tests.support.processes import ROOT, free_port
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 from tests.support.tokens import sign
 from tests.support.vendor import Answer, Vendor, scripted_vendor

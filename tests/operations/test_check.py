@@ -15,9 +15,9 @@ from service.check.finding import Finding, ok, run
 from service.check.host import HOSTS, check_proxies, check_workers, find_host
 from service.check.vendor import Account, VendorAnswer, judge
 from service.http.client_address import AddressSource
-from tests.support.forks import Commands
+from tests.support.forks import run_command
 from tests.support.identity_provider import identity_provider
-from tests.support.processes import free_port, run_command
+from tests.support.processes import free_port
 from tests.support.redis import running_redis
 from tests.support.service import API_KEY, Sandbox, service_environ
 
@@ -30,9 +30,9 @@ Check = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def check(commands: Commands) -> Check:
+def check() -> Check:
     """Run the command with an environment, and options."""
-    return lambda environ, *options: commands.run("check", *options, environ=environ)
+    return lambda environ, *options: run_command("check", *options, environ=environ)
 
 
 def answer(**changes: Any) -> VendorAnswer:

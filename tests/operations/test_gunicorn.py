@@ -81,7 +81,10 @@ def sockets_of(pid: int) -> list[str]:
 
 def test_the_master_holds_no_socket_but_the_one_it_listens_on(sandbox: Sandbox) -> None:
     """So no connection crosses a fork, where two workers would mix up its answers; nor is there a control socket."""
-    with running_redis() as redis, running_service(sandbox.base_url, REDIS_URL=redis.url) as service:
+    with (
+        running_redis() as redis,
+        running_service(sandbox.base_url, REDIS_URL=redis.url, forked=False) as service,
+    ):
         assert service.token().ok
         assert len(sockets_of(service.run.pid)) == 1
 
@@ -98,7 +101,7 @@ def test_headers_that_a_proxy_might_set_change_nothing(service: TokenService, na
 
 def test_a_home_that_cannot_be_written_to_is_no_problem(sandbox: Sandbox) -> None:
     """The server's control socket would be put there."""
-    with running_service(sandbox.base_url, HOME="/proc") as service:
+    with running_service(sandbox.base_url, HOME="/proc", forked=False) as service:
         assert service.token().ok
         assert '"level":"error"' not in service.run.output
 
@@ -118,6 +121,7 @@ def test_what_the_admin_should_look_at_is_said_once_at_start(sandbox: Sandbox) -
     """Processes that memory holds back, and a tier that users may be able to choose."""
     with running_service(
         sandbox.base_url,
+        forked=False,
         WEB_CONCURRENCY="4",
         RATE_LIMIT_TIERS='{"pro": "60/minute"}',
         RATE_LIMIT_TIER_CLAIM="user_metadata.plan",

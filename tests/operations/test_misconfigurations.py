@@ -14,7 +14,7 @@ import pytest
 from service.check.command import checks
 from service.check.finding import Report
 from service.settings import Settings
-from tests.support.forks import Commands
+from tests.support.forks import run_command
 from tests.support.misconfigurations import GOOD, MISNAMED, MISTAKES, Mistake
 from tests.support.processes import PYTHON, ROOT, accepts_connections, bare_environ, free_port, running
 from tests.support.redis import RedisServer
@@ -74,21 +74,19 @@ def test_the_environment_that_they_differ_from_is_good() -> None:
     assert Report(checks(GOOD)["variables"]()).lines == ["✓ variables: all valid", "✓ Fit to serve."]
 
 
-def run_mistake(line: str, mistake: Mistake, commands: Commands) -> subprocess.CompletedProcess[str]:
+def run_mistake(line: str, mistake: Mistake) -> subprocess.CompletedProcess[str]:
     """Run a line in a wrong environment, to its end: by a shell, or as a fork."""
     assert line.startswith(PREFIX)
     environ = bare_environ(**NO_NETWORK) | mistake.environ
     if mistake.title in STARTED_ANEW:
         return run_line(line, environ)
-    return commands.run(*line.removeprefix(PREFIX).split(), environ=environ)
+    return run_command(*line.removeprefix(PREFIX).split(), environ=environ)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
-def test_a_start_says_first_which_variable_is_wrong_and_what_fixes_it(
-    mistake: Mistake, commands: Commands
-) -> None:
+def test_a_start_says_first_which_variable_is_wrong_and_what_fixes_it(mistake: Mistake) -> None:
     """By the Procfile's line; the last line tells that there may be more above."""
-    started = run_mistake(PROCFILE, mistake, commands)
+    started = run_mistake(PROCFILE, mistake)
     first, *_, last = started.stderr.splitlines()
     assert (started.returncode, started.stdout) == (1, "")
     assert first.startswith(f"{mistake.variable}: ")
@@ -101,10 +99,8 @@ def test_a_start_says_first_which_variable_is_wrong_and_what_fixes_it(
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=by_title)
-def test_check_says_first_which_variable_is_wrong_and_what_fixes_it(
-    mistake: Mistake, commands: Commands
-) -> None:
-    checked = run_mistake(CHECK, mistake, commands)
+def test_check_says_first_which_variable_is_wrong_and_what_fixes_it(mistake: Mistake) -> None:
+    checked = run_mistake(CHECK, mistake)
     first, *_, last = checked.stdout.splitlines()
     assert (checked.returncode, checked.stderr) == (1, "")
     assert first.startswith(f"✗ variable {mistake.variable}: ")
@@ -128,14 +124,14 @@ LEFTOVERS = {
 @pytest.mark.parametrize("leftover", LEFTOVERS)
 @pytest.mark.parametrize("in_files", [False, True], ids=["values", "paths"])
 def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable_at_once(
-    leftover: str, *, in_files: bool, commands: Commands
+    leftover: str, *, in_files: bool
 ) -> None:
     """But around a key, from which white space is stripped."""
     fix, files = LEFTOVERS[leftover], {name for name in Settings.names() if name.endswith("_FILE")}
     names = files if in_files else Settings.names() - files
     environ = bare_environ(JWT_ISSUER=ISSUER, JWT_AUDIENCE=AUDIENCE)
     environ |= {name: leftover.format("canary-0123456789") for name in names}
-    started = commands.run("serve", "--no-env-file", environ=environ)
+    started = run_command("serve", "--no-env-file", environ=environ)
     *lines, last = started.stderr.splitlines()
     told = {line.partition(": ")[0] for line in lines if fix in line}
     assert len(told) == len(lines), "each is told once, and nothing else"
@@ -146,11 +142,11 @@ def test_what_an_editor_or_docker_leaves_is_recognised_in_every_variable_at_once
 
 @pytest.mark.parametrize("name", MISNAMED)
 def test_a_variable_under_another_name_is_a_warning_of_the_start_and_of_check(
-    name: str, sandbox: Sandbox, commands: Commands
+    name: str, sandbox: Sandbox
 ) -> None:
     environ = {**GOOD, "OPENAI_BASE_URL": sandbox.base_url, name: "canary"}
     [warning] = Settings.from_environ(environ).warnings()
-    checked = commands.run("check", environ=bare_environ() | environ)
+    checked = run_command("check", environ=bare_environ() | environ)
     assert (checked.returncode, checked.stderr) == (0, "")
     first, *_, last = checked.stdout.splitlines()
     assert warning.endswith(MISNAMED[name])

@@ -10,9 +10,9 @@ from service.auth.jwks_fetch import KeySetLocation, read_jwks_uri
 from service.auth.key_set import KeySetError
 from service.core.environment import ConfigurationError
 from service.settings import Settings
+from tests.support.forks import run_command
 from tests.support.identity_provider import Signer, identity_provider
 from tests.support.misconfigurations import GOOD
-from tests.support.processes import run_command
 from tests.support.service import running_service, service_environ
 from tests.support.tokens import ISSUER, claims
 from tests.support.vendor import Answer, Vendor, scripted_vendor

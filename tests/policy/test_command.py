@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from service.policy.command import policy as command
 from service.policy.explain import HONEST_WORDS
-from tests.support.processes import bare_environ, run_command
+from tests.support.forks import run_command
+from tests.support.processes import bare_environ
 
 DOCUMENT: dict[str, Any] = {
     "profiles": {

@@ -30,7 +30,8 @@ from service.sandbox.sessions.beta import BETA_EVENTS
 from service.sandbox.sessions.conversation import Conversation
 from service.sandbox.sessions.events import CONVERSATION_EVENTS, TRANSLATION_EVENTS, EventFactory
 from service.sandbox.sessions.translation import Translation
-from tests.support.processes import bare_environ, run_command
+from tests.support.forks import run_command
+from tests.support.processes import bare_environ
 from tests.support.sandbox_session import SILENCE, Event, SessionClient, one, speak
 
 _GA: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)

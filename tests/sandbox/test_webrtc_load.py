@@ -46,8 +46,10 @@ def test_ten_calls_at_once_have_no_gaps() -> None:
         for clients in groups:
             for number in range(each):
                 clients.until("output_audio_buffer.started", call=number)
-        worst = min(_worst_gap(groups, each) for _ in range(3))
-    assert worst < 0.1
+        gaps: list[float] = []
+        while len(gaps) < 3 and min(gaps, default=1.0) >= 0.1:
+            gaps.append(_worst_gap(groups, each))
+    assert min(gaps) < 0.1
 
 
 def _worst_gap(groups: list[Clients], each: int) -> float:

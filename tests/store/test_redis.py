@@ -24,7 +24,7 @@ from service.store.protocol import KEY_PREFIX, Script
 from service.store.redis import PooledRedis
 from tests.limits.test_exactness import statuses_at_once
 from tests.support.calls import request
-from tests.support.forks import Commands
+from tests.support.forks import run_command
 from tests.support.limits import client, limits, make_store
 from tests.support.processes import accepts_connections, free_port, wait_until
 from tests.support.redis import RedisServer, running_redis
@@ -234,7 +234,6 @@ def test_the_master_that_sentinels_name_is_used(redis: RedisServer, sentinel: st
 
 def test_check_says_which_kind_of_redis_is_there(
     sandbox: Sandbox,
-    commands: Commands,
     redis: RedisServer,
     cluster: tuple[RedisServer, RedisServer],
     sentinel: str,
@@ -247,14 +246,14 @@ def test_check_says_which_kind_of_redis_is_there(
         (nodes, " (a cluster)"),
         (sentinel, " (by Sentinel)"),
     ):
-        checked = commands.run("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
+        checked = run_command("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
         assert (checked.returncode, checked.stderr) == (0, "")
         (line,) = [line for line in checked.stdout.splitlines() if "limit storage" in line]
         assert re.fullmatch(rf"✓ limit storage: {re.escape(url + kind)} counts, [\d.]+ ms a round trip", line)
 
 
 def test_check_says_why_a_redis_cannot_be_used_and_what_to_change(
-    sandbox: Sandbox, commands: Commands, redis: RedisServer
+    sandbox: Sandbox, redis: RedisServer
 ) -> None:
     """In one line that names the variable, and no password; nothing is printed before it."""
     port = redis.port
@@ -267,7 +266,7 @@ def test_check_says_why_a_redis_cannot_be_used_and_what_to_change(
         (f"redis://{vendors}", "is no Redis", "correct host and port in"),
         (f"redis+cluster://127.0.0.1:{free_port()}", "cannot be used", "see that"),
     ):
-        checked = commands.run("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
+        checked = run_command("check", environ=service_environ(sandbox.base_url, REDIS_URL=url))
         first, second, *_ = checked.stdout.splitlines()
         assert (checked.returncode, checked.stderr) == (1, "")
         assert first.startswith("✗ limit storage: redis")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
@@ -59,11 +59,36 @@ def accepts_connections(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class Process(Protocol):
+    """What tests use of ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Start(Protocol):
+    """How a process is started."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        cwd: Path,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> Process: ...
+
+
 @dataclass
 class Running:
     """A process that was started, and what it has printed so far."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     log: IO[bytes]
 
     @property
@@ -102,18 +127,30 @@ def await_endings() -> None:
         _ending.pop().stop()
 
 
+def start_alone(
+    command: Sequence[str], *, environ: Mapping[str, str], cwd: Path, stdout: IO[bytes], stderr: IO[bytes]
+) -> Process:
+    """Start a command by itself."""
+    return subprocess.Popen(
+        command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+    )
+
+
 @contextmanager
 def running(
-    command: Sequence[str], *, environ: Mapping[str, str], ready: Callable[[Running], bool], cwd: Path = ROOT
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    ready: Callable[[Running], bool],
+    cwd: Path = ROOT,
+    start: Start = start_alone,
 ) -> Iterator[Running]:
     """Run a command until the block ends; it is entered once ``ready`` says so.
 
     Nobody waits for its end but who calls ``stop`` or ``wait``: the next test starts meanwhile.
     """
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        process = subprocess.Popen(
-            command, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        process = start(command, environ=environ, cwd=cwd, stdout=log, stderr=log)
         run = Running(process, log)
         try:
 
@@ -126,21 +163,6 @@ def running(
             if process.poll() is None:
                 process.terminate()
                 _ending.append(run)
-
-
-def run_command(
-    *arguments: str, environ: Mapping[str, str], cwd: Path = ROOT
-) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m service …`` to its end, as an admin does."""
-    return subprocess.run(
-        [PYTHON, "-m", "service", *arguments],
-        cwd=cwd,
-        env=dict(environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def shell(line: str, cwd: Path) -> str:

@@ -16,7 +16,16 @@ from werkzeug.serving import make_server
 
 from service.app import create_app
 from service.settings import Settings
-from tests.support.processes import PYTHON, Running, accepts_connections, bare_environ, free_port, running
+from tests.support.forks import start_fork
+from tests.support.processes import (
+    PYTHON,
+    Running,
+    accepts_connections,
+    bare_environ,
+    free_port,
+    running,
+    start_alone,
+)
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, sign
 
 API_KEY = "sk-test-0123456789abcdef"
@@ -43,10 +52,11 @@ class Sandbox:
 
 @contextmanager
 def running_sandbox(*options: str) -> Iterator[Sandbox]:
-    """Run ``python -m service sandbox`` on a free port."""
-    port = free_port()
-    command = (PYTHON, "-m", "service", "sandbox", "--port", str(port), *options)
-    with running(command, environ=bare_environ(), ready=lambda run: "sandbox: " in run.output) as run:
+    """Run the sandbox on a free port, as what ``python -m service sandbox`` becomes."""
+    command = (PYTHON, "-m", "service.sandbox", "--port", str(free_port()), *options)
+    with running(
+        command, environ=bare_environ(), ready=lambda run: "sandbox: " in run.output, start=start_fork
+    ) as run:
         base_url = run.output.partition("sandbox: ")[2].split()[0]
         yield Sandbox(base_url, run)
 
@@ -150,9 +160,13 @@ def running_service(
     *options: str,
     app: str = "wsgi:app",
     environ: Mapping[str, str] | None = None,
+    forked: bool = True,
     **variables: str,
 ) -> Iterator[TokenService]:
-    """Run the Procfile's command on a free port. A variable set to ``""`` counts as unset."""
+    """Run gunicorn as the Procfile does on a free port. A variable set to ``""`` counts as unset.
+
+    It is a fork of a process that has imported the service, unless the start or the memory is what is tested.
+    """
     port = free_port()
     environ = environ or service_environ(upstream, PORT=str(port), **variables)
 
@@ -164,5 +178,6 @@ def running_service(
         except requests.ConnectionError:
             return False  # the master listens before its workers have started, or while they cannot
 
-    with running((*GUNICORN, *options, app), environ=environ, ready=is_ready) as run:
+    start = start_fork if forked else start_alone
+    with running((*GUNICORN, *options, app), environ=environ, ready=is_ready, start=start) as run:
         yield TokenService(f"http://127.0.0.1:{port}", run)

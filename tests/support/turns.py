@@ -6,7 +6,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -19,20 +19,29 @@ CHECKOUT = f"{crc32(bytes(ROOT)):08x}"
 """Runs in one checkout take turns with each other, too."""
 
 
+_held: list[ExitStack] = []
+
+
 @contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
-    """Hold a place among the tests that run now, or, ``alone``, the only one.
+def turn(*, alone: bool, keep: bool) -> Iterator[None]:
+    """Hold a place among the tests that run now, or, ``alone``, the only one; ``keep`` it for the next test as well.
 
     The queue is entered by one worker at a time, so that a test that waits to be alone is not overtaken by others.
     """
     if not IN_PARALLEL:
         yield
         return
-    with lock(f"{CHECKOUT}-queue") as queue, lock(f"{CHECKOUT}-tests") as tests:
-        fcntl.flock(queue, fcntl.LOCK_EX)
-        fcntl.flock(tests, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(queue, fcntl.LOCK_UN)
+    if not _held:
+        with lock(f"{CHECKOUT}-queue") as queue, ExitStack() as stack:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            tests = stack.enter_context(lock(f"{CHECKOUT}-tests"))
+            fcntl.flock(tests, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            _held.append(stack.pop_all())
+    try:
         yield
+    finally:
+        if not keep:
+            _held.pop().close()
 
 
 @contextmanager
