@@ -17,6 +17,7 @@ import requests
 from cryptography import x509
 
 from service.sandbox.tls import write_certificate
+from tests.support.forks import start_fork
 from tests.support.processes import PYTHON, Running, bare_environ, running
 from tests.support.realtime import CREATE, KEY, bearing, line
 from tests.support.tools import require
@@ -31,8 +32,8 @@ def _is_up(run: Running) -> bool:
 @pytest.fixture(scope="module")
 def secure() -> Iterator[tuple[str, Path]]:
     """A sandbox with TLS: its address, and the certificate to trust."""
-    command = (PYTHON, "-m", "service", "sandbox", "--tls", "--port", "0")
-    with running(command, environ=bare_environ(), ready=_is_up) as run:
+    command = (*_ALONE, "--tls", "--port", "0")
+    with running(command, environ=bare_environ(), ready=_is_up, start=start_fork) as run:
         certificate, address = run.output.splitlines()
         yield address.removeprefix("sandbox: "), Path(certificate.removeprefix("certificate: "))
 
@@ -63,7 +64,7 @@ def test_no_session_ticket_follows_a_handshake(secure: tuple[str, Path]) -> None
 
 def test_its_log_says_at_each_session_that_no_model_answers() -> None:
     """Nobody should take what it says for the model's words."""
-    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up, start=start_fork) as run:
         url = run.output.split()[1]
         for number in (1, 2):
             with line(url, **bearing("sk-test")) as client:
@@ -73,7 +74,9 @@ def test_its_log_says_at_each_session_that_no_model_answers() -> None:
 
 def test_it_serves_ipv6() -> None:
     """The printed address has the form of a URL."""
-    with running((*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+    with running(
+        (*_ALONE, "--host", "::1", "--port", "0"), environ=bare_environ(), ready=_is_up, start=start_fork
+    ) as run:
         url = run.output.split()[1]
         assert url.startswith("http://[::1]:")
         assert requests.get(f"{url}/models", headers=KEY, timeout=10).ok
@@ -90,7 +93,7 @@ def test_variables_for_other_servers_have_no_effect() -> None:
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_soon_and_closes_open_websockets(sent: signal.Signals) -> None:
     """A person who presses Ctrl-C should not wait, and a page should learn of it."""
-    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+    with running((*_ALONE, "--port", "0"), environ=bare_environ(), ready=_is_up, start=start_fork) as run:
         with line(run.output.split()[1], **bearing("sk-test")) as client:
             client.until("session.created")
             before = time.monotonic()
@@ -163,7 +166,9 @@ def test_other_clients_trust_the_certificate(secure: tuple[str, Path], client: s
 
 def test_the_key_is_private_and_deleted_afterwards() -> None:
     """Only its owner can read it while the sandbox runs; afterwards it is gone."""
-    with running((*_ALONE, "--tls", "--port", "0"), environ=bare_environ(), ready=_is_up) as run:
+    with running(
+        (*_ALONE, "--tls", "--port", "0"), environ=bare_environ(), ready=_is_up, start=start_fork
+    ) as run:
         authority = Path(run.output.split()[1])
         assert authority.parent.stat().st_mode & 0o077 == 0
         assert (authority.parent / "server.key").stat().st_mode & 0o077 == 0

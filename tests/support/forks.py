@@ -159,7 +159,9 @@ def start_fork(
 
 
 def _of_python(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith("PYTHON")}
+    """Take the variables of Python; that it finds this repository is so in every fork."""
+    found = {name: value for name, value in environ.items() if name.startswith("PYTHON")}
+    return {name: value for name, value in found.items() if (name, value) != ("PYTHONPATH", str(ROOT))}
 
 
 def run_command(
@@ -175,7 +177,8 @@ def run_command(
             process.kill()  # gunicorn, if it became that by mistake
             process.wait()
             raise
-        return subprocess.CompletedProcess(command, status, stdout.read().decode(), stderr.read().decode())
+        told = [Path(file.name).read_text() for file in (stdout, stderr)]
+        return subprocess.CompletedProcess(command, status, *told)
 
 
 def main() -> None:
