@@ -207,6 +207,7 @@ def test_a_call_that_cannot_be_ended_is_given_up_after_the_vendors_maximum(
         wait_until(lambda: bool(heard.failures), seconds=2, what="a failed attempt")
         clock.advance(maximum)
         wait_for_end(registry, call)
+        wait_until(lambda: bool(heard.endings), seconds=2, what="the ending's record")
     assert heard.given_up == [call.id]
     assert heard.endings[0].charged_seconds == 600
     assert [call.id in each.getMessage() for each in caplog.records] == [True]

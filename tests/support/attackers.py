@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 
-from tests.support.processes import PYTHON, ROOT
+from tests.support.forks import start_fork
+from tests.support.processes import PYTHON, bare_environ, running
 from tests.support.tokens import sign
 
 LONGEST = 30.0
@@ -238,15 +238,13 @@ def run(name: str, port: int) -> None:
 def attacking(name: str, port: int) -> Iterator[None]:
     """Run an attack until the block ends, which is entered once it is in full swing."""
     command = (PYTHON, "-m", "tests.support.attackers", name, str(port))
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout
-        assert process.stdout.readline(), "the attackers did not start"
-        yield
-    finally:
-        process.kill()
-        process.communicate()
+    ready = lambda run: "begun" in run.output  # noqa: E731 - one look
+    with running(command, environ=bare_environ(), ready=ready, start=start_fork) as run:
+        try:
+            yield
+        finally:
+            run.process.kill()
+            run.process.wait()
 
 
 if __name__ == "__main__":

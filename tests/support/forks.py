@@ -27,7 +27,7 @@ from typing import IO, Any
 from tests.support.processes import PYTHON, ROOT, START_SECONDS, Process, bare_environ, start_alone
 
 SERVICE = ("gunicorn",)
-OTHERS = ("service", "service.sandbox")
+OTHERS = ("service", "service.sandbox", "tests.support.attackers")
 """Programs that one process can import together: gevent's patches, which the service needs, break the sandbox."""
 
 IMPORTED = {
@@ -43,6 +43,7 @@ IMPORTED = {
         "service.serving.summary",
     ),
     "service": ("service.check.command", "service.serving.command", "service.limits.command"),
+    "tests.support.attackers": ("tests.support.tokens",),
     "service.sandbox": ("service.sandbox.app", "service.sandbox.worker", "service.sandbox.server"),
 }
 """What has been imported where a program runs as a fork."""
