@@ -25,7 +25,7 @@ from service.settings import Settings
 from service.store import MemoryStore, Store
 from service.store import build as build_store
 from service.vendors.control_sockets import ControlSockets
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from service.vendors.transport import Transport
 
 

@@ -129,6 +129,12 @@ class Settings:
         """How many worker processes may run: one where limits are counted in its memory."""
         return 1 if self.store.is_memory else self.server.web_concurrency
 
+    @property
+    def uses_requests(self) -> bool:
+        """Whether key sets are fetched, or the vendor is reached by a proxy: ``requests`` does both."""
+        fetched = self.auth.jwt_jwks_url or self.auth.discovered_issuers
+        return bool(fetched or self.vendor.network.proxy(self.vendor.openai_base_url))
+
     def warnings(self) -> tuple[str, ...]:
         """List what the admin should look at, though the service can start with it."""
         wanted, policy = self.server.web_concurrency, self.policy

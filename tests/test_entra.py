@@ -16,7 +16,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from service.core.errors import RejectedCredentialsError
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.entra import EntraId
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.entra import (
     CLIENT,
     CLIENT_SECRET,

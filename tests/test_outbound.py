@@ -21,8 +21,8 @@ from service.vendors import outbound
 from service.vendors.base import Response
 from service.vendors.connections import MAX_SECONDS, MAX_USES
 from service.vendors.credentials import ApiKey
+from service.vendors.network import Network
 from service.vendors.openai import OpenAI
-from service.vendors.outbound import Network
 from service.vendors.transport import Transport
 from tests.support.memory import traced_memory
 from tests.support.processes import free_port

@@ -25,11 +25,12 @@ from service.core.errors import LeakedKeyError, UpstreamError, UpstreamTimeoutEr
 from service.sandbox.tls import Certificate, write_certificate
 from service.vendors import connections
 from service.vendors.base import Request, Response
-from service.vendors.connections import MAX_SECONDS, MAX_USES, Progress
+from service.vendors.connections import MAX_SECONDS, MAX_USES, KeptConnections, Progress
 from service.vendors.credentials import ApiKey
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from service.vendors.transport import Transport
 from tests.support.holding_vendor import holding_vendor
+from tests.support.memory import traced_memory
 from tests.support.processes import free_port, wait_until
 from tests.support.tools import require
 
@@ -562,6 +563,16 @@ def test_an_idle_connection_keeps_nothing_of_its_last_answer(serve_in_the_clear:
     assert host.connections == 1
     assert most > 1_000_000
     assert left < 500_000
+
+
+def test_a_closed_connection_is_freed_at_once() -> None:
+    """A busy process opens and closes them faster than the collector would look for them."""
+    kept = KeptConnections("http://127.0.0.1:9")
+    with without_the_collector(), traced_memory() as memory:
+        for _ in range(1000):
+            with pytest.raises(ConnectionRefusedError):
+                kept.exchange(POST, {}, seconds=5)
+    assert memory.most < 100_000
 
 
 def test_a_connection_has_so_many_uses_at_most(serve: Serve) -> None:

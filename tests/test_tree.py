@@ -106,7 +106,6 @@ LONG_FUNCTIONS = {
     "service/companion/client.py request_token": "the request and its answer, with a bound on each step",
     "service/serving/summary.py summary": "a table of what is in force",
     "service/http/responses.py install": "the hooks and handlers of an app, made once",
-    "service/vendors/outbound.py exchange": "every way in which an exchange fails, each with its error",
     "service/vendors/responses.py refusal": "a table of statuses",
     "service/vendors/transport.py send": "every way in which an exchange fails, each with its error",
     "service/app.py create_app": "the one place that names every part",

@@ -6,18 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
-
-import requests
-from requests import RequestException
-from urllib3.exceptions import HTTPError
 
 from service.auth.key_set import KeySetError
 from service.auth.token import sanitize_for_log
 from service.core.deadline import DeadlineExceededError, deadline
 from service.core.environment_types import secure_url
 from service.core.json import parse_object
+
+if TYPE_CHECKING:
+    import requests
 
 MAX_BYTES = 256 * 1024
 """Key sets and metadata are a few kilobytes; some hundred keys fit."""
@@ -31,7 +30,7 @@ _CHUNK = 64 * 1024
 
 
 class Network(Protocol):
-    """How to reach the outside; ``service.vendors.outbound.Network`` is one."""
+    """How to reach the outside; ``service.vendors.network.Network`` is one."""
 
     def session(self, url: str) -> requests.Session:
         """Make a session for a URL: with its proxy and certificates, without cookies and ``~/.netrc``."""
@@ -66,13 +65,15 @@ def fetch_key_set(location: KeySetLocation, network: Network, *, seconds: float)
     Raises:
         KeySetError: saying what went wrong.
     """
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see service.vendors.network
+
     ends = monotonic() + seconds
     try:
         with deadline(seconds):
             return _get(location.url or _discover(location, network, ends), network, ends)
     except DeadlineExceededError:
         raise KeySetError(f"no whole answer within {seconds:g} s") from None
-    except (RequestException, HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:  # OSError is what requests raises, too
         raise KeySetError(f"cannot be reached ({type(error).__name__})") from error
 
 

@@ -29,7 +29,7 @@ from service.policy.settings import PolicySettings
 from service.settings import ServerSettings, Settings
 from service.store import MemoryStore
 from service.store.settings import StoreSettings
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from service.vendors.settings import VendorSettings
 
 Group = TypeVar("Group", bound=EnvironmentModel)

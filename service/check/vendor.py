@@ -20,7 +20,7 @@ from service.check.finding import Finding, ok, problem
 from service.core.errors import RejectedCredentialsError
 from service.vendors.base import Request
 from service.vendors.credentials import Credential
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from service.vendors.responses import read_error
 from service.vendors.settings import VendorSettings
 

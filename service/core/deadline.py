@@ -16,8 +16,7 @@ class DeadlineExceededError(Exception):
     """The total time allowed for an exchange is over."""
 
 
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+class deadline:  # noqa: N801 - read as a function is: ``with deadline(5):``
     """Bound everything inside to ``seconds``, retries and slow answers included.
 
     The timeout of ``requests`` is per read, so a server that sends a byte now and then never meets it.
@@ -27,16 +26,19 @@ def deadline(seconds: float) -> Iterator[None]:
     Raises:
         DeadlineExceededError: when the time is over.
     """
-    timeout = gevent.Timeout(seconds)
-    timeout.start()
-    try:
-        yield
-    except gevent.Timeout as passed:
-        if passed is not timeout:
-            raise
-        raise DeadlineExceededError from None
-    finally:
-        timeout.close()
+
+    __slots__ = ("_timeout",)
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = gevent.Timeout(seconds)
+
+    def __enter__(self) -> None:
+        self._timeout.start()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._timeout.close()
+        if error is self._timeout:  # and not that of a deadline around this one
+            raise DeadlineExceededError from None
 
 
 def total_deadline(seconds: float) -> AbstractContextManager[None]:

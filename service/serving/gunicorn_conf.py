@@ -117,7 +117,21 @@ def on_starting(server: Any) -> None:
     structlog.get_logger().info("settings in force", **summary(settings))
     for warning in settings.warnings():
         server.log.warning(warning)
+    _import_for_workers()
     _freeze_startup_objects()
+
+
+def _import_for_workers() -> None:
+    """Import what workers run before they are forked, so that they share its pages with this process.
+
+    The app itself is made by each worker.
+    """
+    import encodings.idna  # noqa: F401, PLC0415 - what the first connection by name would import
+
+    import service.app  # noqa: PLC0415 - brings prometheus_client, which reads the variable above when it is imported
+
+    if settings.uses_requests:
+        import service.vendors.outbound  # noqa: F401, PLC0415 - see service.vendors.network
 
 
 def post_worker_init(worker: Any) -> None:

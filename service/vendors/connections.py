@@ -25,9 +25,9 @@ from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
+from certifi import where as bundled_authorities
 from gevent.monkey import get_original
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from service.vendors.base import Request, Response, accept
 
@@ -97,7 +97,7 @@ class KeptConnections:
         self._port = parts.port or _PORTS[parts.scheme]
         self._prefix = parts.path
         self._fixed_headers = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
-        self._tls = make_tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH) if parts.scheme == "https" else None
+        self._tls = make_tls_context(ca_bundle or bundled_authorities()) if parts.scheme == "https" else None
         self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
 
     def exchange(
@@ -220,9 +220,10 @@ class _Connection:
         return self._socket
 
     def close(self) -> None:
-        """Close it."""
+        """Close it for good, and drop the parser, which refers back: without that cycle both are freed at once."""
         if self._socket:
             self._socket.close()
+        vars(self).pop("_parser", None)
 
     @property
     def reused(self) -> bool:

@@ -14,13 +14,13 @@ from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import websocket
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from certifi import where as bundled_authorities
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import RejectedCredentialsError
 from service.vendors.connections import make_tls_context
 from service.vendors.credentials import Credential
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 
 T = TypeVar("T")
 
@@ -46,10 +46,10 @@ class ControlSockets:
         scheme = "wss" if self._parts.scheme == "https" else "ws"
         self._base = f"{scheme}:{base_url.partition(':')[2]}"
         self._credential = credential
-        proxy = network.session(base_url).proxies.get(self._parts.scheme)
+        proxy = network.proxy(base_url)
         self._proxy = urlsplit(proxy) if proxy else None
         self._tls = (
-            make_tls_context(network.ca_bundle or DEFAULT_CA_BUNDLE_PATH)
+            make_tls_context(network.ca_bundle or bundled_authorities())
             if self._parts.scheme == "https"
             else None
         )

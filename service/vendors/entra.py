@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from service.core.errors import RejectedCredentialsError
 from service.vendors.credentials import bearer, redact
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 
 SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 """What tokens are asked for, as in Microsoft's samples; ``https://ai.azure.com/.default`` is the other one in use."""
@@ -156,6 +156,7 @@ def default_sign_in(network: Network) -> Callable[[], AccessToken]:
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     authority = os.environ.get(_AUTHORITY, "login.microsoftonline.com")
+    proxy = network.proxy(f"https://{authority.removeprefix('https://')}")
     transport = RequestsTransport(
         use_env_settings=False,
         connection_verify=network.ca_bundle or True,
@@ -164,7 +165,7 @@ def default_sign_in(network: Network) -> Callable[[], AccessToken]:
     )
     credential = DefaultAzureCredential(
         transport=transport,
-        proxies=network.proxies(f"https://{authority.removeprefix('https://')}"),
+        proxies={"https": proxy} if proxy else {},
         retry_total=1,
         disable_instance_discovery=_AUTHORITY in os.environ,
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from socket import socket
+from ssl import SSLError
 from time import monotonic
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import should_bypass_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
@@ -27,42 +28,26 @@ from service.vendors.connections import (
     MAX_USES,
     Progress,
 )
+from service.vendors.network import ProxyError
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """How to reach the outside: ``REQUESTS_CA_BUNDLE``, ``HTTPS_PROXY`` (may hold a password) and ``NO_PROXY``."""
+def make_session(
+    url: str, *, ca_bundle: str | None = None, proxy: str | None = None, connections: int = 10
+) -> requests.Session:
+    """Make a session for ``url``, which keeps so many connections to its host. It opens no socket yet.
 
-    ca_bundle: str | None = None
-    https_proxy: str | None = field(default=None, repr=False)
-    no_proxy: str | None = None
-
-    def session(self, url: str) -> requests.Session:
-        """Make a session for ``url``. It opens no socket yet.
-
-        ``trust_env`` is off, since ``~/.netrc`` would overwrite an explicit bearer header; so the proxy
-        and the certificates are set here. Cookies are refused: a mint must not depend on the one before it.
-        """
-        session = requests.Session()
-        session.trust_env = False
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, BoundedAdapter())
-        session.verify = self.ca_bundle or True
-        session.proxies = self.proxies(url)
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
-
-    def pooled_session(self, url: str, *, connections: int) -> requests.Session:
-        """Make a session that keeps up to ``connections`` to the host of ``url``; those beyond are not kept."""
-        session = self.session(url)
-        session.mount(url, BoundedAdapter(pool_connections=1, pool_maxsize=connections))
-        return session
-
-    def proxies(self, url: str) -> dict[str, Any]:
-        """Say by which proxy to reach ``url``, as ``requests`` takes it."""
-        if not self.https_proxy or should_bypass_proxies(url, no_proxy=self.no_proxy):
-            return {}
-        return {"https": self.https_proxy}
+    ``trust_env`` is off, since ``~/.netrc`` would overwrite an explicit bearer header; so the proxy
+    and the certificates are set here. Cookies are refused: a mint must not depend on the one before it.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, BoundedAdapter(pool_connections=1, pool_maxsize=connections))
+    session.verify = ca_bundle or True
+    if proxy:
+        session.proxies = {urlsplit(url).scheme: proxy}
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
 
 
 class _Head(io.BufferedReader):
@@ -156,11 +141,9 @@ class ProxiedConnections:
                 names = {name.lower(): value for name, value in answer.headers.items()}
                 progress.head = Response(answer.status_code, names, b"")
                 response = replace(progress.head, body=_read_bounded(answer))
-        except requests.exceptions.ConnectionError as error:
+        except requests.RequestException as error:
             progress.sent = not _never_connected(error)
-            if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
-                raise TimeoutError from None  # in mid-answer, which requests reports as a lost connection
-            raise
+            raise _as_of_a_socket(error) from None
         try:
             request.check(response)
         except BaseException:
@@ -195,8 +178,21 @@ def _read_bounded(answer: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
+def _never_connected(error: requests.RequestException) -> bool:
     if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
         return True
     reasons = (getattr(argument, "reason", None) for argument in error.args)
     return any(isinstance(reason, NewConnectionError) for reason in reasons)
+
+
+def _as_of_a_socket(error: requests.RequestException) -> Exception:
+    """Translate what ``requests`` raises to what ``KeptConnections.exchange`` would."""
+    if isinstance(error, requests.exceptions.Timeout):
+        return TimeoutError(*error.args)
+    if any(isinstance(argument, ReadTimeoutError) for argument in error.args):
+        return TimeoutError(*error.args)  # in mid-answer, which requests reports as a lost connection
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return HTTPException(*error.args)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return ProxyError(*error.args)
+    return SSLError(*error.args) if isinstance(error, requests.exceptions.SSLError) else error

@@ -16,7 +16,7 @@ from service.vendors import entra
 from service.vendors.base import PublicEndpoint
 from service.vendors.credentials import ApiKey, Credential
 from service.vendors.dialect import VENDORS, DialectSettings, api_base
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 
 _SIGN_IN_SHARE = 0.8
 """How much of UPSTREAM_TIMEOUT a request may wait for a token, so that its failure is told before the time is up."""

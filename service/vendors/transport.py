@@ -9,14 +9,12 @@ from ssl import SSLError
 from time import monotonic
 from typing import Final, Protocol
 
-import requests
-
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.vendors.base import Request, Response
 from service.vendors.connections import DISCONNECTED, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
-from service.vendors.outbound import Network, ProxiedConnections
+from service.vendors.network import Network, ProxyError
 from service.vendors.responses import RETRYABLE_STATUSES, bad_response
 
 _ATTEMPTS: Final = 2
@@ -54,12 +52,7 @@ class Transport:
         self.base_url = base_url
         self._credential = credential
         self.timeout = timeout
-        session = network.pooled_session(base_url, connections=connections)
-        self._connections: Connections = (
-            ProxiedConnections(base_url, session)
-            if session.proxies
-            else KeptConnections(base_url, ca_bundle=network.ca_bundle)
-        )
+        self._connections: Connections = _connect(base_url, network, connections)
 
     def send(
         self, request: Request, *, seconds: float | None = None, progress: Progress | None = None
@@ -80,11 +73,11 @@ class Transport:
                 response = self._send_until(end, request, progress)
         except DeadlineExceededError:
             raise _timed_out(f"no answer within {timeout:g} s", progress) from None
-        except (TimeoutError, requests.exceptions.Timeout) as error:
+        except TimeoutError as error:
             raise _timed_out(type(error).__name__, progress) from None
         except ConnectionError as error:  # before HTTPException: RemoteDisconnected is both
             raise _unreachable(error, progress) from None
-        except (HTTPException, requests.exceptions.ChunkedEncodingError):
+        except HTTPException:
             raise bad_response("the response was incomplete, or is not HTTP") from None
         except OSError as error:
             raise _unreachable(error, progress) from None
@@ -125,17 +118,17 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
 
+def _connect(base_url: str, network: Network, connections: int) -> Connections:
+    if not network.proxy(base_url):
+        return KeptConnections(base_url, ca_bundle=network.ca_bundle)
+    from service.vendors.outbound import ProxiedConnections  # noqa: PLC0415 - see service.vendors.network
+
+    return ProxiedConnections(base_url, network.session(base_url, connections=connections))
+
+
 def is_permanent(error: OSError) -> bool:
     """Tell a failure that will be the same again: a certificate, a proxy, and time that is up."""
-    permanent = (
-        TimeoutError,
-        SSLError,
-        requests.exceptions.Timeout,
-        requests.exceptions.SSLError,
-        requests.exceptions.ProxyError,
-        requests.exceptions.ChunkedEncodingError,
-    )
-    return isinstance(error, permanent) and not isinstance(error, DISCONNECTED)
+    return isinstance(error, TimeoutError | SSLError | ProxyError) and not isinstance(error, DISCONNECTED)
 
 
 def _timed_out(reason: str, progress: Progress) -> UpstreamTimeoutError:

@@ -15,7 +15,7 @@ from service.auth.key_set import KeySetError
 from service.auth.settings import AuthSettings
 from service.core.environment import ConfigurationError
 from service.core.errors import IdentityProviderUnavailableError
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.authentication import Clock, sign_in_from
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, page, sign_hs256
 from tests.support.tokens import SECRET, claims

@@ -17,7 +17,7 @@ from service.auth.jwks import MAX_WAITING, JwksKeys, Timing
 from service.auth.jwks_fetch import MAX_BYTES, KeySetLocation
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, VerificationKey
 from service.core.errors import IdentityProviderUnavailableError
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.authentication import Clock, claims, sign_in
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider
 from tests.support.memory import traced_memory

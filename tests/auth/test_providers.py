@@ -19,7 +19,7 @@ from service.auth.jwks_fetch import KeySetLocation
 from service.auth.keys import PUBLIC_KEY_ALGORITHMS, StaticKeys, load_secret
 from service.auth.providers import Provider, parse_provider
 from service.core.errors import IdentityProviderUnavailableError
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.authentication import NOW, Clock, SignIn, rules, sign_in, sign_in_trusting
 from tests.support.forks import Commands
 from tests.support.identity_provider import IdentityProvider, Signer, identity_provider, sign_hs256

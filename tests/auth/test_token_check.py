@@ -13,7 +13,7 @@ from service.auth.factory import build
 from service.auth.settings import AuthSettings
 from service.auth.token_check import CheckResult, check_token
 from service.store import MemoryStore
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.identity_provider import Signer, identity_provider, sign_hs256
 from tests.support.processes import PYTHON, ROOT, bare_environ, run_command
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, claims

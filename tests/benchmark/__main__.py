@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"{error}; logs are in {_CACHE / 'logs'}", file=sys.stderr)
         return 2
-    by_name = summary.medians(outings)
+    by_name = summary.best(outings)
     is_whole = set(by_name) == set(NAMES)
     kept = keeping.measure(options.calls, options.keeping_seconds) if is_whole else None
     found = targets.judge(by_name, kept) if kept else []

@@ -16,7 +16,7 @@ from service.calls.keeper import Keeper
 from service.calls.model import Call
 from service.vendors.control_sockets import ControlSockets
 from service.vendors.credentials import ApiKey
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.calls import Heard, Vendor, redis_calls, request
 from tests.support.redis import RedisServer
 

@@ -81,6 +81,7 @@ def _outing(who: Candidate, around: Surroundings, seconds: float) -> Outing:
     with started(who, around) as (target, cold_start):
         load.run_wrk(target, _WARMING, _WARMING_SECONDS)
         samples = [load.take(target, wanted, wanted.stretched(seconds)) for wanted in who.loads]
+        target.upstream.settle()  # what is still under way is not yet what the loads leave
         return Outing(
             candidate=who.name,
             cold_start=cold_start,

@@ -34,7 +34,7 @@ class Verdict:
 
 
 def judge(by_name: Mapping[str, Outing], kept: Keeping) -> list[Verdict]:
-    """Hold the run's medians, one outing for each candidate, and what keeping calls costs against every target."""
+    """Hold the run's figures, one outing for each candidate, and what keeping calls costs against every target."""
     return [*_against_peers(by_name), *_alone(by_name), *_with_redis(by_name), *_keeping(kept)]
 
 

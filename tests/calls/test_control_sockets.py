@@ -16,7 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.credentials import ApiKey
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 
 KEY = "sk-marked-key-0123456789"
 

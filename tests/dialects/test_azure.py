@@ -19,7 +19,7 @@ from service.sandbox.command import sandbox as sandbox_command
 from service.vendors.azure import AzureCalls
 from service.vendors.base import Request
 from service.vendors.credentials import ApiKey
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from service.vendors.transport import Transport
 from tests.support.dialects import EARS, LIVE, MODEL, Dialect
 from tests.support.offers import OFFER

@@ -21,7 +21,7 @@ from service.core.model import StorageState
 from service.http.probes import Readiness, Watched
 from service.limits.limiter import RateLimits
 from service.observe.metrics import NullMetrics
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 from tests.support.limits import Clock
 from tests.support.processes import wait_until
 from tests.support.service import Sandbox, running_service

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, running
+from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, run_program, running
 from tests.support.redis import running_redis
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 
@@ -126,3 +126,27 @@ def test_what_the_admin_should_look_at_is_said_once_at_start(sandbox: Sandbox) -
         warnings = [line for line in service.run.output.splitlines() if '"level":"warning"' in line]
     assert len([line for line in warnings if "WEB_CONCURRENCY" in line]) == 1
     assert len([line for line in warnings if "RATE_LIMIT_TIER_CLAIM" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "needed"),
+    [
+        ({}, False),
+        ({"JWT_JWKS_URL": "https://id.example/keys", "JWT_SECRET": ""}, True),
+        ({"OPENAI_BASE_URL": "https://api.example/v1", "HTTPS_PROXY": "http://proxy.example:3128"}, True),
+    ],
+)
+def test_workers_import_nothing_of_their_own(variables: dict[str, str], *, needed: bool) -> None:
+    """What a worker runs is imported before it is forked, and shared; ``requests`` only where something needs it."""
+    program = """
+        import sys
+        import flask.testing
+        from service.serving import gunicorn_conf, gunicorn_worker
+        gunicorn_conf.on_starting(type("Arbiter", (), {"log": gunicorn_conf.structlog.get_logger()}))
+        before = set(sys.modules)
+        from wsgi import app
+        app.test_client().post("/token", headers={"Authorization": "Bearer a.b.c"})
+        print(sorted(set(sys.modules) - before), "requests" in before)
+    """
+    environ = service_environ("http://127.0.0.1:9/v1") | variables
+    assert run_program(program, environ).splitlines()[-1] == f"['wsgi'] {needed}"

@@ -18,7 +18,7 @@ from service.auth.single_use import SingleUse
 from service.core.errors import InvalidTokenError
 from service.core.model import Caller
 from service.store import MemoryStore
-from service.vendors.outbound import Network
+from service.vendors.network import Network
 
 NOW = 1_800_000_000
 ISSUER = "https://issuer.test/"

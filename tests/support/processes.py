@@ -148,14 +148,20 @@ def shell(line: str, cwd: Path) -> str:
     return _succeed(("sh", "-c", line), cwd=cwd)
 
 
-def run_program(program: str) -> None:
-    """Run a program in an interpreter of its own, as one that gevent is to patch."""
-    _succeed((PYTHON, "-c", textwrap.dedent(program)), cwd=ROOT)
+def run_program(program: str, environ: Mapping[str, str] | None = None) -> str:
+    """Run a program in an interpreter of its own, as one that gevent is to patch; return what it prints."""
+    return _succeed((PYTHON, "-c", textwrap.dedent(program)), cwd=ROOT, environ=environ)
 
 
-def _succeed(command: Sequence[str], *, cwd: Path) -> str:
+def _succeed(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=cwd, env=bare_environ(), capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=cwd,
+        env=dict(environ or bare_environ()),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
