@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import gevent
 from gevent.socket import wait_write
+from gunicorn.util import close_graceful
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.environment_types import is_loopback
@@ -41,12 +42,15 @@ MAX_WEBSOCKETS: Final = 20
 """Maximum number of WebSockets to the sandbox at once."""
 SILENT_SECONDS: Final = 60.0
 """How long either side of a WebSocket may be silent, or not read: the sandbox pings every 20 s, and is answered."""
+LINGER_SECONDS: Final = 5.0
+"""How long a client may take to close its side of a WebSocket after the sandbox has."""
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Maximum size of a request to the sandbox, as the sandbox has it."""
 _PLAIN: Final = [("Content-Type", "text/plain")]
 _FOR_ANY_PAGE: Final = [*_PLAIN, ("Access-Control-Allow-Origin", "*")]
 """For answers in the sandbox's place, which any page may read, as it may read the sandbox's own."""
 _PIECE_BYTES: Final = 65_536
+_LINGER_BYTES: Final = 1024 * 1024
 _SECONDS: Final = 30.0
 """How long the sandbox may take to answer."""
 
@@ -175,6 +179,8 @@ def _tunnel(environ: dict[str, Any], target: str, headers: dict[str, str], port:
         ways = [gevent.spawn(_copy, client, sandbox), gevent.spawn(_copy, sandbox, client)]
         gevent.joinall(ways, count=1)
         gevent.killall(ways)
+    # With unread bytes the kernel would reset the connection, and a reset can take the Close frame with it.
+    close_graceful(client, LINGER_SECONDS, _LINGER_BYTES)
     raise StopIteration
 
 

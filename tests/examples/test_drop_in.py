@@ -200,7 +200,6 @@ def test_the_sdk_gets_in_by_its_own_retry(sandbox: Sandbox) -> None:
     assert second.retries_taken == 1
 
 
-@pytest.mark.alone
 def test_node_mints_and_holds_every_type_of_session(tls_demo: Demo, run_node: Callable[..., str]) -> None:
     """The SDK for Node, over TLS as it insists, and with its own checks of every translation event."""
     printed = run_node(program("sdk/sessions.mjs"), tls_demo.environ())

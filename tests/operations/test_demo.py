@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import stat
@@ -274,6 +275,20 @@ def test_one_address_is_given_so_many_users(published: PrintedDemo) -> None:
     assert answers[0].ok
     assert (answers[-1].status_code, answers[-1].json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= SIGN_INS.seconds
+
+
+def test_a_client_may_still_send_when_the_sandbox_has_closed(published: PrintedDemo) -> None:
+    """What it had on its way is read: unread, it would reset the connection, and could take the Close frame along."""
+    status, client = open_websocket(published.port)
+    with client:
+        client.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+        client.sendall(b"late")
+        connection = select.poll()
+        connection.register(client, 0)  # tells of a reset all the same
+        assert connection.poll(500) == []
+    assert status == 101
+    assert received.endswith(b"\x88\x02\x03\xe8")
 
 
 def test_what_the_network_can_take_of_the_sandbox_is_bounded(published: PrintedDemo) -> None:

@@ -12,13 +12,17 @@ from contextlib import suppress
 from typing import Any
 
 from flask import request
-from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
+from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
+from wsproto.utilities import LocalProtocolError
 
 from service.sandbox.sessions.events import Event
 
 _SOCKET = "gunicorn.socket"
-_CLOSE_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
 _DISCARD_BYTES = 65_536
+
+CLIENT_LEFT = (ConnectionClosed, LocalProtocolError, OSError)
+"""What sending raises once the client closes; wsproto's for the moment before simple-websocket takes notice."""
 
 
 class SharedConnection:
@@ -33,6 +37,8 @@ class SharedConnection:
         self._connection = connection
         self._sending = threading.Lock()
         self._inside = threading.Lock()
+        self._finished = threading.Event()
+        self.closing = threading.Lock()
         if isinstance(connection, ssl.SSLSocket):
             connection.settimeout(0)
 
@@ -57,12 +63,19 @@ class SharedConnection:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """Close once the client has closed too, or after 2 s.
+    def finish(self) -> None:
+        """Let ``close`` go on: nothing more will be sent."""
+        self._finished.set()
 
-        simple-websocket's reader closes as soon as a Close frame was sent, often before the client's own arrived.
-        With unread bytes the kernel would reset the connection, and a reset can take the close code with it.
+    def close(self) -> None:
+        """Close once everything was sent and the client has closed too; wait at most 5 s for either.
+
+        simple-websocket's reader calls this as soon as it knows of a Close frame. Both sides may send theirs at once
+        (RFC 6455 §7.1.2): the client's arrives while another thread is about to send ours, without which the client
+        reports 1006 (§7.1.5). Where ours came first, the client's is often still on its way. With unread bytes the
+        kernel would reset the connection, and a reset can take the close code with it.
         """
+        self._finished.wait(_CLOSE_SECONDS)
         with suppress(OSError, ValueError):  # gunicorn may have closed it meanwhile, in another thread
             self._connection.shutdown(socket.SHUT_WR)
             self._discard(time.monotonic() + _CLOSE_SECONDS)
@@ -107,12 +120,18 @@ def send(ws: Server, events: list[Event]) -> None:
         ws.send(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
 
 
-def close(ws: Server, code: int, reason: str | None = None) -> None:
-    """Close, and wait for the client to confirm: ending a connection with unread messages would reset it.
-
-    A reset would take the close code with it.
-    """
-    if ws.connected:
+def send_close(ws: Server, code: int, reason: str | None = None) -> None:
+    """Send a Close frame, unless the WebSocket is closing already."""
+    with ws.sock.closing, suppress(*CLIENT_LEFT):
         ws.close(code, reason)
+
+
+def close(ws: Server, code: int, reason: str | None = None) -> None:
+    """Close, also where the client has begun to, and wait for the reader: it may be sending the client's confirmation.
+
+    The reader ends with the client's Close frame; without one, the connection ends after 5 s.
+    """
+    send_close(ws, code, reason)
+    ws.sock.finish()
     ws.thread.join(_CLOSE_SECONDS)
     ws.sock.end()

@@ -8,14 +8,14 @@ import time
 from contextlib import suppress
 
 from flask import request
-from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
+from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
 from service.sandbox.calls.call import Call
 from service.sandbox.errors import ApiError
 from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
-from service.sandbox.http.connection import close
+from service.sandbox.http.connection import CLIENT_LEFT, close, send_close
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import current
 from service.vendors import wire
@@ -62,11 +62,11 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
     try:
         _read(ws, call, sideband)
     finally:
-        current().sockets.discard(ws)
         call.sidebands.remove(sideband.put)
         sideband.put(None)
         writer.join()
         close(ws, close_code)
+        current().sockets.discard(ws)
 
 
 def _read(ws: Server, call: Call, sideband: Sideband) -> None:
@@ -96,7 +96,7 @@ class Sideband:
     def write(self) -> None:
         """Send what is put, until the end."""
         next_ping = time.monotonic() + self._ping_seconds
-        with suppress(ConnectionClosed, OSError):
+        with suppress(*CLIENT_LEFT):
             while not self._overflowed:
                 try:
                     message = self._queue.get(timeout=max(0.0, next_ping - time.monotonic()))
@@ -107,7 +107,6 @@ class Sideband:
                 if message is None:
                     break
                 self._ws.send(message)
-            self._ws.close(
-                _TRY_AGAIN if self._overflowed else self._close_code, _TOO_SLOW if self._overflowed else None
-            )
+            code, reason = (_TRY_AGAIN, _TOO_SLOW) if self._overflowed else (self._close_code, None)
+            send_close(self._ws, code, reason)
         self._ws.event.set()  # wakes the reading half, which then finds the socket closed

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from flask import Flask, current_app, request
 from flask_sock import Sock
-from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
+from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
 from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
@@ -15,7 +15,7 @@ from service.sandbox.azure import check_account, socket_credential
 from service.sandbox.credentials import check_key
 from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
-from service.sandbox.http.connection import close, send
+from service.sandbox.http.connection import CLIENT_LEFT, close, send, send_close
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import NOTICE, State, current, state_of
 from service.sandbox.ids import new_id
@@ -66,8 +66,7 @@ def before_request() -> None:
 def close_all(app: Flask) -> None:
     """Close all WebSockets and calls of a sandbox that is about to end."""
     for ws in tuple(state_of(app).sockets):
-        with suppress(ConnectionClosed, OSError):
-            ws.close(_GOING_AWAY, "the sandbox ends")
+        send_close(ws, _GOING_AWAY, "the sandbox ends")
         ws.event.set()  # wakes the pump, which then finds the socket closed
     state_of(app).calls.close()
 
@@ -81,16 +80,18 @@ def _serve(ws: Server, *, translation: bool) -> None:
         session = admission.admit(_connect_request(translation=translation))
     except ApiError as error:
         body = {**error.body, "event_id": None}
-        send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
+        with suppress(*CLIENT_LEFT):
+            send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
         close(ws, close_code(error), error.close_reason)
         return
     current_app.logger.info("%s opens. %s", request.path, NOTICE)
     state.sockets.add(ws)
     try:
-        _pump(ws, session, state.ping_seconds)
+        with suppress(*CLIENT_LEFT):
+            _pump(ws, session, state.ping_seconds)
+        close(ws, _NORMAL, "")
     finally:
         state.sockets.discard(ws)
-    close(ws, _NORMAL, "")
 
 
 def _check_room(state: State) -> None:
@@ -119,7 +120,7 @@ def _connect_request(*, translation: bool) -> ConnectRequest:
 
 
 def _pump(ws: Server, session: Session, ping_seconds: float) -> None:
-    """Carry messages both ways until the session ends; raises ConnectionClosed once the client has left."""
+    """Carry messages both ways until the session ends; raises one of CLIENT_LEFT once the client has left."""
     next_ping = time.monotonic() + ping_seconds
     send(ws, session.open())
     while not session.ended:

@@ -1,0 +1,142 @@
+"""Both ends of a WebSocket close at once, in an order that the test decides: each Close frame arrives all the same."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import websocket
+from flask import Flask
+from werkzeug.test import create_environ
+
+from service.sandbox.app import create_sandbox
+from service.sandbox.http.websockets import close_all
+from tests.support.realtime import KEY, Line
+
+_HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+_CLOSE_FRAME = 0x80 | websocket.ABNF.OPCODE_CLOSE
+_NOT_CLOSED_SECONDS = 0.5
+"""How long a sandbox that closes too early has to do so; a slower one passes here, and no other fails."""
+_TRANSLATION = "/v1/realtime/translations?model=gpt-realtime-translate"
+_CONVERSATION = "/v1/realtime?model=gpt-realtime-2.1"
+
+
+class ServerEnd:
+    """The server's end of a connection, where something happens right before a Close frame is sent."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.before_close: Callable[[], Any] = lambda: None
+        self.is_shut_down = threading.Event()
+
+    def sendall(self, data: bytes) -> None:
+        """Send all bytes."""
+        if data[0] == _CLOSE_FRAME:
+            self.before_close()
+        self._connection.sendall(data)
+
+    def shutdown(self, how: int) -> None:
+        """End the connection."""
+        self.is_shut_down.set()
+        self._connection.shutdown(how)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class Served:
+    """A WebSocket that a sandbox serves in a thread of this process."""
+
+    def __init__(self, app: Flask, path: str) -> None:
+        ours, self._theirs = socket.socketpair()
+        self._theirs.settimeout(10)
+        self.server, self.has_ended = ServerEnd(ours), threading.Event()
+        self._environ = create_environ(path, headers={**_HANDSHAKE, **KEY})
+        self._environ["gunicorn.socket"] = self.server
+        self._app = app
+        ws = websocket.WebSocket()
+        ws.sock, ws.connected = self._theirs, True
+        self.client = Line(ws)
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        with suppress(StopIteration):  # by which gunicorn closes the connection
+            self._app(self._environ, lambda *_: lambda _: None)
+        self.has_ended.set()
+        self.server.close()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve it, as far as its client has the handshake's answer, until the block ends."""
+        self._thread.start()
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._theirs.recv(1)
+        assert b" 101 " in head
+        try:
+            yield
+        finally:
+            self._theirs.close()
+            self._thread.join()
+
+
+def _end_translation(served: Served, _app: Flask) -> None:
+    served.client.send({"type": "session.close"})
+
+
+def _end_sandbox(served: Served, app: Flask) -> None:
+    served.client.until("session.created")
+    close_all(app)
+
+
+@pytest.mark.parametrize(
+    ("path", "end", "closed"),
+    [
+        pytest.param(_TRANSLATION, _end_translation, (1000, ""), id="a translation that ends"),
+        pytest.param(
+            "/v1/realtime?model=none",
+            lambda *_: None,
+            (4000, "invalid_request_error.invalid_model"),
+            id="a refusal",
+        ),
+        pytest.param(_CONVERSATION, _end_sandbox, (1001, "the sandbox ends"), id="a sandbox that ends"),
+    ],
+)
+def test_a_close_frame_is_sent_though_the_clients_crosses_it(
+    path: str, end: Callable[[Served, Flask], None], closed: tuple[int, str]
+) -> None:
+    """The client's arrives while ours is made but not sent: a connection closed on it would be 1006 to the client."""
+    app = create_sandbox()
+    served = Served(app, path)
+
+    def cross() -> None:
+        served.client.ws.send_close()
+        served.server.is_shut_down.wait(_NOT_CLOSED_SECONDS)
+
+    served.server.before_close = cross
+    with served.serving():
+        end(served, app)
+        served.client.listen()
+    assert served.client.closed == closed
+
+
+def test_a_close_frame_is_confirmed_before_the_connection_is_left_to_gunicorn() -> None:
+    """The client closes first: simple-websocket's reader confirms that, while the session ends in another thread."""
+    served = Served(create_sandbox(), _CONVERSATION)
+    ended_too_early: list[bool] = []
+    served.server.before_close = lambda: ended_too_early.append(served.has_ended.wait(_NOT_CLOSED_SECONDS))
+    with served.serving():
+        served.client.until("session.created")
+        served.client.ws.send_close(1000, b"done")
+        served.client.listen()
+    assert ended_too_early == [False]
+    assert served.client.closed == (1000, "done")
