@@ -16,8 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.support.tools import require
 
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or "chromium"
-"""Where Debian's package of that name is installed, the one without a browser's windows: a page costs a third."""
+CHROMIUM = shutil.which("chromium") or "chromium"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
