@@ -16,11 +16,13 @@ IS_FOCUSED = "element => element === document.activeElement"
 START = """() => {
   for (const one of document.querySelectorAll("*")) {
     delete one.dataset.reached;
-    delete one.dataset.disabled;
-    if (one.matches(":disabled")) one.dataset.disabled = "";
+    delete one.dataset.changing;
+    if (one.matches(":disabled, [hidden]")) one.dataset.changing = "";
   }
+  window.changes ??= new MutationObserver((changes) => changes.forEach(({ target }) => target.dataset.changing = ""));
+  window.changes.observe(document, { subtree: true, attributeFilter: ["disabled", "hidden"] });
 }"""
-"""Before Tab has come to anything."""
+"""Before Tab has come to anything. What is not there to use, or comes and goes from here on, is marked."""
 
 STEP = """() => {
   const element = document.activeElement;
@@ -36,12 +38,12 @@ STEP = """() => {
 
 MISSED = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
   .filter((one) => one.checkVisibility() && !one.matches(":disabled") && !("reached" in one.dataset))
-  .filter((one) => !("disabled" in one.dataset))
+  .filter((one) => !("changing" in one.dataset))
   .filter((one) => !one.matches("[type=radio]:not(:checked), [role=tab][tabindex='-1'], #events [tabindex='-1']"))
   .map((one) => one.id || one.textContent)"""
 """What can be used and Tab did not come by; arrow keys reach the other choices of a group, tabs and events.
 
-An answer that begins in mid-walk enables its stop button behind the focus: what was disabled at the start is left out.
+An answer that begins in mid-walk shows its stop button behind the focus: what comes and goes is left out.
 """
 
 
@@ -66,7 +68,13 @@ class Keyboard:
 
 @pytest.fixture
 def keys(demo: DemoPage) -> Keyboard:
+    wait_until_ready(demo.page)
     return Keyboard(demo.page)
+
+
+def wait_until_ready(page: Page) -> None:
+    """Wait for the page's scripts: until then nobody can connect."""
+    expect(page.locator("#connect")).to_be_enabled()
 
 
 def walk(keys: Keyboard) -> list[str]:
@@ -94,6 +102,7 @@ def test_tab_comes_by_everything_that_can_be_used(demo: DemoPage, keys: Keyboard
     assert demo.page.evaluate(MISSED) == []
 
     demo.page.reload()
+    wait_until_ready(demo.page)
     start_call(demo, keys)
     for view in ("Use it in your app", "Admin"):
         keys.tab_to(demo.page.locator("#views [aria-selected=true]"))
