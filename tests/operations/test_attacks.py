@@ -240,16 +240,20 @@ def test_strangers_hold_up_nobody_else_and_do_not_fill_the_storage(defended: Def
 
 
 def test_one_answer_of_the_vendor_too_many_gives_nobody_the_secret_of_another(defended: Defended) -> None:
-    """It came a millisecond after the first; before, 54 of the 54 users who followed were given another's."""
+    """It came a millisecond after the first; before, 54 of the 54 users who followed were given another's.
+
+    Twice, since one may meet a connection at its last use, which is closed anyway.
+    """
     service, vendor = defended.service, defended.vendor
     users = [sign(sub=f"user-{number}") for number in range(54)]
     own = [service.token(jwt=jwt).json()["value"] for jwt in users]
     assert len(set(own)) == len(users)
-    vendor.answer_twice()
-    assert service.token(jwt=VICTIM).ok
-    wait_until(lambda: vendor.strays == 1, seconds=5, what="the answer too many")
-    given = [service.token(jwt=jwt).json()["value"] for jwt in users]
-    assert given == own
+    for number in (1, 2):
+        vendor.answer_twice()
+        assert service.token(jwt=VICTIM).ok
+        wait_until(lambda number=number: vendor.strays == number, seconds=5, what="the answer too many")
+        given = [service.token(jwt=jwt).json()["value"] for jwt in users]
+        assert given == own
 
 
 @pytest.fixture(scope="module")
