@@ -705,8 +705,8 @@ def test_an_answer_too_many_that_comes_in_the_next_request_reaches_few(serve: Se
 @pytest.mark.alone
 def test_waits_that_differ_as_those_of_a_busy_process_close_no_connection(serve: Serve) -> None:
     """A connection closed for each of the shorter ones costs a busy process a sixth of its time in new ones."""
-    host, transport = serve(answering_after(cycle((0.06, 0.12, 0.12))))
-    assert strangers_answers(transport, 20) == []
+    host, transport = serve(answering_after(cycle((0.06, 0.16, 0.15, 0.17, 0.14, 0.16, 0.15))))
+    assert strangers_answers(transport, 22) == []
     assert host.connections == 1
 
 

@@ -65,7 +65,7 @@ _BLOCK_BYTES: Final = 65_536
 _CONNECT_SECONDS: Final = 4
 """Timeout for each address of the host, so that one that never answers leaves time for the next."""
 _SAMPLES: Final = 15
-"""How many recent waits the usual one is taken from."""
+"""How many recent waits the shortest is taken from."""
 _SHORTEST_USUAL_SECONDS: Final = 0.05
 """Usual wait below which no response is suspect: this machine's own pauses would make the difference."""
 _poll = get_original("select", "poll")
@@ -163,13 +163,13 @@ class KeptConnections:
     def _is_early(self, path: str, connection: _Connection) -> bool:
         """Return whether an answer took much less than is usual on its route, as one does that was there already.
 
-        Usual is a wait that one in four was shorter than: the longer ones hold this process's own queues, which differ
-        by more than the host does where it is busy, and each connection closed for that would make it busier. What is
-        early is not learned from; a host that has become faster shows it on the next connection, whose first answer
-        cannot be a stray.
+        Usual is the shortest of the waits before: the others hold this process's own queues, which differ by more than
+        the host does where it is busy, and each connection closed for that would make it busier. What is early is not
+        learned from; a host that has become faster shows it on the next connection, whose first answer cannot be a
+        stray.
         """
         waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_SAMPLES))
-        usual = sorted(waits)[len(waits) // 4] if waits else 0.0
+        usual = min(waits, default=0.0)
         if connection.reused and usual > _SHORTEST_USUAL_SECONDS and connection.waited < EARLY_SHARE * usual:
             return True
         waits.append(connection.waited)
