@@ -26,8 +26,8 @@ def test_the_procfiles_line_serves_with_an_empty_web_concurrency(sandbox: Sandbo
     port = free_port()
     line = (ROOT / "Procfile").read_text().removeprefix("web: ").strip()
     environ = procfile_environ(sandbox.base_url, port) | {"WEB_CONCURRENCY": concurrency}
-    with running(("sh", "-c", line), environ=environ, ready=lambda _: accepts_connections(port)) as run:
-        assert "Listening at" in run.output
+    with running(("sh", "-c", line), environ=environ, ready=lambda run: "Listening at" in run.output):
+        assert accepts_connections(port)
 
 
 def test_a_wrong_environment_ends_the_start_before_any_worker() -> None:
