@@ -194,6 +194,7 @@ for name, module in (("python", ""), ("pip", "-m pip")):
 def test_the_first_command_runs_the_demo_in_a_clone(tmp_path: Path) -> None:
     """Word for word, but that ``python3`` is a stand-in; pip is real, and finds everything installed.
 
+    The shell gives way to the last command, so that it is what is ended.
     What the demo then prints works from another folder.
     """
     clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
@@ -208,11 +209,10 @@ def test_the_first_command_runs_the_demo_in_a_clone(tmp_path: Path) -> None:
     path = f"{elsewhere}{os.pathsep}{os.environ['PATH']}"
     environ = bare_environ(PATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
 
+    before, _, last = FIRST.rpartition("&& ")
     ready = lambda run: "Ctrl-C" in run.output  # noqa: E731 - one look
-    with running(("sh", "-c", FIRST), environ=environ, ready=ready, cwd=clone) as run:
-        assert b"demo" in Path(f"/proc/{run.pid}/cmdline").read_bytes(), (
-            "the shell gives way to its last command"
-        )
+    with running(("sh", "-c", f"{before}&& exec {last}"), environ=environ, ready=ready, cwd=clone) as run:
+        assert Path(f"/proc/{run.pid}/cmdline").read_bytes().split(b"\0")[1:4] == [b"-m", b"service", b"demo"]
         said = shell(PrintedDemo(run).connect, elsewhere)
     assert '"response.done"' in said.splitlines()[-1]
 
