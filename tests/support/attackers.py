@@ -21,7 +21,7 @@ from tests.support.processes import PYTHON, bare_environ, running
 from tests.support.tokens import sign
 
 LONGEST = 30.0
-FULL_SWING = 0.3
+FULL_SWING = 0.7
 CONNECTIONS = 3
 CROWD = 100
 POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
