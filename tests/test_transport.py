@@ -566,13 +566,16 @@ def test_an_idle_connection_keeps_nothing_of_its_last_answer(serve_in_the_clear:
 
 
 def test_a_closed_connection_is_freed_at_once() -> None:
-    """A busy process opens and closes them faster than the collector would look for them."""
+    """A busy process opens and closes them faster than the collector would look for them.
+
+    Each holds some 12 KB until then. What other threads of this process allocate meanwhile is measured with it.
+    """
     kept = KeptConnections("http://127.0.0.1:9")
     with without_the_collector(), traced_memory() as memory:
         for _ in range(1000):
             with pytest.raises(ConnectionRefusedError):
                 kept.exchange(POST, {}, seconds=5)
-    assert memory.most < 100_000
+    assert memory.most < 2_000_000
 
 
 def test_a_connection_has_so_many_uses_at_most(serve: Serve) -> None:
