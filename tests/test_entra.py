@@ -85,7 +85,7 @@ def test_a_token_is_replaced_before_its_end_and_nobody_waits_meanwhile() -> None
     assert library.asked.acquire(timeout=5)  # without any request
     started = time.monotonic()
     assert authorization(credential) == "Bearer token-1"
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2
     library.gate.set()
     wait_until(lambda: authorization(credential) == "Bearer token-2", seconds=5, what="the second token")
 

@@ -180,7 +180,7 @@ def test_only_so_many_requests_wait_for_a_fetch(provider: IdentityProvider) -> N
     with ThreadPoolExecutor(MAX_WAITING) as pool:
         waiting = [pool.submit(found, keys, UNKNOWN) for _ in range(MAX_WAITING)]
         wait_until(lambda: keys.describe().waiting == MAX_WAITING, seconds=5, what="a full queue")
-        assert seconds_of(lambda: found(keys, UNKNOWN)) < 0.5
+        assert seconds_of(lambda: found(keys, UNKNOWN)) < 2
         release.set()
         assert not any(request.result() for request in waiting)
 

@@ -248,7 +248,7 @@ def test_a_redis_that_was_killed_is_used_again_once_it_is_back(
         redis.kill()
         answers = [service.token() for _ in range(5)]
         assert {answer.status_code for answer in answers} == {status}
-        assert all(answer.elapsed.total_seconds() < 1 for answer in answers)
+        assert all(answer.elapsed.total_seconds() < 2 for answer in answers)
         readiness = service.get("/readyz")
         assert (readiness.status_code, readiness.json()["status"]) == (status, ready)
         numbers = service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
@@ -267,7 +267,7 @@ def test_two_hundred_clients_that_drip_their_headers_hold_up_nobody(service: Tok
                 connection.sendall(bytes([letter]))
         answers = [service.token() for _ in range(20)]
         assert all(answer.ok for answer in answers)
-        assert max(answer.elapsed.total_seconds() for answer in answers) < 1
+        assert max(answer.elapsed.total_seconds() for answer in answers) < 3
         for connection in slow:
             connection.sendall(b"a")
     recovers(service)
@@ -283,7 +283,7 @@ def test_a_flood_of_bad_tokens_locks_out_its_own_kind_only(sandbox: Sandbox) -> 
         good = [service.token() for _ in range(10)]
         assert Counter(future.result().status_code for future in flood) == {401: 20, 429: 380}
         assert all(answer.ok for answer in good)
-        assert max(answer.elapsed.total_seconds() for answer in good) < 1
+        assert max(answer.elapsed.total_seconds() for answer in good) < 3
         recovers(service)
 
 
