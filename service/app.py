@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from service.auth.factory import build as build_authenticator
@@ -29,12 +32,18 @@ from service.vendors.network import Network
 from service.vendors.transport import Transport
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is: none here is asynchronous, and Flask would look at each of them each time."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """Build the app. Nothing outside the app is touched, and no socket is opened before the first request.
 
     Logs are configured by whoever runs the process: ``serving.gunicorn_conf``, ``wsgi``, a command.
     """
-    app = Flask("service", static_folder="static", template_folder="templates")
+    app = _App("service", static_folder="static", template_folder="templates")
     app.url_map.merge_slashes = False  # a redirect to the merged path would name this host in the clear
     network = settings.vendor.network
     store = build_store(settings.store)

@@ -162,7 +162,7 @@ def test_an_answer_by_a_proxy_that_cannot_be_the_requests_closes_its_connection(
 
     host, transport = by_proxy.to(answering_for_ever)
     with pytest.raises(UpstreamError, match="another request's"):
-        transport.send(replace(OpenAI().models(), check=refuse))
+        transport.send(OpenAI().models(), check=refuse)
     assert transport.send(OpenAI().models()).body == b"ok"
     assert host.connections == 2
 

@@ -636,7 +636,7 @@ def test_an_answer_that_cannot_be_the_requests_closes_its_connection(serve: Serv
         raise UpstreamError("another request's")
 
     with pytest.raises(UpstreamError, match="another request's"):
-        transport.send(replace(POST, check=refuse, retryable=True))
+        transport.send(replace(POST, retryable=True), check=refuse)
     assert texts(transport, 2) == ["ok", "ok"]
     assert host.connections == 2
 
@@ -680,8 +680,8 @@ def strangers_answers(transport: Transport, times: int, *, pause: float = 0) -> 
     """Send numbers one after the other; list those whose answer was another's."""
     wrong = []
     for number in range(times):
-        sent = replace(POST, body=b"%d" % number, check=lambda _: None)
-        if transport.send(sent).body.decode() != str(number):
+        sent = replace(POST, body=b"%d" % number)
+        if transport.send(sent, check=lambda _: None).body.decode() != str(number):
             wrong.append(number)
         time.sleep(pause)
     return wrong

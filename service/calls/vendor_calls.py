@@ -125,9 +125,11 @@ class OpenCall:
             if response.status in _OPENED:
                 opened.append(self._read(reservation, response))
 
-        upstream = replace(self._write_opening(caller, grant, offer, reservation, end), check=read)
+        upstream = self._write_opening(caller, grant, offer, reservation, end)
         try:
-            response = self.transport.send(upstream, seconds=max(0.001, end - monotonic()), progress=progress)
+            response = self.transport.send(
+                upstream, check=read, seconds=max(0.001, end - monotonic()), progress=progress
+            )
         except ServiceError as error:
             if progress.head and not opened:
                 with suppress(UpstreamError):

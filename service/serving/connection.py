@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import gevent
 from gevent.monkey import get_original
-from gevent.socket import wait_write
+from gevent.socket import wait_read, wait_write
 from gunicorn.http.errors import LimitRequestHeaders
 
 from service.serving.refusal import HEAD_BYTES
@@ -132,9 +132,9 @@ class Connection:
         return piece
 
     def _receive(self, size: int) -> bytes:
-        """Receive bytes; where some are there already, after a turn of the loop over all sockets that are ready."""
-        if self._is_tls or self._has_bytes():
-            wait_write(self._sock.fileno())  # ready as a rule: what is waited for is the loop
+        """Receive bytes after a turn of the loop over all sockets that are ready, also where some are there already."""
+        # With TLS some may be decrypted already, and none left to wait for; to be written to it is ready as a rule.
+        (wait_write if self._is_tls else wait_read)(self._sock.fileno())
         piece: bytes = self._sock.recv(size)
         return piece
 

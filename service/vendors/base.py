@@ -127,18 +127,13 @@ class SessionLayout:
         return None
 
 
-def accept(_response: Response) -> None:
-    """Find nothing wrong with a response."""
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request to the vendor, without the account's own headers, which the transport adds.
 
     ``path`` goes below the base URL and may carry a query. ``retryable`` says that sending it twice does no harm: a
     second mint leaves an unused secret that expires. ``secret`` is a client secret that authenticates the
-    request in the account's place. ``check`` looks at the response before its connection is used again, and raises an
-    ``UpstreamError`` for one that cannot belong to this request: the connection is closed.
+    request in the account's place.
     """
 
     method: str
@@ -147,7 +142,6 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     retryable: bool = False
     secret: str | None = field(default=None, repr=False)
-    check: Callable[[Response], None] = field(default=accept, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +151,13 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+
+
+Check = Callable[[Response], None]
+"""Looks at a response before its connection is used again.
+
+It raises an ``UpstreamError`` for one that cannot belong to its request: the connection is closed then.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ skipped, and a connection serves no other request before the answer is whole.
 
 Should a host send one answer too many, each request that follows on the connection would be given the answer to the one
 before. Four things end that: a connection with bytes on it is not used, an answer that cannot belong to its request
-closes it (``Request.check``), so does one that came much sooner than is usual, and a kept connection is bounded in uses
+closes it (``Check``), so does one that came much sooner than is usual, and a kept connection is bounded in uses
 and in age.
 """
 
@@ -29,7 +29,7 @@ from certifi import where as bundled_authorities
 from gevent.monkey import get_original
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from service.vendors.base import Request, Response, accept
+from service.vendors.base import Check, Request, Response
 
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
@@ -105,6 +105,7 @@ class KeptConnections:
         request: Request,
         headers: Mapping[str, str],
         *,
+        check: Check | None = None,
         seconds: float,
         progress: Progress | None = None,
     ) -> Response:
@@ -115,18 +116,19 @@ class KeptConnections:
             OSError: the host cannot be reached, or closed the connection before an answer; an ``SSLError`` that is
                 none of ``DISCONNECTED``: it cannot prove who it is, or speaks no TLS.
             HTTPException: the response is incomplete, is too long, or is not HTTP.
-            ServiceError: what ``request.check`` raises.
+            ServiceError: what ``check`` raises.
             ValueError: a header would end its line; its text does not hold the header.
         """
         deadline, message = monotonic() + seconds, self._write(request, headers)
         connection = self._take()
         try:
             response = connection.exchange(message, deadline, progress or Progress())
-            request.check(response)
+            if check:
+                check(response)
         except BaseException:  # a deadline that passes is no Exception
             connection.close()
             raise
-        is_early = request.check is not accept and self._is_early(request.path, connection)
+        is_early = check is not None and self._is_early(request.path, connection)
         if connection.keeps_alive and connection.is_fresh() and not is_early:
             self._idle.append(connection)
         else:
@@ -194,6 +196,7 @@ class _Connection:
         self._address = (host, port)
         self._context = context
         self._socket: socket.socket | None = None
+        self._poll = _poll()
         self._parser = HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []
@@ -211,6 +214,7 @@ class _Connection:
             self._ends = monotonic() + MAX_SECONDS
             for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEPALIVE):
                 self._socket.setsockopt(*option)
+            self._poll.register(self._socket, POLLIN)
             if self._context:
                 self._socket = encrypted = self._context.wrap_socket(
                     self._socket, server_hostname=self._address[0], do_handshake_on_connect=False
@@ -240,9 +244,7 @@ class _Connection:
         The system's own ``poll`` answers at once, where gevent's takes a turn of its loop, and ``select`` knows no
         descriptor above 1,024.
         """
-        poll = _poll()
-        poll.register(self._socket, POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def exchange(self, message: bytes, deadline: float, progress: Progress) -> Response:
         """Send a request and read the whole answer; ``waited`` is then the seconds until its head was there."""
@@ -253,7 +255,7 @@ class _Connection:
         progress.sent = is_sent = True
         started, received = monotonic(), 0
         try:
-            connected.sendall(message)
+            _send(connected, message)
         except DISCONNECTED:  # the host may have answered before
             is_sent = False
         while not self._is_whole and (data := self._receive(connected, deadline, received)):
@@ -327,6 +329,12 @@ class _Connection:
         self._is_whole, self.keeps_alive = self._has_head, self._parser.should_keep_alive()
         if not self._has_head:
             self._headers.clear()
+
+
+def _send(connected: socket.socket, message: bytes) -> None:
+    """Send all of a message; ``sendall`` would look up the size of the buffer first, which holds it as a rule."""
+    if (sent := connected.send(message)) < len(message):
+        connected.sendall(message[sent:])
 
 
 def make_tls_context(ca_bundle: str) -> SSLContext:

@@ -1,12 +1,12 @@
 """Mint one client secret: send the vendor's request, and accept only the answer that belongs to it.
 
-A secret is minted for the caller of ``/token``, and for a call where the vendor opens calls with a secret alone.
+A secret is minted for the caller of ``/token``, and for a call where the vendor opens calls with a secret alone. The
+answer is read before its connection serves the next request, since one that belongs to another must close it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import replace
 from http import HTTPStatus
 
 from service.core.model import ClientSecret, Grant
@@ -34,7 +34,7 @@ def mint_secret(
         if mismatch := vendor.layout.find_mismatch(minted[-1].session, grant, models):
             raise bad_response(f"the session is another request's: {mismatch}")
 
-    response = transport.send(replace(request, check=check))
+    response = transport.send(request, check=check)
     if response.status != HTTPStatus.OK:
         return vendor.read_mint(response, grant)  # which raises what the vendor said
     return minted[-1]

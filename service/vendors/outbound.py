@@ -19,7 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
-from service.vendors.base import Request, Response
+from service.vendors.base import Check, Request, Response
 from service.vendors.connections import (
     KEEPALIVE,
     MAX_ANSWER_BYTES,
@@ -123,7 +123,13 @@ class ProxiedConnections:
         self._ends = 0.0
 
     def exchange(
-        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
+        self,
+        request: Request,
+        headers: dict[str, str],
+        *,
+        check: Check | None,
+        seconds: float,
+        progress: Progress,
     ) -> Response:
         """Send once and read the answer."""
         self._renew()
@@ -145,7 +151,8 @@ class ProxiedConnections:
             progress.sent = not _never_connected(error)
             raise _as_of_a_socket(error) from None
         try:
-            request.check(response)
+            if check:
+                check(response)
         except BaseException:
             self.close()  # it is among the idle ones already
             raise

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
-from service.vendors.base import Request, Response
+from service.vendors.base import Check, Request, Response
 from service.vendors.connections import DISCONNECTED, KeptConnections, Progress
 from service.vendors.credentials import Credential, bearer, redact
 from service.vendors.network import Network, ProxyError
@@ -24,7 +24,13 @@ class Connections(Protocol):
     """Sends one request once: over kept connections, or by a proxy."""
 
     def exchange(
-        self, request: Request, headers: dict[str, str], *, seconds: float, progress: Progress
+        self,
+        request: Request,
+        headers: dict[str, str],
+        *,
+        check: Check | None,
+        seconds: float,
+        progress: Progress,
     ) -> Response:
         """Return the whole answer, noting its progress; what it raises is told by ``KeptConnections.exchange``."""
 
@@ -55,11 +61,17 @@ class Transport:
         self._connections: Connections = _connect(base_url, network, connections)
 
     def send(
-        self, request: Request, *, seconds: float | None = None, progress: Progress | None = None
+        self,
+        request: Request,
+        *,
+        check: Check | None = None,
+        seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Response:
         """Return the vendor's answer, whatever its status, within ``seconds`` where those are fewer than ``timeout``.
 
-        ``progress`` tells who gave it how far the exchange came, should it fail.
+        ``check`` looks at it before its connection is used again. ``progress`` tells who gave it how far the exchange
+        came, should it fail.
 
         Raises:
             UpstreamTimeoutError: there was none in time.
@@ -70,7 +82,7 @@ class Transport:
         end, progress = monotonic() + timeout, progress or Progress()
         try:
             with total_deadline(timeout):
-                response = self._send_until(end, request, progress)
+                response = self._send_until(end, request, check, progress)
         except DeadlineExceededError:
             raise _timed_out(f"no answer within {timeout:g} s", progress) from None
         except TimeoutError as error:
@@ -99,7 +111,7 @@ class Transport:
         """Close the connections that are idle."""
         self._connections.close()
 
-    def _send_until(self, end: float, request: Request, progress: Progress) -> Response:
+    def _send_until(self, end: float, request: Request, check: Check | None, progress: Progress) -> Response:
         """Send, and once more after a failure that may pass, where that does no harm."""
         attempts = _ATTEMPTS if request.retryable else 1
         for left in reversed(range(attempts)):
@@ -107,7 +119,7 @@ class Transport:
             headers = {"User-Agent": "realtime-token-service", **account, **request.headers}
             try:
                 response = self._connections.exchange(
-                    request, headers, seconds=max(0.001, end - monotonic()), progress=progress
+                    request, headers, check=check, seconds=max(0.001, end - monotonic()), progress=progress
                 )
             except OSError as error:
                 if not left or is_permanent(error):
