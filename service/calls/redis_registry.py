@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from service.calls.model import (
 from service.calls.registry import LISTED, PAGE
 from service.calls.script import SCRIPT
 from service.core.errors import RateLimitStorageUnavailableError
+from service.core.json import encode_object, parse_object
 from service.store.protocol import KEY_PREFIX, RedisStore
 
 PREFIX: Final = f"{KEY_PREFIX}:calls"
@@ -174,14 +174,13 @@ class RedisCalls:
 
     def _run(self, operation: str, **arguments: Any) -> dict[str, Any]:
         # Members that are None are left out: a null in JSON is no nil in Lua.
-        given = json.dumps({name: value for name, value in arguments.items() if value is not None})
+        given = encode_object({name: value for name, value in arguments.items() if value is not None})
         now = self._clock() if self._clock else ""
         try:
             answer = self._store.run(SCRIPT, [PREFIX], [operation, now, given])
         except RateLimitStorageUnavailableError as error:
             raise CallRegistryUnavailableError.because(error) from error
-        read: dict[str, Any] = json.loads(answer)
-        return read
+        return parse_object(answer, unique_members=False)
 
 
 def _windows(scope: str, limits: Sequence[MinuteLimit]) -> list[tuple[str, int, int]]:

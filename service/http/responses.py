@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.core.errors import ServiceError, code_of, error_body
@@ -21,17 +22,27 @@ from service.observe import logs
 from service.observe.audit import Audit
 from service.observe.metrics import Metrics
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "No such route. GET /openapi.json lists the available routes.",
     HTTPStatus.METHOD_NOT_ALLOWED: "Method not allowed. The Allow header lists the allowed methods.",
 }
 
 
+class _JsonResponse(Response):
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers as they are: the length is among them, and each ``Location`` is a path in ASCII."""
+        del environ
+        return self.headers
+
+
 def json_response(
     value: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer with a JSON object, its members in their order."""
-    return Response(encode_object(value), status, headers, mimetype="application/json")
+    return _JsonResponse(encode_object(value), status, headers, mimetype="application/json")
 
 
 def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Mapping[str, Event]) -> None:

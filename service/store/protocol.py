@@ -44,7 +44,7 @@ class RedisStore(Protocol):
     def topology(self) -> Topology:
         """What kind of Redis it is. A cluster behind ``redis://`` is recognised at its first answer."""
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | float] = ()) -> Any:
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float] = ()) -> Any:
         """Run a script, in one round trip. ``keys`` are whole names, each beginning with ``KEY_PREFIX``.
 
         Raises:

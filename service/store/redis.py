@@ -82,7 +82,7 @@ class PooledRedis:
         """
         return self._client.connection_pool if isinstance(self._client, Redis) else None
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | float] = ()) -> Any:
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float] = ()) -> Any:
         """Run a script in one round trip; see ``RedisStore.run``."""
         return self.call(lambda client: self._run(client, script, keys, arguments))
 
@@ -143,7 +143,7 @@ class PooledRedis:
             return self._client
 
     def _run(
-        self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | float]
+        self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float]
     ) -> Any:
         if isinstance(client, RedisCluster):
             # A cluster's client does as well as the one it asks for.

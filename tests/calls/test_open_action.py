@@ -21,7 +21,7 @@ from service.core.errors import InvalidTokenError, RejectedSessionError, Upstrea
 from service.core.model import Caller, Grant, Offer, TokenRequest
 from service.limits.settings import LimitSettings
 from service.store import MemoryStore
-from service.vendors.base import Request, Response
+from service.vendors.base import Check, Request, Response
 from service.vendors.connections import Progress
 from service.vendors.dialect import VENDORS
 from tests.support.calls import Vendor, keeping
@@ -45,7 +45,7 @@ class Upstream:
     requests: list[Request] = field(default_factory=list)
     timeout: float = 10
 
-    def send(self, request: Request, *, seconds: float, progress: Progress) -> Response:
+    def send(self, request: Request, *, check: Check, seconds: float, progress: Progress) -> Response:
         assert 0 < seconds <= self.timeout
         progress.sent = True
         self.requests.append(request)
@@ -55,7 +55,7 @@ class Upstream:
             raise UpstreamError("No.", reason="the response was incomplete")
         answer: dict[str, Any] = {"session": {"id": self.upstream_id}, "transport": {"sdp": self.sdp}}
         response = Response(201, {}, json.dumps(answer).encode())
-        request.check(response)
+        check(response)
         return response
 
 
@@ -69,7 +69,12 @@ class Azure(Upstream):
     relayed: Response = Response(201, {"location": "/openai/v1/realtime/calls/rtc_1"}, b"v=0\r\n")  # noqa: RUF009 - frozen
 
     def send(
-        self, request: Request, *, seconds: float | None = None, progress: Progress | None = None
+        self,
+        request: Request,
+        *,
+        check: Check,
+        seconds: float | None = None,
+        progress: Progress | None = None,
     ) -> Response:
         assert 0 < (seconds or self.timeout) <= self.timeout
         if progress:
@@ -78,7 +83,7 @@ class Azure(Upstream):
         self.meanwhile()
         minted = {"value": "ek_1", "expires_at": 4_102_444_800, "session": {"type": "realtime"}}
         response = self.relayed if request.secret else Response(200, {}, json.dumps(minted).encode())
-        request.check(response)
+        check(response)
         return response
 
 
