@@ -139,6 +139,7 @@ def test_killed_after_the_recording_the_call_is_kept_by_the_others(
     assert vendor.attempts_at(call) == 1
 
 
+@pytest.mark.alone
 def test_killed_while_it_ended_a_call_the_call_is_ended_within_two_seconds_of_the_next_start(
     redis: RedisServer, registry: CallRegistry
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from service.sandbox.errors import ApiError
 from service.sandbox.sessions import configuration
 from tests.support.offers import OFFER, offer_without
 from tests.support.processes import wait_until
+from tests.support.webrtc import webrtc_clients
 
 _NUMBERS = itertools.count()
 
@@ -27,13 +29,18 @@ def calls() -> Iterator[Calls]:
 
 
 def _open(calls: Calls, offer: str = OFFER) -> Call:
+    return _answered(calls, offer)[0]
+
+
+def _answered(calls: Calls, offer: str) -> tuple[Call, str]:
     number = next(_NUMBERS)
     config = configuration.complete({"type": "realtime"}, session_id=f"sess_{number}")
     opened = Opened(f"rtc_{number}", "realtime", "gpt-realtime-2.1", config)
-    assert calls.open_realtime(opened, config, Offer(offer, "sdp")).startswith("v=0")
+    answer = calls.open_realtime(opened, config, Offer(offer, "sdp"))
+    assert answer.startswith("v=0")
     call = calls.find(opened.id)
     assert call
-    return call
+    return call, answer
 
 
 def test_only_so_many_sessions_are_open(calls: Calls) -> None:
@@ -51,6 +58,24 @@ def test_only_so_many_peers_wait(calls: Calls) -> None:
     first, second, third = [_open(calls) for _ in range(3)]
     assert (first.waits, second.waits, third.waits) == (False, True, True)
     assert not first.ended
+
+
+def test_a_call_is_known_as_soon_as_its_client_is_connected(calls: Calls) -> None:
+    """Sessions share a thread, which may be busy then: a sideband must not be told that there is no such call."""
+    busy, over = threading.Event(), threading.Event()
+
+    def hold(_message: str) -> None:
+        busy.set()
+        over.wait(30)
+
+    with webrtc_clients() as clients:
+        call, answer = _answered(calls, clients.offers[0])
+        _open(calls).receive("no JSON", hold)
+        assert busy.wait(10)
+        clients.answer(answer)
+        clients.until_open()
+        assert call.was_connected
+        over.set()
 
 
 def test_what_has_ended_is_remembered_up_to_a_number(calls: Calls) -> None:

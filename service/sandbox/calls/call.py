@@ -94,7 +94,7 @@ class Call:
             InvalidOfferError: where it cannot be answered.
         """
         events = PeerEvents(
-            connected=partial(self._do, self._on_connected),
+            connected=self._on_connected,
             gone=partial(self._do, self._on_gone),
             channel_open=partial(self._do, self._on_channel_open),
             message=lambda message: self._do(
@@ -154,9 +154,10 @@ class Call:
 
     # What the peer tells, on its loop.
 
-    def _on_connected(self) -> list[Event]:
-        self.connected = self.was_connected = True
-        return self._session.connected()
+    def _on_connected(self) -> None:
+        """Know it at once, not in the session's turn: the client may ask for a sideband before that one comes."""
+        self.was_connected, self.connected = True, not self.ended
+        self._do(self._session.connected)
 
     def _on_gone(self) -> list[Event]:
         if self._peer:
