@@ -260,6 +260,7 @@ class BoundedWebSocket(websocket.WebSocket):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._left = MAX_MESSAGE_BYTES
+        self._is_overdue = False
         self._receive = self.frame_buffer.recv
         self.frame_buffer.recv = self._receive_bounded
 
@@ -271,6 +272,10 @@ class BoundedWebSocket(websocket.WebSocket):
         overdue.start()
         try:
             super().connect(url, **options)  # type: ignore[no-untyped-call]
+        except OSError:
+            if self._is_overdue:  # bytes that still come reset the connection
+                raise websocket.WebSocketTimeoutException("the upgrade was not answered in time") from None
+            raise
         finally:
             overdue.cancel()
 
@@ -288,6 +293,7 @@ class BoundedWebSocket(websocket.WebSocket):
         return data
 
     def _interrupt(self) -> None:
+        self._is_overdue = True
         if self.sock:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
