@@ -272,7 +272,7 @@ class BoundedWebSocket(websocket.WebSocket):
         overdue.start()
         try:
             super().connect(url, **options)  # type: ignore[no-untyped-call]
-        except OSError:
+        except ConnectionResetError:
             if self._is_overdue:  # bytes that still come reset the connection
                 raise websocket.WebSocketTimeoutException("the upgrade was not answered in time") from None
             raise

@@ -133,7 +133,7 @@ class Connection:
 
     def _receive(self, size: int) -> bytes:
         """Receive bytes after a turn of the loop over all sockets that are ready, also where some are there already."""
-        # With TLS some may be decrypted already, and none left to wait for; to be written to it is ready as a rule.
+        # A TLS socket may hold decrypted bytes that waiting to read would not see; as a rule it can be written to.
         (wait_write if self._is_tls else wait_read)(self._sock.fileno())
         piece: bytes = self._sock.recv(size)
         return piece
