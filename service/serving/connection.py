@@ -56,6 +56,8 @@ class Connection:
         self._greenlet = gevent.getcurrent()
         self._ended_by: BaseException | None = None
         self._is_unwanted = False
+        self._held = b""  # an answer's head, which waits for its body
+        self._holds_next = False
         self._received = b""  # and not handed over yet
         self._handed_over = b""  # the last bytes of a chunked body, with which the next head may have begun
         self.request: Any = None
@@ -77,6 +79,7 @@ class Connection:
         self.since = monotonic()
         self.body_failed = False
         self._reads_head = False
+        self._holds_next = True
         self._chunked = chunked
         self._body_bytes = max_bytes
 
@@ -139,17 +142,34 @@ class Connection:
         return piece
 
     def sendall(self, data: bytes, *_flags: int) -> None:
-        """Send all of it within what is left of ``SEND_SECONDS``.
+        """Send a part of an answer, all of it within what is left of ``SEND_SECONDS``.
+
+        The head, which gunicorn writes apart, is held for what follows (``flush``): one system call and one segment
+        carry both.
 
         Raises:
             BrokenPipeError: when the client does not take it in time, or another request needed the place.
         """
+        if self._holds_next:
+            self._held, self._holds_next = data, False
+        else:
+            held, self._held = self._held, b""
+            self.send(held + data)
+
+    def flush(self) -> None:
+        """Send the head of an answer that has no body; raises as ``sendall`` does."""
+        if self._held:
+            self.sendall(b"")
+
+    def send(self, data: bytes, *_flags: int) -> int:
+        """Send all of it at once, whatever is held; raises as ``sendall`` does."""
         sent = 0
         if not self._is_tls:
             with suppress(BlockingIOError):
                 sent = self._sock.send(data, 0, 0.0)  # without waiting: the system buffers most answers whole
         if sent < len(data):
             self._send_waiting(data[sent:])
+        return len(data)
 
     def _send_waiting(self, data: bytes) -> None:
         gone = BrokenPipeError(errno.EPIPE, "the client does not read its answer")
@@ -163,11 +183,6 @@ class Connection:
         finally:
             self._sock.settimeout(None)
             self._send_seconds = max(0.001, self._send_seconds - (monotonic() - began))
-
-    def send(self, data: bytes, *_flags: int) -> int:
-        """Send all of it, as ``sendall`` does."""
-        self.sendall(data)
-        return len(data)
 
     def drain(self) -> None:
         """Send nothing more, and take in a bounded rest of what the client still sends.

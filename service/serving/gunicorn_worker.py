@@ -155,7 +155,10 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         )
         try:
             super().handle_request(listener_name, req, connection, addr)
+            connection.flush()
         except StopIteration:
+            with suppress(OSError):
+                connection.flush()
             if _unread_bytes(req):
                 connection.drain()
             raise
@@ -206,7 +209,7 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         else:
             self.log.warning("Refused a malformed request: %s", type(exc).__name__)
         try:
-            client.sendall(answer.bytes)
+            client.send(answer.bytes)
         except OSError:
             self.log.debug("The client of a malformed request had gone.")
         else:

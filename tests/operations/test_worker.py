@@ -260,6 +260,36 @@ def test_a_body_whose_end_is_far_closes_the_connection_and_the_answer_says_so(
     assert client.is_closed()
 
 
+def test_the_head_and_the_body_of_an_answer_are_sent_together() -> None:
+    ours, theirs = gevent.socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps what is sent apart
+    with closing(ours), closing(theirs):
+        answering = connection.Connection(ours)
+        answering.expect_body(None, chunked=False, max_bytes=0)
+        for part in (b"head", b"body", b"more"):
+            answering.sendall(part)
+
+        assert [theirs.recv(100), theirs.recv(100)] == [b"headbody", b"more"]
+
+
+def test_an_answer_without_a_body_is_sent_at_once(client: Client) -> None:
+    client.send(PROBE.replace(b"GET", b"HEAD"))
+    head = client.socket.recv(65_536)
+    client.send(PROBE)
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert head.endswith(b"\r\n\r\n")
+    assert client.answer().status == 200
+
+
+def test_a_client_that_waits_for_100_continue_gets_it_before_it_sends_its_body(client: Client) -> None:
+    client.send(POST + f"Authorization: Bearer {sign()}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    interim = client.socket.recv(65_536)
+    client.send("{}")
+
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110 §10.1.1
+    assert client.answer().status == 200
+
+
 def test_a_client_that_asks_without_a_pause_takes_turns_with_the_others(with_origin: TokenService) -> None:
     """Its two thousand requests are there at once; somebody who comes later does not wait for them."""
     count = 2_000
@@ -365,4 +395,4 @@ def test_sending_to_a_client_that_does_not_read_has_a_bound(monkeypatch: pytest.
     ours, theirs = gevent.socket.socketpair()
 
     with closing(ours), closing(theirs), pytest.raises(BrokenPipeError, match="does not read"):
-        connection.Connection(ours).sendall(b"x" * 10_000_000)
+        connection.Connection(ours).send(b"x" * 10_000_000)
