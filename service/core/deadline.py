@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 import gevent
 from gevent.monkey import is_module_patched
@@ -55,8 +54,7 @@ def gevent_bounds_sockets() -> bool:
     return bool(is_module_patched("socket"))
 
 
-@contextmanager
-def turning_deadline(seconds: float) -> Iterator[None]:
+class turning_deadline:  # noqa: N801 - read as a function is, too
     """End the block with ``TimeoutError`` after ``seconds`` in which the loop was turning.
 
     A plain timeout that falls due while the process is held up, by work of its own or by a busy host, fires as
@@ -64,17 +62,27 @@ def turning_deadline(seconds: float) -> Iterator[None]:
     is taken in steps, each started when the one before is over: the loop reads what has come in between them, and
     a pause of any length costs one step. Where gevent does not drive the sockets there is no bound.
     """
-    if not gevent_bounds_sockets():
-        yield
-        return
-    waiting, loop = gevent.getcurrent(), gevent.get_hub().loop
-    with loop.timer(0, repeat=seconds / _STEPS) as timer:
 
-        def step(left: int) -> None:
-            if left:
-                timer.again(step, left - 1, update=True)
-            else:
-                waiting.throw(TimeoutError("no answer in time"))
+    __slots__ = ("_left", "_seconds", "_timer", "_waiting")
 
-        timer.again(step, _STEPS - 1, update=True)
-        yield
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._left = _STEPS
+        self._timer: Any = None
+
+    def __enter__(self) -> None:
+        if gevent_bounds_sockets():
+            self._waiting = gevent.getcurrent()
+            self._timer = gevent.get_hub().loop.timer(0, repeat=self._seconds / _STEPS)
+            self._timer.again(self._step, update=True)
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._timer.again(self._step, update=True)
+        else:
+            self._waiting.throw(TimeoutError("no answer in time"))
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.close()

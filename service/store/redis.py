@@ -145,11 +145,12 @@ class PooledRedis:
     def _run(
         self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float]
     ) -> Any:
-        if isinstance(client, RedisCluster):
+        if self._is_cluster:  # quicker than to look at the client, whose class is a protocol
             # A cluster's client does as well as the one it asks for.
             return RegisteredScript(cast("Redis", client), script.source.encode())(keys=keys, args=arguments)
         # By a connection: the client's way through its commands costs as much again as the round trip itself.
-        connection: Any = client.connection_pool.get_connection()
+        pool = cast("Redis", client).connection_pool
+        connection: Any = pool.get_connection()
         try:
             connection.send_command("EVALSHA", _digest(script.source), len(keys), *keys, *arguments)
             return connection.read_response()
@@ -157,7 +158,7 @@ class PooledRedis:
             connection.send_command("EVAL", script.source, len(keys), *keys, *arguments)
             return connection.read_response()
         finally:
-            client.connection_pool.release(connection)
+            pool.release(connection)
 
     def _try_writing(self) -> None:
         """Prove that Redis works: one that is full, or a replica, answers a ping and still cannot count."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-import gevent.queue
-from redis import BlockingConnectionPool, Connection, Redis, RedisCluster, SSLConnection
+from redis import Connection, Redis, RedisCluster, SSLConnection
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.connection import parse_url
@@ -18,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from service.core.deadline import gevent_bounds_sockets
+from service.store.pool import StackPool
 
 STEP_TIMEOUT: Final = 0.4
 """Seconds for connecting and for each answer, where no deadline bounds the whole (without gevent)."""
@@ -89,14 +88,7 @@ def open_client(url: RedisUrl, *, connections: int) -> Redis:
         sentinel = Sentinel(url.hosts, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         master: Redis = sentinel.master_for(url.service, max_connections=most)  # type: ignore[no-untyped-call]  # redis-py's is not typed
         return master
-    # No request waits in it, since a slot comes first; under gevent it is the cheaper one, with gevent's queue: the
-    # standard library's has a condition, each notification of which costs a turn of gevent's loop.
-    pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py's is not typed
-        connection_class=url.connection_class,
-        max_connections=most,
-        queue_class=gevent.queue.LifoQueue if gevent_bounds_sockets() else queue.LifoQueue,
-        **options,
-    )
+    pool = StackPool(connection_class=url.connection_class, max_connections=most, **options)
     return Redis(connection_pool=pool)
 
 

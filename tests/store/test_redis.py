@@ -43,6 +43,17 @@ def test_a_script_is_given_keys_and_arguments(redis: RedisServer) -> None:
     assert (store.state, store.topology) == ("ok", "single")
 
 
+def test_one_request_after_the_other_uses_one_connection(own_redis: RedisServer) -> None:
+    """Small plans allow 20 connections in all."""
+    with Redis(port=own_redis.port) as watcher:
+        before = watcher.info("stats")["total_connections_received"]
+        store = PooledRedis(own_redis.url)
+        for number in range(20):
+            store.run(ECHO, [KEY], [number])
+
+        assert watcher.info("stats")["total_connections_received"] == before + 1
+
+
 def test_a_bug_of_ours_is_not_taken_for_a_lost_storage(redis: RedisServer) -> None:
     """It would give everybody a fresh limit."""
     store = PooledRedis(redis.url)
