@@ -24,15 +24,19 @@ _REFUSALS = (http.client.UNAUTHORIZED, http.client.BAD_REQUEST)  # LiteLLM answe
 
 
 def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[Outing]:
-    """Return every outing of every round; candidates alternate, and every other round runs backwards."""
+    """Return every outing of every round; candidates alternate, and every other round runs backwards.
+
+    The unpinned ones have twice as many rounds: a scheduler that moves them between cores adds noise of its own.
+    """
     outings = []
     pinned = [name for name in names if name not in UNPINNED]
     unpinned = [name for name in names if name in UNPINNED]
-    for group, place in ((pinned, processes.on_other_cores), (unpinned, nullcontext)):
+    groups = ((pinned, processes.on_other_cores, rounds), (unpinned, nullcontext, 2 * rounds))
+    for group, place, times in groups:
         with place(), surroundings(cache) as around:
-            for number in range(rounds):
+            for number in range(times):
                 for name in group if number % 2 == 0 else reversed(group):
-                    sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
+                    sys.stderr.write(f"round {number + 1} of {times}: {name}\n")
                     outings.append(_outing(candidate(name, free_port(), around), around, seconds))
     return outings
 
