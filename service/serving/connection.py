@@ -38,8 +38,8 @@ DRAIN_BYTES: Final = 16 * 1024 * 1024
 _PIECE_BYTES: Final = 65_536
 _CHUNKED_PIECE_BYTES: Final = 1024
 """The same for a chunked body: its parser may find a chunk in each six bytes, and takes all of them in one turn."""
-_poll = get_original("select", "poll")  # gevent's takes a turn of its loop
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_poll = get_original("select", "poll")  # gevent's takes a turn of its loop
 
 
 class Connection:

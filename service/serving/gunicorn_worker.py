@@ -155,13 +155,13 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn is not typed
         )
         try:
             super().handle_request(listener_name, req, connection, addr)
-            connection.flush()
         except StopIteration:
-            with suppress(OSError):
+            with suppress(OSError):  # after a fault of the app gunicorn has shut the socket down
                 connection.flush()
             if _unread_bytes(req):
                 connection.drain()
             raise
+        connection.flush()
         if _unread_bytes(req):
             with connection.idle(DRAIN_SECONDS):
                 req.body.read()

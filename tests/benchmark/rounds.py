@@ -26,7 +26,7 @@ _REFUSALS = (http.client.UNAUTHORIZED, http.client.BAD_REQUEST)  # LiteLLM answe
 def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[Outing]:
     """Return every outing of every round; candidates alternate, and every other round runs backwards.
 
-    The unpinned ones have twice as many rounds: a scheduler that moves them between cores adds noise of its own.
+    The unpinned ones, which have one load alone, have twice as many rounds: of more, the best is nearer to a quiet one.
     """
     outings = []
     pinned = [name for name in names if name not in UNPINNED]

@@ -281,6 +281,13 @@ def test_an_answer_without_a_body_is_sent_at_once(client: Client) -> None:
     assert client.answer().status == 200
 
 
+def test_an_answer_without_a_body_is_sent_before_its_connection_closes(client: Client) -> None:
+    client.send(head("Connection: close", method="HEAD"))
+
+    assert client.socket.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    assert client.is_closed()
+
+
 def test_a_client_that_waits_for_100_continue_gets_it_before_it_sends_its_body(client: Client) -> None:
     client.send(POST + f"Authorization: Bearer {sign()}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     interim = client.socket.recv(65_536)
