@@ -78,6 +78,21 @@ def test_a_call_is_known_as_soon_as_its_client_is_connected(calls: Calls) -> Non
         over.set()
 
 
+def test_a_call_is_not_found_any_more_once_its_sidebands_are_told_of_its_end(calls: Calls) -> None:
+    call = _open(calls)
+    found: list[Call | None] = []
+
+    def listen(message: object) -> None:
+        if message is None:
+            found.append(calls.find(call.opened.id))
+
+    call.sidebands.add(listen)
+    call.end("hangup")
+    wait_until(lambda: found, seconds=10, what="the end")
+
+    assert found == [None]
+
+
 def test_what_has_ended_is_remembered_up_to_a_number(calls: Calls) -> None:
     """In the order of creation; open ones are never forgotten."""
     kept = _open(calls)

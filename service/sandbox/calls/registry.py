@@ -102,8 +102,9 @@ class Calls:
         return self._opened(opened, make, offer)
 
     def find(self, call_id: str) -> Call | None:
-        """Return an open call."""
-        return self._open.get(call_id)
+        """Return an open call. One that has just ended is none, although it is let go a moment later."""
+        call = self._open.get(call_id)
+        return call if call and not call.ended else None
 
     def report(self) -> dict[str, Any]:
         """Describe all calls."""

@@ -49,7 +49,7 @@ export class Player {
       this.#sources.delete(source);
       if (!this.#sources.size) this.#rest();
     };
-    void this.#context.resume();
+    this.#context.resume().catch(() => {}); // it is closed before that succeeds
     this.#sources.add(source);
     const { currentTime } = this.#context;
     const start = this.#end > currentTime ? this.#end : currentTime + LEAD_SECONDS;

@@ -68,7 +68,7 @@ export class OutgoingSound {
 
   #wake() {
     clearTimeout(this.#resting);
-    void this.#context.resume();
+    this.#context.resume().catch(() => {}); // it is closed before that succeeds
   }
 
   #rest() {
