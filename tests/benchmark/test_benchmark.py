@@ -258,3 +258,10 @@ def test_the_standard_loads_include_the_two_that_targets_judge() -> None:
     """Every candidate is under each of the six."""
     assert len(STANDARD) == 6
     assert {BUSY, DISTANT} <= set(STANDARD)
+
+
+def test_the_busy_load_runs_twice_as_long_and_a_slow_upstream_has_time_to_answer() -> None:
+    """So that a burst of answers more or less is a small part of the rate that candidates are compared by."""
+    assert BUSY.stretched(4) == 8
+    assert Load(0.0, 256).stretched(4) == 4
+    assert DISTANT.stretched(4) == 7
