@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from redis import Redis
+
 from tests.support.processes import free_port
 
 from . import load, processes
@@ -60,7 +62,12 @@ def surroundings(cache: Path) -> Iterator[Surroundings]:
 
 @contextmanager
 def started(who: Candidate, around: Surroundings) -> Iterator[tuple[Target, float]]:
-    """Start the candidate; yield it with the seconds from exec to its first mint, once it has refused a stranger."""
+    """Start the candidate; yield it with the seconds from exec to its first mint, once it has refused a stranger.
+
+    Redis is emptied before: a service takes care of the calls it finds there, even of those that another one opened.
+    """
+    with Redis(port=around.redis_port) as redis:
+        redis.flushall()
     tokens = around.scratch / "tokens.txt"
     tokens.write_text("\n".join(who.tokens))
     upstream = Upstream(around.upstream_port)

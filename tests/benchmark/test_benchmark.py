@@ -13,9 +13,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.support.processes import free_port
+from tests.support.redis import running_redis
 from tests.support.tools import require
 
-from . import chart, processes, profiling, report, summary, targets
+from . import chart, processes, profiling, report, rounds, summary, targets
 from .candidates import (
     CALLS,
     EXPRESS,
@@ -29,10 +30,11 @@ from .candidates import (
     SERVICE_REDIS,
     SERVICE_TWO,
     SERVICE_UNPINNED,
+    Surroundings,
 )
 from .keeping import Keeping
 from .load import Upstream
-from .plan import BUSY, DISTANT, HELD, STANDARD, Load, Outing, Sample
+from .plan import BUSY, DISTANT, HELD, STANDARD, Candidate, Load, Outing, Sample
 
 MEGABYTE = 1024 * 1024
 
@@ -232,6 +234,29 @@ def test_the_stand_in_mints_only_for_a_key_and_counts_what_it_served(upstream: U
     assert json.loads(body)["value"].startswith("ek_")
     counters = upstream.settle()
     assert (counters["served"], counters["peak_in_flight"], counters["in_flight"]) == (1, 1, 0)
+
+
+def test_a_candidate_finds_redis_empty(upstream: Upstream, tmp_path: Path) -> None:
+    """The calls that one has opened are no work for the next: a service checks and ends those of others, too."""
+    port = free_port()
+    minting = Candidate(
+        name="the stand-in itself",
+        port=port,
+        command=(sys.executable, str(Path(__file__).with_name("upstream.py")), str(port)),
+        directory=tmp_path,
+        environment={},
+        tokens=("sk-test",),
+        path="/v1/realtime/client_secrets",
+        authenticates=False,
+        pinned=False,
+    )
+    with running_redis() as redis:
+        redis.client.set("opened", "by another")
+        around = Surroundings(tmp_path, tmp_path, upstream.port, redis.port)
+        with rounds.started(minting, around) as (target, cold_start):
+            assert target.url == f"http://127.0.0.1:{port}/v1/realtime/client_secrets"
+            assert 0 < cold_start < 60
+            assert redis.client.keys() == []
 
 
 def test_a_tree_is_weighed_whole(tmp_path: Path) -> None:
