@@ -88,7 +88,7 @@ def watched_tab(chromium: Browser) -> Iterator[Page]:
     problems = listen_for_problems(page)
     yield page
     context.close()
-    assert problems == []
+    assert problems == [], problems  # pytest explains the asserts of test modules only
 
 
 WIDTHS = (1440, 768, 390)
