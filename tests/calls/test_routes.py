@@ -258,9 +258,13 @@ def test_what_is_open_is_in_the_headers_the_audit_log_and_the_metrics(voice: Voi
 
     voice.end(call_id)
     voice.wait_until_ended()
-    wait_until(lambda: '"decision":"ended"' in voice.service.run.output, seconds=2, what="the audit event")
-    lines = (line for line in voice.service.run.output.splitlines() if call_id in line)
-    granted, ended = (json.loads(line) for line in lines if '"event":"call"' in line)
+
+    def events() -> list[dict[str, Any]]:
+        lines = [line for line in voice.service.run.output.splitlines() if call_id in line]
+        return [json.loads(line) for line in lines if '"event":"call"' in line]
+
+    wait_until(lambda: len(events()) == 2, seconds=5, what="the audit event of the end")
+    granted, ended = events()
     assert (granted["decision"], granted["upstream_id"]) == ("granted", ended["upstream_id"])
     assert (ended["decision"], ended["ended_by"], ended["charged_seconds"]) == ("ended", "client", 15)
     metrics = voice.service.get("/metrics", headers={"Authorization": "Bearer a-token-for-metrics"}).text
