@@ -91,7 +91,7 @@ def test_a_wrong_member_is_a_400_that_names_it(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}']
+    "data", [b" ", b"{", b"[]", b"null", b'"x"', b"\xff", b"{" * 10_000, b'{"model": NaN}']
 )
 def test_a_body_that_is_not_a_json_object_is_a_400(app: TokenService, data: bytes) -> None:
     answer = app.token(data=data, headers={"Content-Type": "application/json"})

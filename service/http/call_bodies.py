@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal, get_args
@@ -34,11 +35,13 @@ _MAX_BOUNDARY: Final = 70
 _MAX_ECHO: Final = 200
 _MAX_CHANNEL_ID: Final = 65_534
 """The highest id of a data channel (RFC 8832 §6)."""
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+"""Every number that is accepted; Python itself refuses to read one of some thousand digits."""
 
 
 def _number(value: Any) -> Any:
     """Take the text of a form or a query for its number."""
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 CallSeconds = Annotated[int, Field(ge=MINIMUM_GRANT), BeforeValidator(whole)]
@@ -164,9 +167,8 @@ def read_realtime(request: Request, *, max_bytes: int) -> bytes:
     Raises:
         UnsupportedMediaTypeError: for any other media type.
     """
-    if request.mimetype == "application/sdp":
-        return read_body(request.environ, max_bytes=min(max_bytes, MAX_SDP_BYTES))
-    if request.mimetype == "multipart/form-data" and request.mimetype_params.get("boundary"):
+    is_form = request.mimetype == "multipart/form-data" and bool(request.mimetype_params.get("boundary"))
+    if is_form or request.mimetype == "application/sdp":
         return read_body(request.environ, max_bytes=max_bytes)
     raise UnsupportedMediaTypeError(
         "Send the offer as 'Content-Type: application/sdp', or as 'multipart/form-data' with 'sdp' and 'session'."

@@ -157,7 +157,7 @@ def pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> Session
 
 
 def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
-    """Read a request's body.
+    """Read a request's body; an empty one counts as ``{}``.
 
     JSON as RFC 8259 has it: UTF-8, no NaN or Infinity, no lone surrogates, at most 200 levels deep. Of
     a member given twice the last counts; only what was read here is ever sent on, so there is no second
@@ -174,7 +174,7 @@ def parse_body(model: type[RequestBody], raw: bytes) -> TokenRequest:
 def read_model(model: type[Body], raw: bytes) -> Body:
     """Read a body into its model; raises as ``parse_body`` does."""
     try:
-        body = parse_object(raw, unique_members=False)
+        body = parse_object(raw, unique_members=False) if raw else {}
     except ValueError as problem:
         raise InvalidJSONError(f"The body {problem}.") from None
     return validate(model, body)

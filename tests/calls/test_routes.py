@@ -215,23 +215,39 @@ def test_a_wrong_body_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("options", "status", "code"),
+    ("options", "status", "code", "param"),
     [
-        ({"data": OFFER, "headers": {"Content-Type": "text/plain"}}, 415, "unsupported_media_type"),
-        ({"data": b"v" * 70_000, "headers": SDP}, 413, "request_too_large"),
-        ({"data": b"", "headers": SDP}, 400, "invalid_value"),
+        ({"data": OFFER, "headers": {"Content-Type": "text/plain"}}, 415, "unsupported_media_type", None),
+        ({"data": b"v" * 70_000, "headers": SDP}, 413, "request_too_large", "sdp"),
+        ({"data": b"", "headers": SDP}, 400, "invalid_value", "sdp"),
         (
             {"data": b"junk", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
             400,
             "invalid_request",
+            None,
         ),
-        ({"files": {"sdp": (None, OFFER), "session": (None, "{")}}, 400, "invalid_json"),
-        ({"files": {"sdp": (None, OFFER), "sesion": (None, "{}")}}, 400, "unknown_parameter"),
-        ({"files": {"sdp": (None, OFFER), "session": (None, '{"type": "live"}')}}, 400, "invalid_value"),
+        ({"files": {"sdp": (None, OFFER), "session": (None, "{")}}, 400, "invalid_json", "session"),
+        ({"files": {"sdp": (None, OFFER), "sesion": (None, "{}")}}, 400, "unknown_parameter", "sesion"),
+        (
+            {"files": {"sdp": (None, OFFER), "session": (None, '{"type": "live"}')}},
+            400,
+            "invalid_value",
+            "session.type",
+        ),
+        (
+            {"files": {"sdp": (None, OFFER), "max_seconds": (None, "9" * 5_000)}},
+            400,
+            "invalid_value",
+            "max_seconds",
+        ),
     ],
 )
-def test_a_wrong_form_is_refused(voice: Voice, options: dict[str, Any], status: int, code: str) -> None:
-    error_of(voice.request("POST", "/v1/realtime/calls", **options), status, code)
+def test_a_wrong_form_is_refused(
+    voice: Voice, options: dict[str, Any], status: int, code: str, param: str | None
+) -> None:
+    error = error_of(voice.request("POST", "/v1/realtime/calls", **options), status, code)
+    assert error["param"] == param
+    assert "null" not in error["message"]
     assert at_sandbox(voice.sandbox) == []
 
 

@@ -28,7 +28,7 @@ def refused(route: type[RequestBody], body: bytes) -> tuple[str | None, str | No
 
 
 NOT_JSON = {
-    "nothing": b"",
+    "white space": b" ",
     "no JSON": b"model=gpt-realtime",
     "half of it": b'{"model": ',
     "something after it": b"{} {}",
@@ -120,6 +120,11 @@ def test_a_token_body_says_what_the_caller_asks_for() -> None:
     assert parse_body(TokenBody, json.dumps(body).encode()) == TokenRequest(
         session_type="transcription", session={"include": []}, model="m", expires_in=10, profile="p"
     )
+
+
+@pytest.mark.parametrize("route", [TokenBody, ClientSecretBody, TranslationSecretBody])
+def test_an_empty_body_counts_as_an_empty_object(route: type[RequestBody]) -> None:
+    assert parse_body(route, b"") == parse_body(route, b"{}")
 
 
 @pytest.mark.parametrize("route", [ClientSecretBody, TranslationSecretBody])
