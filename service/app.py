@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> Flask:
                 authenticator.key_sets,
                 metrics,
                 calls.keeper if calls and settings.policy.call_types else None,
+                settings.auth.has_configured_keys,
             ),
             metrics_token=token.get_secret_value() if token else None,
             addresses=settings.http.addresses,

@@ -102,10 +102,19 @@ class AuthSettings(InsecureHosts):
         return self.preset_issuers if is_providers else self.public_key_issuers
 
     @property
+    def has_configured_keys(self) -> bool:
+        """Whether some tokens can be verified without a key set that has to be fetched."""
+        return bool(self.jwt_secret or self.jwt_public_key)
+
+    @property
+    def key_set_is_optional(self) -> bool:
+        """Whether the preset's issuer may sign with ``JWT_SECRET`` alone, and publish a key set without keys."""
+        return bool(self.jwt_secret and self.auth_provider and self.auth_provider.shares_secret)
+
+    @property
     def discovered_issuers(self) -> tuple[str, ...]:
         """The issuers without a source of keys, whose key sets are found by discovery."""
-        has_configured_keys = bool(self.jwt_secret or self.jwt_public_key)
-        is_covered = has_configured_keys or (self.jwt_jwks_url and not self.auth_provider)
+        is_covered = self.has_configured_keys or (self.jwt_jwks_url and not self.auth_provider)
         return () if is_covered else self.other_issuers
 
     def user_namespace(self, issuer: str | None = None) -> str:

@@ -74,7 +74,9 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
             network, vendor=vendor, models=policy.allowed_models, clock=time.time
         )
     if auth:
-        planned["JWKS"] = lambda: check_key_sets(build_key_sets(auth, network))
+        planned["JWKS"] = lambda: check_key_sets(
+            build_key_sets(auth, network), is_optional=auth.key_set_is_optional
+        )
     if store:
         planned["limit storage"] = lambda: [check_storage(store)]
     if vendor and policy and store:

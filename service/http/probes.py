@@ -37,17 +37,29 @@ from service.observe.metrics import Metrics
 SHARED_SECONDS: Final = 1.0
 """How long all who ask whether the service is ready are given one answer."""
 
+_FROM_BEST_TO_WORST: Final[tuple[StorageState, ...]] = ("ok", "degraded", "unavailable")
+
 _CALL_PATH: Final = re.compile(r"/calls|/v1/(realtime/calls|live)")
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What the probes look at. ``key_sets`` are the identity providers', ``keeper`` ends calls, if there are any."""
+    """What the probes look at. ``key_sets`` are the identity providers', ``keeper`` ends calls, if there are any.
+
+    ``has_configured_keys``: some tokens can be verified without any of the key sets.
+    """
 
     limits: RateLimits
     key_sets: Sequence[JwksKeys]
     metrics: Metrics
     keeper: Keeper | None = None
+    has_configured_keys: bool = False
+
+    def keys(self, check: Callable[[JwksKeys], bool]) -> StorageState:
+        """Return whether tokens can be verified: ``degraded`` means those alone that a configured key has signed."""
+        if not self.key_sets or any(map(check, self.key_sets)):
+            return "ok"
+        return "degraded" if self.has_configured_keys else "unavailable"
 
     def calls(self, storage: StorageState) -> str:
         """Return whether calls can be opened: each must be counted where the limits are, and ended by this process."""
@@ -88,9 +100,8 @@ class Readiness:
         return is_recent and self._found["limit_storage"] == self._watched.limits.state()
 
     def _describe(self, storage: StorageState, check: Callable[[JwksKeys], bool]) -> Mapping[str, str]:
-        key_sets = self._watched.key_sets
-        keys = "ok" if not key_sets or any(map(check, key_sets)) else "unavailable"
-        status = "unavailable" if "unavailable" in {storage, keys} else storage
+        keys = self._watched.keys(check)
+        status = max(storage, keys, key=_FROM_BEST_TO_WORST.index)
         calls = self._watched.calls(storage)
         return {"status": status, "limit_storage": storage, "key_set": keys, "calls": calls}
 

@@ -154,6 +154,25 @@ def test_a_key_set_without_a_usable_key_is_a_problem(check: Check, sandbox: Sand
 
 
 @pytest.mark.parametrize(
+    ("variables", "status", "mark"),
+    [
+        ({"AUTH_PROVIDER": "supabase:abcdefghijklmnopqrst", "JWT_ISSUER": ""}, 0, "!"),
+        ({"JWT_ALLOW_MULTIPLE": "1"}, 1, "✗"),
+    ],
+    ids=["Supabase's legacy secret", "two sources"],
+)
+def test_a_key_set_without_keys_is_a_warning_where_the_providers_own_secret_stands_beside_it(
+    check: Check, sandbox: Sandbox, variables: dict[str, str], status: int, mark: str
+) -> None:
+    """A Supabase project that signs with its legacy secret publishes a key set without keys."""
+    with identity_provider() as provider:
+        provider.serve({"keys": []})
+        result = check(service_environ(sandbox.base_url, **variables, JWT_JWKS_URL=provider.url))
+    assert result.returncode == status
+    assert f"{mark} JWKS: " in result.stdout
+
+
+@pytest.mark.parametrize(
     ("seconds_off", "is_ok"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
 )
 def test_the_clock_is_compared_with_the_vendors(seconds_off: float, is_ok: bool) -> None:

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.core.errors import InvalidTokenError, RejectedSessionError
 from service.core.model import Record
 from service.observe.metrics import Metrics
+from tests.support.identity_provider import identity_provider
 from tests.support.processes import ROOT, free_port, wait_until
 from tests.support.redis import running_redis
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
@@ -261,6 +262,27 @@ def test_without_a_key_set_the_service_is_not_ready(sandbox: Sandbox) -> None:
         assert answer.status_code == 503
         keys = {"status": "unavailable", "limit_storage": "ok", "key_set": "unavailable"}
         assert answer.json() == {**keys, "calls": "ok"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AUTH_PROVIDER": "supabase:abcdefghijklmnopqrst", "JWT_ISSUER": ""},
+        {"JWT_ALLOW_MULTIPLE": "1"},
+    ],
+    ids=["Supabase's legacy secret", "two sources"],
+)
+def test_configured_keys_without_a_key_set_are_ready_and_degraded(
+    sandbox: Sandbox, variables: dict[str, str]
+) -> None:
+    """A Supabase project that signs with its legacy secret publishes a key set without keys."""
+    with identity_provider() as provider:
+        provider.serve({"keys": []})
+        with running_service(sandbox.base_url, **variables, JWT_JWKS_URL=provider.url) as service:
+            answer = service.get("/readyz")
+    assert answer.status_code == 200
+    found = {"status": "degraded", "limit_storage": "ok", "key_set": "degraded", "calls": "ok"}
+    assert answer.json() == found
 
 
 def test_probes_cost_no_quota_and_no_line_at_info(sandbox: Sandbox) -> None:
