@@ -19,6 +19,19 @@ GOOD = {
     "JWT_AUDIENCE": "token-service",
 }
 
+LISTS = (
+    "ALLOWED_MODELS",
+    "ALLOWED_ORIGINS",
+    "ALLOW_INSECURE_HOSTS",
+    "CALL_TYPES",
+    "CLIENT_SECRET_TYPES",
+    "CORS_ALLOWED_HEADERS",
+    "JWT_AUDIENCE",
+    "JWT_AUTHORIZED_PARTIES",
+    "JWT_ISSUER",
+    "JWT_SECRET",
+)
+
 
 def problems_of(environ: dict[str, str]) -> dict[str, str]:
     """Read an environment that should be refused; return what is said of each variable."""
@@ -55,6 +68,15 @@ def test_an_empty_environment_names_everything_that_is_missing_at_once() -> None
 def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
     assert "OPENAI_API_KEY" in problems_of({**GOOD, "OPENAI_API_KEY": "  "})
     assert Settings.from_environ({**GOOD, "TOKEN_TTL": "", "PORT": ""}).policy.token_ttl == 60
+
+
+@pytest.mark.parametrize("variable", LISTS)
+def test_a_list_of_commas_alone_is_refused(variable: str) -> None:
+    """As ``"${WEB},${APP}"`` becomes where both are empty. Taken for "not set" it would switch some checks off."""
+    problems = problems_of({**GOOD, variable: ", ,"})
+    assert problems[variable].endswith(
+        "holds nothing between its commas; name at least one, or leave the variable out"
+    )
 
 
 def test_a_log_level_may_be_written_in_lower_case_as_many_hosts_do() -> None:

@@ -162,14 +162,17 @@ class Authenticator:
         self, token: ParsedToken, issuer: str, rules: TokenRules, single_use: SingleUse
     ) -> None:
         """Refuse a ``jti`` that was used before (RFC 7519 §4.1.7: unique within its issuer)."""
-        token_id = token.claims.get("jti")
-        if not isinstance(token_id, str) or not token_id:
-            raise TokenRejectedError("missing_claim", "jti is missing, which JWT_SINGLE_USE needs")
+        token_id = read_token_id(token)
         # Known by its keyed hash: of bounded length, and the storage learns nothing of the token.
         name = pseudonym(self._pseudonym_key, issuer, token_id)
         # Within the leeway an expired token is still accepted, so it is remembered for as long.
         if not single_use.first_use(name, ceil(token.claims["exp"]) + rules.leeway):
             raise TokenRejectedError("replayed", "the token was used before and JWT_SINGLE_USE is on")
+
+    @property
+    def wants_single_use(self) -> bool:
+        """Whether a token is used up by a mint or an opening (``JWT_SINGLE_USE``)."""
+        return self._single_use is not None
 
     def _invalid_token(self, error: TokenRejectedError, token: ParsedToken | None) -> InvalidTokenError:
         """Tell the log which check failed and which token it was, without the token."""
@@ -181,6 +184,18 @@ class Authenticator:
         if token:
             seen |= token.identification
         return InvalidTokenError(error.reason, **seen)
+
+
+def read_token_id(token: ParsedToken) -> str:
+    """Return the ``jti`` of a token that may be used once.
+
+    Raises:
+        TokenRejectedError: it has none.
+    """
+    token_id = token.claims.get("jti")
+    if not isinstance(token_id, str) or not token_id:
+        raise TokenRejectedError("missing_claim", "jti is missing, which JWT_SINGLE_USE needs")
+    return token_id
 
 
 def verifies(key: VerificationKey, token: ParsedToken) -> bool:

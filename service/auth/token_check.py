@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from service.auth.authenticator import Authenticator
+from service.auth.authenticator import Authenticator, read_token_id
 from service.auth.claim_checks import CLAIM_CHECKS, TokenRules
 from service.auth.token import (
     MAX_TOKEN_CHARACTERS,
@@ -67,6 +67,8 @@ def check_token(text: str, authenticator: Authenticator, *, now: float) -> Itera
     yield _check_issuer(token, authenticator)
     yield _check_signature(token, authenticator)
     yield from _check_claims(token, _choose_rules(token, authenticator), now)
+    if authenticator.wants_single_use:
+        yield _check_token_id(token)
 
 
 def _check_issuer(token: ParsedToken, authenticator: Authenticator) -> CheckResult:
@@ -126,6 +128,18 @@ def _check_claims(token: ParsedToken, rules: TokenRules, now: float) -> Iterator
         passed = has_scope(token.claims, rules.required_scope)
         reason = None if passed else "JWT_REQUIRED_SCOPE is missing"
         yield CheckResult("scope", passed, _show(granted), rules.required_scope, reason)
+
+
+def _check_token_id(token: ParsedToken) -> CheckResult:
+    """Check that the token can be told from others of its user; whether it was used already is not looked up."""
+    reason: str | None = None
+    try:
+        read_token_id(token)
+    except TokenRejectedError as error:
+        reason = error.reason
+    return CheckResult(
+        "single use", reason is None, f"jti {_show(token.claims.get('jti'))}", "a text", reason
+    )
 
 
 def _values(token: ParsedToken, rules: TokenRules, now: float) -> dict[str, tuple[str, str]]:

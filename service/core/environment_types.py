@@ -22,10 +22,17 @@ _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "
 
 
 def comma_separated(value: Any) -> Any:
-    """Split ``a, b`` into its non-empty parts; anything but text is left as it is."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+    """Split ``a, b`` into its non-empty parts; anything but text is left as it is.
+
+    Raises:
+        ValueError: there is none, as in ``,``: it would count as not set, which switches some checks off.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not parts:
+        raise ValueError("holds nothing between its commas; name at least one, or leave the variable out")
+    return parts
 
 
 def model_names(value: Any) -> Any:

@@ -10,7 +10,7 @@ import click
 
 from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
-from service.settings import Settings
+from service.settings import ServerSettings, Settings
 
 GUNICORN = (sys.executable, "-m", "gunicorn", "--config", "python:service.gunicorn_conf", "wsgi:app")
 
@@ -24,15 +24,14 @@ def serve(environ: dict[str, str]) -> None:
     A wrong environment is reported as a whole, and nothing is served. The start logs what is in force.
     """
     try:
-        Settings.from_environ(environ)
+        settings = Settings.from_environ(environ)
     except ConfigurationError as error:
         sys.exit(str(error))
     sys.stdout.flush()
     # Replaces this process, so that a signal to it reaches gunicorn.
-    os.execve(GUNICORN[0], GUNICORN, for_gunicorn(environ))  # noqa: S606 - our own interpreter, without a shell
+    os.execve(GUNICORN[0], GUNICORN, for_gunicorn(environ, settings.server))  # noqa: S606 - our own interpreter, without a shell
 
 
-def for_gunicorn(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out an empty ``WEB_CONCURRENCY``: gunicorn reads a number from it when it is imported."""
-    empty = not environ.get("WEB_CONCURRENCY", "").strip()
-    return {name: value for name, value in environ.items() if not (empty and name == "WEB_CONCURRENCY")}
+def for_gunicorn(environ: Mapping[str, str], server: ServerSettings) -> dict[str, str]:
+    """Write ``WEB_CONCURRENCY`` as ``int`` reads it: gunicorn does so when it is imported, whatever the text is."""
+    return {**environ, "WEB_CONCURRENCY": str(server.web_concurrency)}

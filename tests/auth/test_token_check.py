@@ -96,6 +96,16 @@ def test_every_fault_is_told_at_once() -> None:
     assert found["authorized party"].expected == "https://app.test"
 
 
+@pytest.mark.parametrize(("token_id", "passes"), [("4f1c", True), (None, False), ("", False), (7, False)])
+def test_a_token_that_may_be_used_once_needs_a_jti(token_id: Any, passes: bool) -> None:
+    """It is not used up by the look at it."""
+    token = sign_hs256(claims(jti=token_id), SECRET)
+    for _ in range(2):
+        found = results(token, JWT_SINGLE_USE="1")
+        assert list(found) == [*NAMES, "single use"]
+        assert failed(found) == ([] if passes else ["single use"])
+
+
 def test_the_keys_that_were_fetched_are_listed() -> None:
     """So that the token's ``kid`` can be compared with them."""
     with identity_provider(Signer(key_id="key-1")) as provider:

@@ -10,6 +10,7 @@ import pytest
 
 from service.core.env_file import with_env_file
 from service.serving.command import for_gunicorn
+from service.settings import ServerSettings
 from tests.support.processes import PYTHON, ROOT, Running, accepts_connections, free_port, running
 from tests.support.service import service_environ
 
@@ -109,6 +110,8 @@ def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("given", "left"), [("", {}), (" ", {}), ("2", {"WEB_CONCURRENCY": "2"})])
-def test_gunicorn_does_not_see_an_empty_number_of_processes(given: str, left: dict[str, str]) -> None:
-    assert for_gunicorn({"WEB_CONCURRENCY": given}) == left
+@pytest.mark.parametrize(("given", "left"), [("", "1"), (" ", "1"), ("2", "2"), ("2.0", "2")])
+def test_gunicorn_sees_the_number_of_processes_as_it_was_checked(given: str, left: str) -> None:
+    """Its own reading would end in a traceback where the text is no ``int``."""
+    environ = {"WEB_CONCURRENCY": given}
+    assert for_gunicorn(environ, ServerSettings.from_environ(environ)) == {"WEB_CONCURRENCY": left}
