@@ -101,16 +101,21 @@ class Keeper:
         try:
             recorded = self._registry.record(call.id, upstream_id)
         except BaseException:  # a greenlet that is killed leaves a session behind as well
-            self.own.force(own)
-            self.wake()
+            self.end_without_storage(call.id)
             raise
-        if recorded is not None and recorded.state == "open":
-            own.call = recorded
-            return recorded
         if recorded is None or recorded.state == "ended":
-            self.own.force(own)
+            self.own.force(call.id)
+        else:
+            self.own.note_recorded(own, recorded)
+            if recorded.state == "open":
+                return recorded
         self.wake()
         raise CallEndedError("The call was ended while it was being opened. Open a new one.")
+
+    def end_without_storage(self, call_id: str) -> None:
+        """Begin to end a call that this process opened, out of its own memory."""
+        self.own.force(call_id)
+        self.wake()
 
     def stop(self, seconds: float) -> None:
         """Stop within ``seconds``.
@@ -202,7 +207,7 @@ class Keeper:
             )
         for own in missing:
             own.reported = True
-            self.own.force(own)
+            self.own.force(own.call.id)
 
     def _end_own(self, *, storage_unavailable: bool) -> None:
         """End what only this process can end: without the storage, or because the storage does not know it."""

@@ -179,7 +179,7 @@ class MemoryCalls:
                 checks=tuple(self._calls[call_id] for call_id, _ in taken),
                 next_ms=self._due.first(),
                 own={
-                    call_id: kept.state if (kept := self._calls.get(call_id)) else None
+                    call_id: kept.state if (kept := self._calls.get(call_id)) and kept.upstream_id else None
                     for call_id in request.own
                 },
             )

@@ -22,13 +22,14 @@ SUSPICIOUS_SAMPLE: Final = 1000
 class OwnCall:
     """A call and when this process ends it by itself (``time.monotonic``), should the storage not be there.
 
-    ``forced``: nobody else can end it. ``attempts`` and ``busy`` are those of this process, without the storage.
-    ``ended_by_user``: its user has already asked for its end.
+    ``recorded``: the storage has its id at the vendor. ``forced``: nobody else can end it. ``attempts`` and ``busy``
+    are those of this process, without the storage. ``ended_by_user``: its user has already asked for its end.
     """
 
     call: Call
     opened: float
     ends_at: float
+    recorded: bool = False
     forced: bool = False
     reported: bool = False
     attempts: int = 0
@@ -80,16 +81,22 @@ class OwnCalls:
             self._upstream_ids.add(call.upstream_id)
         return own
 
+    def note_recorded(self, own: OwnCall, call: Call) -> None:
+        """Note that the storage has recorded a call: from now on one that it does not know is lost there."""
+        with self._lock:
+            own.call, own.recorded = call, True
+
     def forget(self, call_id: str) -> None:
         """Forget a call that has ended."""
         with self._lock:
             self._drop(call_id)
 
-    def force(self, own: OwnCall) -> None:
-        """Start ending a call now, by this process and without the storage."""
+    def force(self, call_id: str) -> None:
+        """Start ending a call now, by this process and without the storage, unless it has ended."""
         with self._lock:
-            own.forced, own.ends_at = True, time.monotonic()
-            self._forced[own.call.id] = own
+            if own := self._calls.get(call_id):
+                own.forced, own.ends_at = True, time.monotonic()
+                self._forced[call_id] = own
 
     def delay(self, call_id: str, pause: float) -> None:
         """Say that ending a call failed; without the storage it is tried again after ``pause`` seconds."""
@@ -107,12 +114,14 @@ class OwnCalls:
             return tuple(own for own in candidates if own.ends_at <= now and not own.busy)
 
     def sample(self) -> tuple[str, ...]:
-        """Return the ids to ask the storage about now: every call gets its turn."""
+        """Return the ids to ask the storage about now: every recorded call gets its turn."""
         with self._lock:
             ids = tuple(islice(self._calls, self._sample))
             for call_id in ids:  # to the end of the queue
                 self._calls[call_id] = self._calls.pop(call_id)
-            return tuple(call_id for call_id in ids if call_id not in self._forced)
+            return tuple(
+                call_id for call_id in ids if self._calls[call_id].recorded and call_id not in self._forced
+            )
 
     def compare(self, states: Mapping[str, State | None]) -> tuple[OwnCall, ...]:
         """Forget what has ended, and return the calls that the storage does not know, to be forced."""

@@ -11,11 +11,12 @@ from time import monotonic
 from typing import Final
 
 from service.calls.endings import Outcome, VendorCalls
-from service.calls.errors import CallEndedError
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.factory import Calls
-from service.calls.model import Call, Reservation
+from service.calls.model import Call, Cause, Reservation
+from service.calls.offer_words import without_offer
 from service.calls.opening import OpenedCall, OpeningFailedError, open_call
-from service.core.errors import RejectedSessionError, ServiceError, UpstreamError, UpstreamTimeoutError
+from service.core.errors import ServiceError, UpstreamError, UpstreamTimeoutError
 from service.core.model import Caller, Event, Grant, Offer, TokenRequest
 from service.vendors.base import CallApi, OpenedSession, Request, Response, Vendor
 from service.vendors.connections import Progress
@@ -27,12 +28,6 @@ from service.vendors.transport import Transport
 OpenedAtVendor = OpenedCall[OpenedSession]
 
 _OPENED: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
-
-_LONGEST_WORDS: Final = 1000
-"""Characters of the vendor's words about an opening: longer ones repeat what was sent to it."""
-
-_SHORTEST_LINE: Final = 8
-"""Characters: a shorter line of an offer, such as ``v=0``, says nothing of anybody."""
 
 SOCKET_SECONDS: Final = 11.0
 """How long the vendor may take to close a session: usually half a second, with an answer under way over eight."""
@@ -86,12 +81,19 @@ class OpenCall:
         ask = partial(self._ask, caller, grant, offer)
         opened = open_call(self.calls.registry, self.calls.keeper, asked, ask)
         if opened.answer.problem:
-            self.calls.end(opened.call.id, "unknown")
+            self._end(opened.call, "unknown")
             raise opened.answer.problem
         if self.has_left():
-            self.calls.end(opened.call.id, "client")
+            self._end(opened.call, "client")
             raise CallEndedError("The client left while its call was being opened.")
         return opened
+
+    def _end(self, call: Call, cause: Cause) -> None:
+        """End a call that is of no use. Without the storage too: the caller is told why the call is of none."""
+        try:
+            self.calls.end(call.id, cause)
+        except CallRegistryUnavailableError:
+            self.calls.keeper.end_without_storage(call.id)
 
     def _write_opening(
         self, caller: Caller, grant: Grant, offer: Offer, reservation: Reservation, end: float
@@ -154,18 +156,6 @@ class OpenCall:
         return session
 
 
-def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
-    """Return the vendor's refusal, without its words where they repeat a line of the offer, which holds addresses."""
-    message, length = error.message, _SHORTEST_LINE
-    # Each line is looked for only where its beginning occurs: an offer may have thousands of them.
-    beginnings = {message[start : start + length] for start in range(len(message) - length + 1)}
-    lines = (line.strip() for line in offer.sdp.decode(errors="replace").splitlines())
-    repeats = (line for line in lines if line[:length] in beginnings and line in message)
-    if len(message) > _LONGEST_WORDS or any(repeats):
-        return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
-    return error
-
-
 class CallsAtVendor:
     """Ends calls over HTTP and control sockets, each try within the bounds of both."""
 
@@ -182,18 +172,18 @@ class CallsAtVendor:
     def end(self, call: Call) -> Outcome:
         """End a call: over its control socket where that comes first, then by a request."""
         ending = self._api.end_call(call.type, call.upstream_id or "")
-        end_at, refused = monotonic() + _TOTAL_SECONDS, ""
+        end_at, refusal = monotonic() + _TOTAL_SECONDS, None
         if ending.socket_path:
             try:
                 closing = self._sockets.send(
                     ending.socket_path, ending.message, self._api.read_closing, seconds=SOCKET_SECONDS
                 )
             except ControlSocketError as error:
-                refused = f"{error}; "
+                refusal = error
             else:
                 return Outcome("ended", closing.seconds)
-        outcome = self._hang_up(ending.request, refused, end_at - monotonic())
-        if outcome.state == "ended" and ending.socket_path:
+        outcome = self._hang_up(ending.request, refusal, end_at - monotonic())
+        if outcome.state == "ended" and refusal:
             return self._verify(call, end_at - monotonic())
         return outcome
 
@@ -223,15 +213,20 @@ class CallsAtVendor:
         except ControlSocketError as error:
             return Outcome("failed", reason=str(error))
 
-    def _hang_up(self, request: Request, refused: str, seconds: float) -> Outcome:
+    def _hang_up(self, request: Request, refusal: ControlSocketError | None, seconds: float) -> Outcome:
+        """Ask over HTTP. ``refusal``: what the control socket said before, where this type of call is ended by one."""
+        before = f"{refusal}; " if refusal else ""
         try:
             status = self._transport.send(request, seconds=seconds).status
         except ServiceError as error:
-            return Outcome("failed", reason=f"{refused}the hangup failed: {error.reason}")
+            return Outcome("failed", reason=f"{before}the hangup failed: {error.reason}")
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome("ended")
-        reason = f"{refused}the hangup was answered {status}"
-        return Outcome("not_found" if status == HTTPStatus.NOT_FOUND else "failed", reason=reason)
+        # A hangup is documented of some types of call only: beside a control socket its 404 alone proves nothing.
+        is_gone = status == HTTPStatus.NOT_FOUND and (not refusal or refusal.status == HTTPStatus.NOT_FOUND)
+        return Outcome(
+            "not_found" if is_gone else "failed", reason=f"{before}the hangup was answered {status}"
+        )
 
     def _verify(self, call: Call, seconds: float) -> Outcome:
         """Look whether a hangup did end a call: for some that is documented only of telephone calls."""

@@ -14,7 +14,7 @@ from service.calls import endings
 from service.calls.endings import Outcome, retry_pause
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.keeper import Keeper, Rate
-from service.calls.model import Call
+from service.calls.model import Call, Cause
 from service.calls.registry import CallRegistry
 from tests.support.calls import (
     Clock,
@@ -392,6 +392,42 @@ def test_a_flushed_storage_has_its_calls_named_and_ended(
     (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert all(f"{call.id} ({call.upstream_id})" in line for call in calls)
     assert all(vendor.attempts_at(call) == 1 for call in calls)
+
+
+@pytest.mark.parametrize("cause", [None, "client"], ids=["as it was", "ended meanwhile"])
+def test_a_call_whose_id_the_storage_has_lost_is_named_and_ended(
+    own_redis: RedisServer, vendor: Vendor, caplog: pytest.LogCaptureFixture, cause: Cause | None
+) -> None:
+    """Redis crashed, or another took its place, before the last write was on disk or copied."""
+    registry = redis_calls(own_redis)
+    with keeping(registry, vendor) as keeper:
+        reserved = registry.reserve(request()).call
+        (key,) = own_redis.client.scan_iter(match=f"*{reserved.id}")
+        before = own_redis.client.dump(key)
+        call = keeper.record(reserved, "live_1")
+        own_redis.client.restore(key, 0, before, replace=True)
+        if cause:
+            registry.end(call.id, cause)
+        wait_until(lambda: vendor.attempts_at(call) == 1, seconds=3, what="the ending")
+    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert f"{call.id} (live_1)" in line
+
+
+def test_a_call_that_is_being_recorded_is_not_taken_for_lost(registry: CallRegistry, vendor: Vendor) -> None:
+    """The keeper looks while the id is on its way to the storage."""
+    record = registry.record
+
+    def look_first(call_id: str, upstream_id: str) -> Call | None:
+        for _ in range(3):
+            keeper.wake()
+            time.sleep(0.2)
+        return record(call_id, upstream_id)
+
+    with keeping(registry, vendor) as keeper, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "record", look_first)
+        call = keeper.record(registry.reserve(request()).call, "live_1")
+        assert has_state(registry, call, "open")
+        assert vendor.attempts == []
 
 
 def test_a_process_ends_its_calls_at_their_deadline_while_the_storage_is_away(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.auth.revocations import Revocations
-from service.calls.errors import CallEndedError
+from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.factory import Calls
 from service.calls.memory_registry import MemoryCalls
 from service.calls.rules import CallRules
@@ -145,6 +145,21 @@ def test_a_call_of_no_use_to_its_client_is_ended(
 
     with pytest.raises(error):
         scene.act(has_left=has_left)
+    wait_until(lambda: scene.calls.registry.counts().active == 0, seconds=2, what="the end")
+    assert len(scene.vendor.attempts) == 1
+
+
+def test_a_call_of_no_use_is_ended_without_the_storage_too_and_the_caller_told_why(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CallRegistryUnavailableError("No.", reason="the storage is away")
+
+    scene.upstream.sdp = ""
+    monkeypatch.setattr(scene.calls.registry, "end", fail)
+
+    with pytest.raises(UpstreamError):
+        scene.act()
     wait_until(lambda: scene.calls.registry.counts().active == 0, seconds=2, what="the end")
     assert len(scene.vendor.attempts) == 1
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
 
 from service.calls.model import Call
-from service.calls.vendor_calls import CallsAtVendor, without_offer
-from service.core.errors import RejectedSessionError, UpstreamTimeoutError
+from service.calls.offer_words import without_offer
+from service.calls.vendor_calls import CallsAtVendor
+from service.core.errors import UpstreamTimeoutError
 from service.core.model import Offer
 from service.vendors.base import Request, Response
 from service.vendors.control_sockets import ControlSocketError
 from service.vendors.openai_calls import OpenAICalls
+from service.vendors.responses import refusal
 from tests.support.offers import OFFER
 
 T = TypeVar("T")
@@ -72,6 +75,8 @@ LATE = UpstreamTimeoutError("No answer.", reason="no answer within 10 s")
         (Vendor(socket=refused(404), is_running=True), "failed", 4),
         (Vendor(socket=refused(404), hangup=404), "not_found", 3),
         (Vendor(socket=refused(404), hangup=500), "failed", 3),
+        (Vendor(socket=refused(401), hangup=404), "failed", 3),
+        (Vendor(socket=refused(None), hangup=404), "failed", 3),
         (Vendor(socket=refused(None), hangup=LATE), "failed", 3),
     ],
 )
@@ -134,12 +139,41 @@ def at(vendor: Vendor) -> CallsAtVendor:
     return CallsAtVendor(OpenAICalls(), vendor, vendor)  # type: ignore[arg-type]
 
 
-def test_the_vendors_words_are_not_passed_on_where_they_repeat_the_offer() -> None:
-    offer, line = Offer(OFFER.encode()), OFFER.splitlines()[9]
-    quoting = RejectedSessionError(
-        f"Invalid line: '{line}'.", param="sdp", code="invalid_offer", reason="400"
-    )
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host",
+        "candidate:1 1 udp 2130706431 127.0.0.1 9 typ host",
+        "127.0.0.1",
+        "(127.0.0.1:9)",
+        "duY31JHdiKvHuymbVC15oI2g",
+        "password:duY31JHdiKvHuymbVC15oI2g",
+        "03:ED:A0:A6:17:6B:F5:15:E5:32:6F:77:63:D3:C7:B5:E0:0E:B3:38:87:AC:E1:00:01:1D:B5:A7:5D:1A:34:43",
+        "x" * 2000,
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_the_vendors_words_are_neither_passed_on_nor_logged_where_they_repeat_the_offer(
+    quoted: str, status: int
+) -> None:
+    said = {"message": f"Cannot parse {quoted}.", "code": "invalid_offer"}
+    error = refusal(Response(status, {"x-request-id": "req_1"}, json.dumps({"error": said}).encode()))
 
-    assert line not in without_offer(quoting, offer).message
-    plain = RejectedSessionError("Invalid SDP offer.", param="sdp", code="invalid_offer")
-    assert without_offer(plain, offer) is plain
+    told = without_offer(error, Offer(OFFER.encode()))
+
+    assert quoted not in told.message + str(told.reason)
+    assert f"the vendor answered {status}, code 'invalid_offer' (request req_1)" in str(told.reason)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Invalid SDP offer.", "No m= section of UDP/TLS/RTP/SAVPF.", "Expected opus/48000/2.", "No a=rtcp-mux."],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_the_vendors_words_stay_where_they_tell_nothing_of_the_client(words: str, status: int) -> None:
+    error = refusal(Response(status, {}, json.dumps({"error": {"message": words}}).encode()))
+
+    told = without_offer(error, Offer(OFFER.encode()))
+
+    assert told is error
+    assert words in told.message + str(told.reason)

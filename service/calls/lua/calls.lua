@@ -292,7 +292,10 @@ function operations.poll()
             end
         end
     end
-    for i, id in ipairs(given.own) do found.own[i] = redis.call('HGET', call_key(id), 'state') or '' end
+    for i, id in ipairs(given.own) do
+        local state, upstream_id = unpack(redis.call('HMGET', call_key(id), 'state', 'upstream_id'))
+        found.own[i] = upstream_id and state or ''
+    end
     found.next = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2])
     return found
 end
