@@ -14,7 +14,9 @@ from flask import Flask
 from werkzeug.test import create_environ
 
 from service.sandbox.app import create_sandbox
+from service.sandbox.http.connection import SharedConnection
 from service.sandbox.http.websockets import close_all
+from tests.support.offers import OFFER
 from tests.support.realtime import KEY, Line
 
 _HANDSHAKE = {
@@ -23,7 +25,8 @@ _HANDSHAKE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
 }
-_CLOSE_FRAME = 0x80 | websocket.ABNF.OPCODE_CLOSE
+_CLOSE_FRAME, _PING_FRAME = 0x80 | websocket.ABNF.OPCODE_CLOSE, 0x80 | websocket.ABNF.OPCODE_PING
+_TEXT_FRAME = 0x80 | websocket.ABNF.OPCODE_TEXT
 _NOT_CLOSED_SECONDS = 0.5
 """How long a sandbox that closes too early has to do so; a slower one passes here, and no other fails."""
 _TRANSLATION = "/v1/realtime/translations?model=gpt-realtime-translate"
@@ -36,6 +39,7 @@ class ServerEnd:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self.before_close: Callable[[], Any] = lambda: None
+        self.has_sent_close = threading.Event()
         self.is_shut_down = threading.Event()
 
     def sendall(self, data: bytes) -> None:
@@ -43,6 +47,8 @@ class ServerEnd:
         if data[0] == _CLOSE_FRAME:
             self.before_close()
         self._connection.sendall(data)
+        if data[0] == _CLOSE_FRAME:
+            self.has_sent_close.set()
 
     def shutdown(self, how: int) -> None:
         """End the connection."""
@@ -67,6 +73,10 @@ class Served:
         ws.sock, ws.connected = self._theirs, True
         self.client = Line(ws)
         self._thread = threading.Thread(target=self._serve)
+
+    def rest(self) -> bytes:
+        """Read what comes until the server closes."""
+        return b"".join(iter(lambda: self._theirs.recv(65_536), b""))
 
     def _serve(self) -> None:
         with suppress(StopIteration):  # by which gunicorn closes the connection
@@ -140,3 +150,39 @@ def test_a_close_frame_is_confirmed_before_the_connection_is_left_to_gunicorn() 
         served.client.listen()
     assert ended_too_early == [False]
     assert served.client.closed == (1000, "done")
+
+
+def _conversation(_app: Flask) -> str:
+    return _CONVERSATION
+
+
+def _sideband(app: Flask) -> str:
+    """Open a Live session, which greets its sidebands, and return where they attach."""
+    session = {"session": {"model": "gpt-live-1.1"}, "transport": {"type": "webrtc", "sdp": OFFER}}
+    answer = app.test_client().post("/v1/live/sessions", json=session, headers=KEY)
+    assert answer.json
+    return f"/v1/live/sessions/{answer.json['session']['id']}/attach"
+
+
+@pytest.mark.parametrize("path", [_conversation, _sideband])
+@pytest.mark.parametrize("frame", [_TEXT_FRAME, _PING_FRAME], ids=["an event", "a ping"])
+def test_nothing_follows_the_answer_to_a_close_frame(
+    path: Callable[[Flask], str], frame: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client closes when a frame is made but not sent: Chromium reports 1006 if it comes after the Close frame."""
+    app = create_sandbox(ping_seconds=0.1 if frame == _PING_FRAME else 20)
+    served, send, closing = Served(app, path(app)), SharedConnection.send, threading.Event()
+
+    def close_before(connection: SharedConnection, data: bytes) -> None:
+        if data[0] == frame and not closing.is_set():
+            closing.set()
+            served.client.ws.send_close(1000, b"done")
+            served.server.has_sent_close.wait(_NOT_CLOSED_SECONDS)
+        send(connection, data)
+
+    monkeypatch.setattr(SharedConnection, "send", close_before)
+    with served.serving():
+        served.client.listen()
+        assert served.client.closed == (1000, "done")
+        assert served.rest() == b""
+    close_all(app)

@@ -13,6 +13,7 @@ from typing import Any
 
 from flask import request
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped] # it has no stubs
+from wsproto.events import Ping
 from wsproto.utilities import LocalProtocolError
 
 from service.sandbox.sessions.events import Event
@@ -31,11 +32,14 @@ class SharedConnection:
     simple-websocket calls ``send`` once, and from two threads: on a full connection that loses the rest of a frame,
     and frames get mixed up. So all bytes are sent here, from one thread at a time. OpenSSL's connections are not
     made for two threads at all, so with TLS neither waits inside of it, and only one is there at a time.
+
+    Who sends a frame other than Close holds ``sending`` from before wsproto makes it: wsproto makes none once a Close
+    frame is on its way, but one that it has made already must not be sent after that (RFC 6455 §5.5.1).
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._sending = threading.Lock()
+        self.sending = threading.RLock()
         self._inside = threading.Lock()
         self._finished = threading.Event()
         self.closing = threading.Lock()
@@ -44,7 +48,7 @@ class SharedConnection:
 
     def send(self, data: bytes) -> None:
         """Send all bytes."""
-        with self._sending:
+        with self.sending:
             if not isinstance(self._connection, ssl.SSLSocket):
                 self._connection.sendall(data)
                 return
@@ -117,7 +121,19 @@ def share_connection() -> None:
 def send(ws: Server, events: list[Event]) -> None:
     """Send events as JSON."""
     for event in events:
-        ws.send(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
+        send_text(ws, json.dumps(event, separators=(",", ":"), ensure_ascii=False))
+
+
+def send_text(ws: Server, message: str) -> None:
+    """Send a message. Raises one of CLIENT_LEFT where the WebSocket is closing."""
+    with ws.sock.sending:
+        ws.send(message)
+
+
+def send_ping(ws: Server) -> None:
+    """Send a Ping frame. Raises one of CLIENT_LEFT where the WebSocket is closing."""
+    with ws.sock.sending:
+        ws.sock.send(ws.ws.send(Ping()))
 
 
 def send_close(ws: Server, code: int, reason: str | None = None) -> None:

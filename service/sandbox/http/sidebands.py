@@ -9,13 +9,12 @@ from contextlib import suppress
 
 from flask import request
 from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
-from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
 from service.sandbox.calls.call import Call
 from service.sandbox.errors import ApiError
 from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
-from service.sandbox.http.connection import CLIENT_LEFT, close, send_close
+from service.sandbox.http.connection import CLIENT_LEFT, close, send_close, send_ping, send_text
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import current
 from service.vendors import wire
@@ -101,12 +100,12 @@ class Sideband:
                 try:
                     message = self._queue.get(timeout=max(0.0, next_ping - time.monotonic()))
                 except queue.Empty:
-                    self._ws.sock.send(self._ws.ws.send(Ping()))
+                    send_ping(self._ws)
                     next_ping += self._ping_seconds
                     continue
                 if message is None:
                     break
-                self._ws.send(message)
+                send_text(self._ws, message)
             code, reason = (_TRY_AGAIN, _TOO_SLOW) if self._overflowed else (self._close_code, None)
             send_close(self._ws, code, reason)
         self._ws.event.set()  # wakes the reading half, which then finds the socket closed

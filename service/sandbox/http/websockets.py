@@ -8,14 +8,13 @@ from contextlib import suppress
 from flask import Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import Server  # type: ignore[import-untyped] # it has no stubs
-from wsproto.events import Ping
 from wsproto.frame_protocol import CloseReason
 
 from service.sandbox.azure import check_account, socket_credential
 from service.sandbox.credentials import check_key
 from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
-from service.sandbox.http.connection import CLIENT_LEFT, close, send, send_close
+from service.sandbox.http.connection import CLIENT_LEFT, close, send, send_close, send_ping
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import NOTICE, State, current, state_of
 from service.sandbox.ids import new_id
@@ -126,7 +125,7 @@ def _pump(ws: Server, session: Session, ping_seconds: float) -> None:
     while not session.ended:
         until_ping = next_ping - time.monotonic()
         if until_ping <= 0:
-            ws.sock.send(ws.ws.send(Ping()))
+            send_ping(ws)
             next_ping += ping_seconds
             continue
         due_in = session.due_in()
