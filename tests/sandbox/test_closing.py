@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import websocket
 from flask import Flask
-from werkzeug.test import create_environ
 
 from service.sandbox.app import create_sandbox
 from service.sandbox.http.connection import SharedConnection
 from service.sandbox.http.websockets import close_all
 from tests.support.offers import OFFER
-from tests.support.realtime import KEY, Line
+from tests.support.realtime import KEY
+from tests.support.served import PING_FRAME, TEXT_FRAME, Served
 
-_HANDSHAKE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
-}
-_CLOSE_FRAME, _PING_FRAME = 0x80 | websocket.ABNF.OPCODE_CLOSE, 0x80 | websocket.ABNF.OPCODE_PING
-_TEXT_FRAME = 0x80 | websocket.ABNF.OPCODE_TEXT
 _NOT_CLOSED_SECONDS = 0.5
 """How long a sandbox that closes too early has to do so; a slower one passes here, and no other fails."""
 _TRANSLATION = "/v1/realtime/translations?model=gpt-realtime-translate"
 _CONVERSATION = "/v1/realtime?model=gpt-realtime-2.1"
-
-
-class ServerEnd:
-    """The server's end of a connection, where something happens right before a Close frame is sent."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self.before_close: Callable[[], Any] = lambda: None
-        self.has_sent_close = threading.Event()
-        self.is_shut_down = threading.Event()
-
-    def sendall(self, data: bytes) -> None:
-        """Send all bytes."""
-        if data[0] == _CLOSE_FRAME:
-            self.before_close()
-        self._connection.sendall(data)
-        if data[0] == _CLOSE_FRAME:
-            self.has_sent_close.set()
-
-    def shutdown(self, how: int) -> None:
-        """End the connection."""
-        self.is_shut_down.set()
-        self._connection.shutdown(how)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-
-class Served:
-    """A WebSocket that a sandbox serves in a thread of this process."""
-
-    def __init__(self, app: Flask, path: str) -> None:
-        ours, self._theirs = socket.socketpair()
-        self._theirs.settimeout(10)
-        self.server, self.has_ended = ServerEnd(ours), threading.Event()
-        self._environ = create_environ(path, headers={**_HANDSHAKE, **KEY})
-        self._environ["gunicorn.socket"] = self.server
-        self._app = app
-        ws = websocket.WebSocket()
-        ws.sock, ws.connected = self._theirs, True
-        self.client = Line(ws)
-        self._thread = threading.Thread(target=self._serve)
-
-    def rest(self) -> bytes:
-        """Read what comes until the server closes."""
-        return b"".join(iter(lambda: self._theirs.recv(65_536), b""))
-
-    def _serve(self) -> None:
-        with suppress(StopIteration):  # by which gunicorn closes the connection
-            self._app(self._environ, lambda *_: lambda _: None)
-        self.has_ended.set()
-        self.server.close()
-
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Serve it, as far as its client has the handshake's answer, until the block ends."""
-        self._thread.start()
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += self._theirs.recv(1)
-        assert b" 101 " in head
-        try:
-            yield
-        finally:
-            self._theirs.close()
-            self._thread.join()
 
 
 def _end_translation(served: Served, _app: Flask) -> None:
@@ -165,12 +87,12 @@ def _sideband(app: Flask) -> str:
 
 
 @pytest.mark.parametrize("path", [_conversation, _sideband])
-@pytest.mark.parametrize("frame", [_TEXT_FRAME, _PING_FRAME], ids=["an event", "a ping"])
+@pytest.mark.parametrize("frame", [TEXT_FRAME, PING_FRAME], ids=["an event", "a ping"])
 def test_nothing_follows_the_answer_to_a_close_frame(
     path: Callable[[Flask], str], frame: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client closes when a frame is made but not sent: Chromium reports 1006 if it comes after the Close frame."""
-    app = create_sandbox(ping_seconds=0.1 if frame == _PING_FRAME else 20)
+    app = create_sandbox(ping_seconds=0.1 if frame == PING_FRAME else 20)
     served, send, closing = Served(app, path(app)), SharedConnection.send, threading.Event()
 
     def close_before(connection: SharedConnection, data: bytes) -> None:

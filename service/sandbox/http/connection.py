@@ -6,6 +6,7 @@ import json
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +22,8 @@ from service.sandbox.sessions.events import Event
 _SOCKET = "gunicorn.socket"
 _CLOSE_SECONDS = 5.0
 _DISCARD_BYTES = 65_536
+_MAX_WAITING_BYTES, _MAX_WAITING = 8 * 1024 * 1024, 2_000
+"""How much a client may have sent that its session has not taken yet (two minutes of audio), in how many messages."""
 
 CLIENT_LEFT = (ConnectionClosed, LocalProtocolError, OSError)
 """What sending raises once the client closes; wsproto's for the moment before simple-websocket takes notice."""
@@ -41,6 +44,8 @@ class SharedConnection:
         self._connection = connection
         self.sending = threading.RLock()
         self._inside = threading.Lock()
+        self._inbox: list[str | bytes] = []
+        self._taken = threading.Event()
         self._finished = threading.Event()
         self.closing = threading.Lock()
         if isinstance(connection, ssl.SSLSocket):
@@ -56,8 +61,17 @@ class SharedConnection:
             while rest:
                 rest = rest[self._try(lambda: self._connection.send(rest)) :]  # noqa: B023 - called at once
 
+    def bound(self, inbox: list[str | bytes]) -> None:
+        """Receive nothing while too much waits in the inbox, which simple-websocket fills without a bound."""
+        self._inbox = inbox
+
+    def has_taken(self) -> None:
+        """Look again whether the inbox has room: a message was taken out of it."""
+        self._taken.set()
+
     def recv(self, size: int) -> bytes:
-        """Receive some bytes, or none once the connection has ended."""
+        """Receive some bytes once the inbox has room, or none once the connection has ended."""
+        self._await_room()
         if not isinstance(self._connection, ssl.SSLSocket):
             return bytes(self._connection.recv(size))
         return bytes(self._try(lambda: self._connection.recv(size)))
@@ -68,8 +82,9 @@ class SharedConnection:
             self._connection.shutdown(socket.SHUT_RDWR)
 
     def finish(self) -> None:
-        """Let ``close`` go on: nothing more will be sent."""
+        """Let ``close`` go on: nothing more will be sent, and no message taken."""
         self._finished.set()
+        self._taken.set()
 
     def close(self) -> None:
         """Close once everything was sent and the client has closed too; wait at most 5 s for either.
@@ -84,6 +99,19 @@ class SharedConnection:
             self._connection.shutdown(socket.SHUT_WR)
             self._discard(time.monotonic() + _CLOSE_SECONDS)
         self._connection.close()
+
+    def _await_room(self) -> None:
+        """Wait for room in the inbox. Once nobody takes messages any more, drop them and wait for the Close frame."""
+        while self._is_full() and not self._finished.is_set():
+            self._taken.wait()
+            self._taken.clear()
+        if self._finished.is_set():
+            self._inbox.clear()
+
+    def _is_full(self) -> bool:
+        if len(self._inbox) >= _MAX_WAITING:
+            return True
+        return sum(map(sys.getsizeof, self._inbox)) >= _MAX_WAITING_BYTES
 
     def _discard(self, until: float) -> None:
         """Read until the client's end; shutting down has ended TLS, so that these are the bytes on the wire."""
@@ -116,6 +144,13 @@ def share_connection() -> None:
     """Make the connection of a WebSocket handshake one that two threads can use."""
     if "Sec-WebSocket-Key" in request.headers and _SOCKET in request.environ:
         request.environ[_SOCKET] = SharedConnection(request.environ[_SOCKET])
+
+
+def receive(ws: Server, timeout: float | None = None) -> str | bytes | None:
+    """Take the next message, or None where there is none in time. Raises one of CLIENT_LEFT after the last."""
+    message: str | bytes | None = ws.receive(timeout=timeout)
+    ws.sock.has_taken()
+    return message
 
 
 def send(ws: Server, events: list[Event]) -> None:

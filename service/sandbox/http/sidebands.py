@@ -14,7 +14,7 @@ from wsproto.frame_protocol import CloseReason
 from service.sandbox.calls.call import Call
 from service.sandbox.errors import ApiError
 from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
-from service.sandbox.http.connection import CLIENT_LEFT, close, send_close, send_ping, send_text
+from service.sandbox.http.connection import CLIENT_LEFT, close, receive, send_close, send_ping, send_text
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import current
 from service.vendors import wire
@@ -50,6 +50,7 @@ def before_request() -> None:
 
 def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE) -> None:
     """Carry events between a sideband and its call until one of them ends."""
+    ws.sock.bound(ws.input_buffer)
     call = current().calls.find(call_id)
     sideband = Sideband(ws, current().ping_seconds, close_code)
     if call is None or not call.sidebands.add(sideband.put):
@@ -70,7 +71,7 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
 
 def _read(ws: Server, call: Call, sideband: Sideband) -> None:
     while True:
-        message = ws.receive()
+        message = receive(ws)
         if message is not None:
             call.receive(message, sideband.put)
 

@@ -14,7 +14,7 @@ from service.sandbox.azure import check_account, socket_credential
 from service.sandbox.credentials import check_key
 from service.sandbox.errors import ApiError
 from service.sandbox.http import sidebands
-from service.sandbox.http.connection import CLIENT_LEFT, close, send, send_close, send_ping
+from service.sandbox.http.connection import CLIENT_LEFT, close, receive, send, send_close, send_ping
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import NOTICE, State, current, state_of
 from service.sandbox.ids import new_id
@@ -72,6 +72,7 @@ def close_all(app: Flask) -> None:
 
 def _serve(ws: Server, *, translation: bool) -> None:
     state = current()
+    ws.sock.bound(ws.input_buffer)
     check = (lambda key: check_account(key, "")) if state.azure else check_key
     admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id, check)
     try:
@@ -90,6 +91,7 @@ def _serve(ws: Server, *, translation: bool) -> None:
             _pump(ws, session, state.ping_seconds)
         close(ws, _NORMAL, "")
     finally:
+        ws.sock.finish()
         state.sockets.discard(ws)
 
 
@@ -129,7 +131,7 @@ def _pump(ws: Server, session: Session, ping_seconds: float) -> None:
             next_ping += ping_seconds
             continue
         due_in = session.due_in()
-        message = ws.receive(timeout=until_ping if due_in is None else min(due_in, until_ping))
+        message = receive(ws, until_ping if due_in is None else min(due_in, until_ping))
         if message is not None:
             send(ws, session.receive(message))
         send(ws, session.advance())
