@@ -12,7 +12,8 @@
     live/      GPT-Live sessions, likewise                     schemas/ what clients may send
     audio/     PCM, synthetic speech, turn detection           models   the models, and what each is for
     faults     failures on demand, by model name               recorder a record of the requests for secrets
-    event_types  what is sent and taken, and what is not       credentials, errors, ids, tls
+    event_types  what is sent and taken, and what is not       newest   what is kept, within bounds
+    credentials, errors, ids, tls
 
 HTTP and WebSockets have threads, WebRTC has one event loop beside them, and what happens to a call happens in its turn
 on a thread of the calls' own (``calls.call``). Clock and ids are passed in wherever there is no I/O. ``.importlinter``

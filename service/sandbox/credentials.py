@@ -10,6 +10,7 @@ from threading import Lock
 
 from service.sandbox.errors import ApiError, invalid_api_key
 from service.sandbox.ids import random_token
+from service.sandbox.newest import MAX_BYTES, Newest
 from service.sandbox.sessions.configuration import Config
 from service.vendors import wire
 
@@ -18,8 +19,7 @@ _SECRET_LENGTH = 32
 _VISIBLE_CHARACTERS = 6
 
 MAX_SECRETS = 20_000
-MAX_BYTES = 32 * 1024 * 1024
-"""How many secrets are kept, and how much JSON their sessions may have together: anybody may have some minted."""
+"""How many secrets are kept, as far as the JSON of their sessions is within ``MAX_BYTES``."""
 
 
 def bearer(authorization: str | None) -> str:
@@ -65,11 +65,9 @@ class SecretStore:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._secrets: dict[str, Secret] = {}
+        self._secrets: Newest[str, Secret] = Newest(MAX_SECRETS, MAX_BYTES)
         self._by_expiry: list[tuple[int, str]] = []
         self._used: set[str] = set()
-        self._sizes: dict[str, int] = {}
-        self._bytes = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -83,20 +81,16 @@ class SecretStore:
         with self._lock:
             while self._by_expiry and self._by_expiry[0][0] <= self._now():
                 self._forget(heapq.heappop(self._by_expiry)[1])
-            self._secrets[value], self._sizes[value] = secret, size
-            self._bytes += size
+            self._used.difference_update(self._secrets.put(value, secret, size))
             heapq.heappush(self._by_expiry, (secret.expires_at, value))
-            while len(self._secrets) > MAX_SECRETS or self._bytes > MAX_BYTES:
-                self._forget(next(iter(self._secrets)))
             if len(self._by_expiry) > 2 * MAX_SECRETS:
-                self._by_expiry = [(each.expires_at, each.value) for each in self._secrets.values()]
+                self._by_expiry = [(each.expires_at, value) for value, each in self._secrets.items()]
                 heapq.heapify(self._by_expiry)
         return secret
 
     def _forget(self, value: str) -> None:
-        self._secrets.pop(value, None)
+        self._secrets.forget(value)
         self._used.discard(value)
-        self._bytes -= self._sizes.pop(value, 0)
 
     def find(self, value: str) -> Secret:
         """Return a secret without using it.
@@ -122,6 +116,6 @@ class SecretStore:
     def expire_all(self) -> None:
         """Forget all secrets: an expired one and an unknown one get the same answer."""
         with self._lock:
-            for value in tuple(self._secrets):
-                self._forget(value)
+            self._secrets.clear()
+            self._used.clear()
             self._by_expiry.clear()

@@ -6,19 +6,20 @@ Keys are kept as SHA-256 only.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections import deque
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
 
 from werkzeug.datastructures import Headers
 
+from service.sandbox.newest import MAX_BYTES, Newest
 from service.vendors import wire
 
 MAX_REQUESTS = 10_000
-MAX_BYTES = 32 * 1024 * 1024
-"""How much the bodies of the recorded requests may have together."""
+"""How many requests are recorded, as far as their bodies and headers are within ``MAX_BYTES``."""
+
 _RECORDED_HEADERS = (
     wire.SAFETY_IDENTIFIER_HEADER,
     wire.ORGANIZATION_HEADER,
@@ -46,11 +47,11 @@ class Mint:
 
 
 class Recorder:
-    """The last 10,000 requests, oldest first; fewer where their bodies are long: anybody may send some."""
+    """The last 10,000 requests, oldest first; fewer where they are long: anybody may send some."""
 
     def __init__(self) -> None:
-        self._mints: deque[tuple[Mint, int]] = deque()
-        self._bytes = 0
+        self._mints: Newest[int, Mint] = Newest(MAX_REQUESTS, MAX_BYTES)
+        self._numbers = itertools.count()
         self._lock = Lock()
 
     def begin(self, path: str, headers: Headers, body: bytes) -> Mint:
@@ -63,24 +64,21 @@ class Recorder:
             headers=worth_keeping(headers),
             body=_json_or_none(body),
         )
+        size = len(body) + sum(map(len, mint.headers.values()))
         with self._lock:
-            self._mints.append((mint, len(body)))
-            self._bytes += len(body)
-            while len(self._mints) > MAX_REQUESTS or self._bytes > MAX_BYTES:
-                self._bytes -= self._mints.popleft()[1]
+            self._mints.put(next(self._numbers), mint, size)
         return mint
 
     def clear(self) -> None:
         """Forget all requests."""
         with self._lock:
             self._mints.clear()
-            self._bytes = 0
 
     def report(self) -> dict[str, Any]:
         """Return all requests, and how many of them were given a secret."""
         with self._lock:
-            kept = [mint for mint, _ in self._mints]
-        mints = [asdict(mint) for mint in kept]
+            kept = self._mints.items()
+        mints = [asdict(mint) for _, mint in kept]
         return {
             "attempts": len(mints),
             "minted": sum(mint["minted"] for mint in mints),

@@ -22,19 +22,20 @@ _NUMBERS = itertools.count()
 @pytest.fixture
 def calls() -> Iterator[Calls]:
     """A registry that takes on little."""
-    calls = Calls(lost_seconds=1, bounds=Bounds(open=4, waiting=2, remembered=5))
+    calls = Calls(lost_seconds=1, bounds=Bounds(open=4, waiting=2, remembered=5, remembered_bytes=50_000))
     yield calls
     calls.reset()
     calls.close()
 
 
-def _open(calls: Calls, offer: str = OFFER) -> Call:
-    return _answered(calls, offer)[0]
+def _open(calls: Calls, offer: str = OFFER, instructions: str = "") -> Call:
+    return _answered(calls, offer, instructions)[0]
 
 
-def _answered(calls: Calls, offer: str) -> tuple[Call, str]:
+def _answered(calls: Calls, offer: str, instructions: str = "") -> tuple[Call, str]:
     number = next(_NUMBERS)
-    config = configuration.complete({"type": "realtime"}, session_id=f"sess_{number}")
+    posted = {"type": "realtime", "instructions": instructions}
+    config = configuration.complete(posted, session_id=f"sess_{number}")
     opened = Opened(f"rtc_{number}", "realtime", "gpt-realtime-2.1", config)
     answer = calls.open_realtime(opened, config, Offer(offer, "sdp"))
     assert answer.startswith("v=0")
@@ -102,6 +103,19 @@ def test_what_has_ended_is_remembered_up_to_a_number(calls: Calls) -> None:
     assert len(reported) == 5
     assert reported[0]["id"] == kept.opened.id
     assert [call["state"] for call in reported] == ["open", *["ended"] * 4]
+
+
+def test_what_has_ended_is_remembered_up_to_a_size(calls: Calls) -> None:
+    """A session may have almost a megabyte of instructions; open ones are never forgotten."""
+    kept = _open(calls, instructions="x" * 60_000)
+    _open(calls).end("hangup")
+    for _ in range(3):
+        _open(calls, instructions="x" * 20_000).end("hangup")
+
+    reported = [(call["id"] == kept.opened.id, call["state"]) for call in calls.report()["calls"]]
+    assert reported == [(True, "open"), (False, "ended"), (False, "ended")]
+    kept.end("hangup")
+    assert kept.opened.id not in {call["id"] for call in calls.report()["calls"]}
 
 
 def test_an_offer_that_fails_leaves_nothing(calls: Calls) -> None:

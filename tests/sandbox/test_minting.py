@@ -339,3 +339,6 @@ def test_recorded_requests_take_a_bounded_place(monkeypatch: pytest.MonkeyPatch)
     for _ in range(50):
         record.begin("/v1/realtime/client_secrets", Headers(), b"x" * 1_000)
     assert record.report()["attempts"] == 10
+    for _ in range(50):
+        record.begin("/v1/realtime/client_secrets", Headers({"User-Agent": "x" * 2_000}), b"")
+    assert record.report()["attempts"] == 5

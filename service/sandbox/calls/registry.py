@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from service.sandbox.ids import new_id
 from service.sandbox.live.config import SESSION_SECONDS as LIVE_SECONDS
 from service.sandbox.live.config import resolve
 from service.sandbox.live.session import LiveSession
+from service.sandbox.newest import MAX_BYTES, Newest
 from service.sandbox.sessions import configuration
 from service.sandbox.sessions.configuration import Config
 from service.sandbox.sessions.media import MediaSession
@@ -35,13 +37,14 @@ class Bounds:
     """How much a sandbox takes on.
 
     ``open`` sessions, of which ``connected`` have a client and ``waiting`` may still get one; ``remembered`` are
-    reported, ended ones included.
+    reported, ended ones included; the reports of those that have ended have ``remembered_bytes`` together.
     """
 
     open: int = 1000
     connected: int = 100
     waiting: int = 200
     remembered: int = 5000
+    remembered_bytes: int = MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ _BOUNDS = Bounds()
 
 
 class Calls:
-    """The calls, in the order of their creation; those that have ended are remembered until ``reset``.
+    """The calls, in the order of their creation; those that have ended are remembered until ``reset``, up to bounds.
 
     A Live session waits ``lost_seconds`` for a client that is gone.
     """
@@ -67,7 +70,9 @@ class Calls:
         self._bounds = bounds
         self._lock = threading.Lock()
         self._open: dict[str, Call] = {}
-        self._reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        self._reports: Newest[str, Callable[[], dict[str, Any]]] = Newest(
+            bounds.remembered, bounds.remembered_bytes, must_stay=self._open.__contains__
+        )
         self._machinery: Machinery | None = None
         self._tidying: Timer | None = None
         self._tidies_soon = False
@@ -109,8 +114,8 @@ class Calls:
     def report(self) -> dict[str, Any]:
         """Describe all calls."""
         with self._lock:
-            reports = list(self._reports.values())
-        return {"calls": [report() for report in reports]}
+            reports = self._reports.items()
+        return {"calls": [report() for _, report in reports]}
 
     def reset(self) -> None:
         """End all calls, and forget them."""
@@ -143,8 +148,7 @@ class Calls:
             raise _invalid_offer(error, offer) from error
         with self._lock:
             self._open[opened.id] = call
-            self._reports[opened.id] = call.report
-            self._forget_oldest()
+            self._reports.put(opened.id, call.report, 0)
         return answer
 
     def _make_room(self) -> None:
@@ -172,10 +176,11 @@ class Calls:
 
     def _on_end(self, call: Call) -> None:
         report = call.report()
+        size = len(json.dumps(report))
         with self._lock:
             self._open.pop(call.opened.id, None)
             if call.opened.id in self._reports:
-                self._reports[call.opened.id] = partial(dict, report)
+                self._reports.put(call.opened.id, partial(dict, report), size)
             soon, self._tidies_soon = self._tidies_soon, True
         if self._tidying and not soon:
             self._tidying.set(_TIDY_SECONDS)
@@ -188,13 +193,6 @@ class Calls:
         self._tidies_soon = False
         if not any(call.connected for call in tuple(self._open.values())):
             gc.collect()
-
-    def _forget_oldest(self) -> None:
-        for call_id in tuple(self._reports):
-            if len(self._reports) <= self._bounds.remembered:
-                return
-            if call_id not in self._open:
-                del self._reports[call_id]
 
 
 def _invalid_offer(error: Exception, offer: Offer) -> ApiError:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from service.sandbox.errors import ApiError
+from service.sandbox.newest import MAX_BYTES
 
 Item = dict[str, Any]
 """An item as JSON, without its audio."""
@@ -18,8 +19,7 @@ ROOT = "root"
 
 
 MAX_ITEMS = 2_000
-MAX_BYTES = 32 * 1024 * 1024
-"""How many items a conversation keeps, and how much their JSON and audio may have together.
+"""How many items a conversation keeps, as far as their JSON and audio are within ``MAX_BYTES``.
 
 A client may add some for an hour; the oldest go first, as they do where the vendor's context is full.
 """
