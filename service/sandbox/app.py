@@ -17,7 +17,7 @@ from service.sandbox.errors import ApiError
 from service.sandbox.http import routes, sidebands, websockets
 from service.sandbox.http.calls import calls
 from service.sandbox.http.connection import share_connection
-from service.sandbox.http.state import State, attach
+from service.sandbox.http.state import OpenSockets, State, attach
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,7 +38,8 @@ def create_sandbox(
     With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
     is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
     session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s). ``max_websockets`` are
-    open at once: each has one of the server's 1,000 threads, and the token service may end 512 calls at a time.
+    open at once, sidebands included: each has one of the server's 1,000 threads. The token service may end 512 calls at
+    a time, by sidebands; where one is refused, it ends the call by a request, for which the other 250 threads are.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS
@@ -47,7 +48,7 @@ def create_sandbox(
     app.json.sort_keys = False  # type: ignore[attr-defined] # the provider that Flask comes with has it
     calls_here = Calls(lost_seconds=connection_lost_seconds)
     secrets = SecretStore(time.time)
-    attach(app, State(secrets, calls_here, beta, ping_seconds, max_websockets, azure))
+    attach(app, State(secrets, calls_here, beta, ping_seconds, OpenSockets(max_websockets), azure))
     if azure:
         app.wsgi_app = _on_azure(app.wsgi_app)  # type: ignore[method-assign,assignment] # as Flask documents for middleware
     app.before_request(routes.before_request)

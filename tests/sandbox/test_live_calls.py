@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +16,14 @@ from openai import OpenAI
 
 from service.sandbox.audio.pcm import milliseconds
 from tests.support.offers import OFFER
+from tests.support.processes import (
+    PYTHON,
+    accepts_connections,
+    bare_environ,
+    free_port,
+    running,
+    wait_until,
+)
 from tests.support.realtime import KEY, Line
 from tests.support.service import Sandbox, running_sandbox
 from tests.support.webrtc import Clients, listed, open_live, webrtc_clients
@@ -25,6 +34,17 @@ def impatient() -> Iterator[Sandbox]:
     """A sandbox that waits one second for a client that is gone."""
     with running_sandbox("--connection-lost-seconds", "1") as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Sandbox]:
+    """A sandbox that holds three WebSockets, with threads for more."""
+    port = free_port()
+    app = "service.sandbox.app:create_sandbox(max_websockets=3)"
+    options = ("--threads", "20", "--bind", f"127.0.0.1:{port}", "--no-control-socket")
+    command = (PYTHON, "-m", "gunicorn", "-k", "service.sandbox.worker.SandboxWorker", *options, app)
+    with running(command, environ=bare_environ(), ready=lambda _: accepts_connections(port)) as run:
+        yield Sandbox(f"http://127.0.0.1:{port}/v1", run)
 
 
 @pytest.fixture
@@ -304,3 +324,50 @@ def test_a_session_that_nobody_connects_to_stays_open(sandbox: Sandbox) -> None:
     assert [listed(sandbox.base_url, session_id)["state"] for session_id in ids] == ["open"] * 3
     for session_id in ids:
         assert _hang_up(sandbox, session_id).status_code == 200
+
+
+def test_sidebands_are_bounded_in_number_and_a_session_without_one_can_be_ended(small: Sandbox) -> None:
+    """One more is refused before it is a WebSocket: each has a thread, and without any left nothing is answered."""
+    first, second = _open(small), _open(small)
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(_attach(small, first)).until("session.started")
+        assert _refused(small, second) == (429, "rate_limit_exceeded")
+        assert _refused(small, "live_unknown") == (404, "session_id_not_found")
+        assert _hang_up(small, second).status_code == 200
+        assert listed(small.base_url, second)["ended_by"] == "hangup"
+
+    def is_admitted() -> bool:
+        try:
+            with _attach(small, first) as sideband:
+                return sideband.until("session.started") is not None
+        except websocket.WebSocketBadStatusException:
+            return False
+
+    wait_until(is_admitted, seconds=5, what="a place")
+
+
+def test_of_many_sidebands_at_once_only_as_many_attach_as_there_is_room_for(small: Sandbox) -> None:
+    """Those that passed the check before the upgrade together are counted once more after it."""
+    session_id, started, closed = _open(small), threading.Barrier(13), threading.Event()
+    held: list[bool] = []
+
+    def attach() -> None:
+        try:
+            with _attach(small, session_id) as sideband:
+                sideband.listen(lambda _: True)
+                held.append(bool(sideband.events))
+                started.wait(20)
+                closed.wait(20)
+        except websocket.WebSocketBadStatusException:
+            held.append(False)
+            started.wait(20)
+
+    threads = [threading.Thread(target=attach) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    started.wait(20)
+    closed.set()
+    for thread in threads:
+        thread.join()
+    assert 0 < held.count(True) <= 3  # fewer where the sidebands of an earlier test are not quite closed

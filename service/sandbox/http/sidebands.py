@@ -31,7 +31,7 @@ def before_request() -> None:
     """Refuse a sideband by HTTP, before it becomes a WebSocket, as the vendor does.
 
     Raises:
-        ApiError: where its key is wrong, or its call is not there.
+        ApiError: where its key is wrong, its call is not there, or there are too many already.
     """
     if "Sec-WebSocket-Key" not in request.headers:
         return
@@ -46,17 +46,29 @@ def before_request() -> None:
     if call.sidebands.at_capacity:
         message = "This session has too many sidebands. Close one first."
         raise ApiError(message, code="rate_limit_exceeded", kind="requests", status=429)
+    current().sockets.check_room()
 
 
 def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE) -> None:
     """Carry events between a sideband and its call until one of them ends."""
     ws.sock.bound(ws.input_buffer)
+    try:
+        current().sockets.add(ws)
+    except ApiError as error:  # others came between the check before the upgrade and now
+        close(ws, _TRY_AGAIN, error.close_reason)
+        return
+    try:
+        _attach(ws, call_id, close_code)
+    finally:
+        current().sockets.discard(ws)
+
+
+def _attach(ws: Server, call_id: str, close_code: int) -> None:
     call = current().calls.find(call_id)
     sideband = Sideband(ws, current().ping_seconds, close_code)
     if call is None or not call.sidebands.add(sideband.put):
         close(ws, close_code)
         return
-    current().sockets.add(ws)
     writer = threading.Thread(target=sideband.write, name="sideband", daemon=True)
     writer.start()
     try:
@@ -66,7 +78,6 @@ def serve(ws: Server, call_id: str, close_code: int = CloseReason.NORMAL_CLOSURE
         sideband.put(None)
         writer.join()
         close(ws, close_code)
-        current().sockets.discard(ws)
 
 
 def _read(ws: Server, call: Call, sideband: Sideband) -> None:

@@ -73,20 +73,14 @@ def close_all(app: Flask) -> None:
 def _serve(ws: Server, *, translation: bool) -> None:
     state = current()
     ws.sock.bound(ws.input_buffer)
-    check = (lambda key: check_account(key, "")) if state.azure else check_key
-    admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id, check)
     try:
-        _check_room(state)
-        session = admission.admit(_connect_request(translation=translation))
-    except ApiError as error:
-        body = {**error.body, "event_id": None}
-        with suppress(*CLIENT_LEFT):
-            send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
-        close(ws, close_code(error), error.close_reason)
-        return
-    current_app.logger.info("%s opens. %s", request.path, NOTICE)
-    state.sockets.add(ws)
-    try:
+        try:
+            state.sockets.add(ws)  # first, so that a refusal uses up no secret
+            session = _admit(state, translation=translation)
+        except ApiError as error:
+            _refuse(ws, error)
+            return
+        current_app.logger.info("%s opens. %s", request.path, NOTICE)
         with suppress(*CLIENT_LEFT):
             _pump(ws, session, state.ping_seconds)
         close(ws, _NORMAL, "")
@@ -95,10 +89,17 @@ def _serve(ws: Server, *, translation: bool) -> None:
         state.sockets.discard(ws)
 
 
-def _check_room(state: State) -> None:
-    if len(state.sockets) >= state.max_websockets:
-        message = f"The sandbox holds at most {state.max_websockets} WebSockets. Close some."
-        raise ApiError(message, code="rate_limit_exceeded", kind="requests")
+def _refuse(ws: Server, error: ApiError) -> None:
+    body = {**error.body, "event_id": None}
+    with suppress(*CLIENT_LEFT):
+        send(ws, [{"type": "error", "event_id": new_id("event"), "error": body}])
+    close(ws, close_code(error), error.close_reason)
+
+
+def _admit(state: State, *, translation: bool) -> Session:
+    check = (lambda key: check_account(key, "")) if state.azure else check_key
+    admission = Admission(state.secrets, state.beta, time.time, time.monotonic, new_id, check)
+    return admission.admit(_connect_request(translation=translation))
 
 
 def _connect_request(*, translation: bool) -> ConnectRequest:
