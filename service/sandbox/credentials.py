@@ -84,7 +84,7 @@ class SecretStore:
             self._used.difference_update(self._secrets.put(value, secret, size))
             heapq.heappush(self._by_expiry, (secret.expires_at, value))
             if len(self._by_expiry) > 2 * MAX_SECRETS:
-                self._by_expiry = [(each.expires_at, value) for value, each in self._secrets.items()]
+                self._by_expiry = [(each.expires_at, each.value) for each in self._secrets.values()]
                 heapq.heapify(self._by_expiry)
         return secret
 

@@ -37,9 +37,9 @@ class Newest(Generic[Key, Value]):
         """Return an entry, or None if there is none, or none any more."""
         return self._entries.get(key, (None, 0))[0]
 
-    def items(self) -> list[tuple[Key, Value]]:
-        """Return all entries with their keys, the oldest first."""
-        return [(key, value) for key, (value, _) in self._entries.items()]
+    def values(self) -> list[Value]:
+        """Return all entries, the oldest first."""
+        return [value for value, _ in self._entries.values()]
 
     def put(self, key: Key, value: Value, size: int) -> list[Key]:
         """Add an entry, or replace one in its place, and return the keys of those that are forgotten for it."""

@@ -77,8 +77,8 @@ class Recorder:
     def report(self) -> dict[str, Any]:
         """Return all requests, and how many of them were given a secret."""
         with self._lock:
-            kept = self._mints.items()
-        mints = [asdict(mint) for _, mint in kept]
+            kept = self._mints.values()
+        mints = [asdict(mint) for mint in kept]
         return {
             "attempts": len(mints),
             "minted": sum(mint["minted"] for mint in mints),

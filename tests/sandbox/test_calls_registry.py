@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from service.sandbox.calls.call import Call, Opened
+from service.sandbox.calls.listeners import Listeners
 from service.sandbox.calls.registry import Bounds, Calls, Offer
 from service.sandbox.errors import ApiError
 from service.sandbox.sessions import configuration
+from tests.support.memory import traced_memory
 from tests.support.offers import OFFER, offer_without
 from tests.support.processes import wait_until
 from tests.support.webrtc import webrtc_clients
@@ -116,6 +119,52 @@ def test_what_has_ended_is_remembered_up_to_a_size(calls: Calls) -> None:
     assert reported == [(True, "open"), (False, "ended"), (False, "ended")]
     kept.end("hangup")
     assert kept.opened.id not in {call["id"] for call in calls.report()["calls"]}
+
+
+def test_of_a_sidebands_messages_only_so_much_waits_for_its_turn(calls: Calls) -> None:
+    """Sessions share a thread, which may be busy; what comes beyond 32 MB is dropped."""
+    busy, over = threading.Event(), threading.Event()
+
+    def hold(_message: str | None) -> None:
+        busy.set()
+        over.wait(30)
+
+    call, answers, done = _open(calls), list[str | None](), threading.Event()
+    call.receive("no JSON", hold)
+    assert busy.wait(10)
+    for number in range(40):
+        call.receive(f"{number:07}" + " " * 1024 * 1024, answers.append)
+    over.set()
+    wait_until(lambda: len(answers) >= 31, seconds=10, what="the answers")
+    call.receive("no JSON", lambda _: done.set())
+    assert done.wait(10)
+    assert len(answers) == 31
+
+
+def test_events_for_a_client_that_is_not_connected_take_a_bounded_place(calls: Calls) -> None:
+    """The newest are kept; a sideband may add items of megabytes, which are told twice."""
+    call, done = _open(calls), threading.Event()
+    content = [{"type": "input_text", "text": "x" * 1024 * 1024}]
+    item = {"type": "message", "role": "user", "content": content}
+    message = json.dumps({"type": "conversation.item.create", "item": item})
+    with traced_memory() as memory:
+        for _ in range(100):
+            done.clear()
+            call.receive(message, lambda _: None)
+            call.receive("no JSON", lambda _: done.set())
+            assert done.wait(10)
+    assert memory.most < 100 * 1024 * 1024
+
+
+def test_events_that_are_told_again_take_a_bounded_place() -> None:
+    """A sideband that attaches is told the newest of the last seconds."""
+    sidebands, heard = Listeners(replays=True), list[str | None]()
+    with traced_memory() as memory:
+        for number in range(100):
+            sidebands.tell(f"{number:03}" + "x" * 1024 * 1024)
+    assert memory.most < 40 * 1024 * 1024
+    sidebands.add(heard.append)
+    assert [str(message)[:3] for message in heard] == [f"{number:03}" for number in range(69, 100)]
 
 
 def test_an_offer_that_fails_leaves_nothing(calls: Calls) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import websocket
 
 from service.sandbox.app import create_sandbox
+from service.sandbox.http.state import state_of
 from tests.support.memory import traced_memory
+from tests.support.offers import OFFER
+from tests.support.processes import wait_until
+from tests.support.realtime import KEY
 from tests.support.served import Served
 
 _CONVERSATION = "/v1/realtime?model=gpt-realtime-2.1"
@@ -50,3 +55,23 @@ def test_what_comes_after_the_end_of_a_session_is_dropped_at_once() -> None:
         client.send_close()
         assert served.rest() == b""
     assert memory.most < 16 * _MEGABYTE
+
+
+def test_a_sideband_that_is_too_far_behind_is_closed() -> None:
+    """What it has not read yet takes 32 MB at most."""
+    app, may_send = create_sandbox(), threading.Event()
+    session = {"session": {"model": "gpt-live-1.1"}, "transport": {"type": "webrtc", "sdp": OFFER}}
+    opened = app.test_client().post("/v1/live/sessions", json=session, headers=KEY)
+    assert opened.json
+    call = state_of(app).calls.find(opened.json["session"]["id"])
+    assert call
+    served = Served(app, f"/v1/live/sessions/{call.opened.id}/attach?graceful_close=true")
+    served.server.before_text = lambda: may_send.wait(30)
+    with served.serving():
+        wait_until(lambda: len(call.sidebands), seconds=10, what="the sideband")
+        for _ in range(40):
+            call.sidebands.tell(json.dumps({"type": "told", "padding": "x" * _MEGABYTE}), again=False)
+        may_send.set()
+        call.end("reset")
+        served.client.listen()
+    assert served.client.closed == (1013, "this sideband reads too slowly")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from av import AudioFrame
 
 from service.sandbox.calls.listeners import Listener, Listeners, Reflection
 from service.sandbox.calls.turns import Machinery, Turns
+from service.sandbox.newest import Newest
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import CloseReason, EndedBy, MediaSession, Source
 from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
@@ -73,7 +74,8 @@ class Call:
         self._on_end = on_end
         self._peer: Peer | None = None
         self._channel_open = False
-        self._backlog: deque[str] = deque(maxlen=_MAX_BACKLOG)
+        self._backlog: Newest[int, str] = Newest(_MAX_BACKLOG)
+        self._told = itertools.count()
         self.sidebands = Listeners(replays=opened.api == "live")
         self._over = threading.Event()
         self._ear = Ear()
@@ -98,7 +100,7 @@ class Call:
             gone=partial(self._do, self._on_gone),
             channel_open=partial(self._do, self._on_channel_open),
             message=lambda message: self._do(
-                partial(self._session.receive, message, "data_channel"), "data_channel"
+                partial(self._session.receive, message, "data_channel"), "data_channel", len(message)
             ),
             audio=lambda frame: self._do(partial(self._on_audio, frame), "data_channel"),
         )
@@ -135,7 +137,7 @@ class Call:
 
     def receive(self, message: str | bytes, listener: Listener) -> None:
         """Take a message of a sideband; what is wrong with it is told to that one alone."""
-        self._do(partial(self._session.receive, message, "sideband"), listener)
+        self._do(partial(self._session.receive, message, "sideband"), listener, len(message))
 
     def report(self) -> dict[str, Any]:
         """Describe the call as ``GET /sandbox/calls`` does; times are seconds since the epoch."""
@@ -168,7 +170,7 @@ class Call:
     def _on_channel_open(self) -> list[Event]:
         """Send what the client has missed, and then what only it is told."""
         self._channel_open = True
-        for message in self._backlog:
+        for message in self._backlog.values():
             self._send(message)
         self._backlog.clear()
         for event in self._session.channel_opened():
@@ -186,9 +188,11 @@ class Call:
 
     # What happens to the session.
 
-    def _do(self, work: Callable[[], list[Event]], origin: Source | Listener | None = None) -> None:
+    def _do(
+        self, work: Callable[[], list[Event]], origin: Source | Listener | None = None, size: int = 0
+    ) -> None:
         """Let something happen in its turn; errors that it is answered with go to their origin alone."""
-        self._turns.take(partial(self._step, work, origin), droppable=origin is not None)
+        self._turns.take(partial(self._step, work, origin), droppable=origin is not None, size=size)
 
     def _step(self, work: Callable[[], list[Event]], origin: Source | Listener | None) -> None:
         if self.ended:
@@ -212,7 +216,7 @@ class Call:
             if self._channel_open:
                 self._send(message)
             else:
-                self._backlog.append(message)
+                self._backlog.put(next(self._told), message, len(message))
         if kind in _GREETINGS:
             self.sidebands.greet(message)
         elif origin is None:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from service.sandbox.newest import MAX_BYTES
 from service.sandbox.webrtc.playout import FRAME_MS
 
 Listener = Callable[[str | None], None]
@@ -16,6 +17,7 @@ Listener = Callable[[str | None], None]
 
 _MAX_LISTENERS = 20
 _REPLAY_SECONDS = 3.0
+"""How far back a sideband is told what it has missed, within ``MAX_BYTES``."""
 _REFLECTED_FRAMES = 5
 
 
@@ -28,6 +30,7 @@ class Listeners:
         self._listeners: list[Listener] = []
         self._greeting: str | None = None
         self._recent: deque[tuple[float, str]] = deque()
+        self._recent_bytes = 0
         self._closed = False
 
     def __len__(self) -> int:
@@ -73,8 +76,11 @@ class Listeners:
         with self._lock:
             if again and self._replays:
                 self._recent.append((now, message))
-            while self._recent and self._recent[0][0] < now - _REPLAY_SECONDS:
-                self._recent.popleft()
+                self._recent_bytes += len(message)
+            while self._recent and (
+                self._recent[0][0] < now - _REPLAY_SECONDS or self._recent_bytes > MAX_BYTES
+            ):
+                self._recent_bytes -= len(self._recent.popleft()[1])
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(message)

@@ -114,8 +114,8 @@ class Calls:
     def report(self) -> dict[str, Any]:
         """Describe all calls."""
         with self._lock:
-            reports = self._reports.items()
-        return {"calls": [report() for _, report in reports]}
+            reports = self._reports.values()
+        return {"calls": [report() for report in reports]}
 
     def reset(self) -> None:
         """End all calls, and forget them."""

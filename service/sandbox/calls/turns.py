@@ -10,12 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from service.sandbox.newest import MAX_BYTES
 from service.sandbox.webrtc.loop import PeerLoop
 
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 1000
-"""What a client sends beyond these is dropped, until the session has caught up: 20 s of sound."""
+"""What a client sends beyond these is dropped, until the session has caught up: 20 s of sound.
+
+So is what it sends beyond ``MAX_BYTES``.
+"""
 
 _TIMER_PRECISION = 0.001
 
@@ -41,18 +45,24 @@ class Turns:
         self._pool = machinery.pool
         self._name = name
         self._lock = threading.Lock()
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[tuple[Callable[[], None], int]] = deque()
+        self._waiting_bytes = 0
         self._running = False
         self._timer = machinery.loop.timer(self._on_timer)
         self._due_at = float("inf")
         self._due: Callable[[], None] = lambda: None
 
-    def take(self, work: Callable[[], None], *, droppable: bool = False) -> None:
-        """Do something when it is its turn, from any thread; what is droppable is dropped where too much waits."""
+    def take(self, work: Callable[[], None], *, droppable: bool = False, size: int = 0) -> None:
+        """Do something when it is its turn, from any thread; what is droppable is dropped where too much waits.
+
+        ``size`` is what it keeps in memory until then, as far as a client decides that.
+        """
         with self._lock:
-            if droppable and len(self._waiting) >= _MAX_WAITING:
+            too_much = len(self._waiting) >= _MAX_WAITING or self._waiting_bytes + size > MAX_BYTES
+            if droppable and too_much:
                 return
-            self._waiting.append(work)
+            self._waiting.append((work, size))
+            self._waiting_bytes += size
             if self._running:
                 return
             self._running = True
@@ -89,7 +99,8 @@ class Turns:
                 if not self._waiting:
                     self._running = False
                     return
-                work = self._waiting.popleft()
+                work, size = self._waiting.popleft()
+                self._waiting_bytes -= size
             try:
                 work()
             except Exception:  # noqa: BLE001 - what is wrong with one call must not end the thread of all

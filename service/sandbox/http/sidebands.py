@@ -17,10 +17,11 @@ from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
 from service.sandbox.http.connection import CLIENT_LEFT, close, receive, send_close, send_ping, send_text
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import current
+from service.sandbox.newest import MAX_BYTES
 from service.vendors import wire
 
 _MAX_QUEUED = 4000
-"""Events that a sideband may be behind: more than a minute of reflected audio."""
+"""Events that a sideband may be behind, within ``MAX_BYTES``: more than a minute of reflected audio."""
 
 ATTACH_PATH = f"{BASE_PATH}{LIVE_SESSIONS_PATH}/<call_id>/attach"
 _TRY_AGAIN = 1013
@@ -95,14 +96,24 @@ class Sideband:
         self._ping_seconds = ping_seconds
         self._close_code = close_code
         self._queue: queue.Queue[str | None] = queue.Queue(_MAX_QUEUED)
+        self._counting = threading.Lock()
+        self._queued_bytes = 0
         self._overflowed = False
 
     def put(self, message: str | None) -> None:
         """Send an event, or with None: close."""
+        self._count(len(message or ""))
+        if self._overflowed:
+            return
         try:
             self._queue.put_nowait(message)
         except queue.Full:
             self._overflowed = True
+
+    def _count(self, size: int) -> None:
+        with self._counting:
+            self._queued_bytes += size
+            self._overflowed |= self._queued_bytes > MAX_BYTES
 
     def write(self) -> None:
         """Send what is put, until the end."""
@@ -118,6 +129,7 @@ class Sideband:
                 if message is None:
                     break
                 send_text(self._ws, message)
+                self._count(-len(message))
             code, reason = (_TRY_AGAIN, _TOO_SLOW) if self._overflowed else (self._close_code, None)
             send_close(self._ws, code, reason)
         self._ws.event.set()  # wakes the reading half, which then finds the socket closed
