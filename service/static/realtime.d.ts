@@ -140,9 +140,9 @@ export declare function connect(source: TokenSource, options?: ConnectOptions): 
 export type ConnectOptions = {
     /**
      * open a new session when one is lost or the service is busy
-     * (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`).
-     * A new session starts with an empty conversation: what it needs to know is sent again on `open`. Needs a source
-     * that mints.
+     * (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`; after a
+     * session that was open for longer than the longest delay they are counted anew). A new session starts with an empty
+     * conversation: what it needs to know is sent again on `open`. Needs a source that mints.
      */
     reconnect?: boolean | RetryLimits;
     /**
@@ -153,9 +153,9 @@ export type ConnectOptions = {
 /**
  * @typedef {object} ConnectOptions
  * @property {boolean | RetryLimits} [reconnect] open a new session when one is lost or the service is busy
- *   (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`).
- *   A new session starts with an empty conversation: what it needs to know is sent again on `open`. Needs a source
- *   that mints.
+ *   (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`; after a
+ *   session that was open for longer than the longest delay they are counted anew). A new session starts with an empty
+ *   conversation: what it needs to know is sent again on `open`. Needs a source that mints.
  * @property {number} [timeout] how long the vendor may take to accept the secret (20)
  */
 /**

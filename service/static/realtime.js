@@ -204,9 +204,9 @@ export function connect(source, options = {}) {
 /**
  * @typedef {object} ConnectOptions
  * @property {boolean | RetryLimits} [reconnect] open a new session when one is lost or the service is busy
- *   (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`).
- *   A new session starts with an empty conversation: what it needs to know is sent again on `open`. Needs a source
- *   that mints.
+ *   (by default 8 times in a row, after a random delay that doubles up to 30 s, or the service's `Retry-After`; after a
+ *   session that was open for longer than the longest delay they are counted anew). A new session starts with an empty
+ *   conversation: what it needs to know is sent again on `open`. Needs a source that mints.
  * @property {number} [timeout] how long the vendor may take to accept the secret (20)
  */
 
@@ -342,6 +342,8 @@ export class RealtimeConnection extends EventStream {
   #stop = new AbortController();
   /** @type {WebSocket | null} */
   #socket = null;
+  /** How long the last attempt's session was open, in milliseconds; 0 where none was. */
+  #held = 0;
   #source;
   #reconnect;
   #timeout;
@@ -373,12 +375,11 @@ export class RealtimeConnection extends EventStream {
   }
 
   async #run() {
-    let failures = 0;
-    for (;;) {
-      const began = performance.now();
+    for (let failures = 0; ; ) {
+      this.#held = 0;
       const error = await this.#attempt();
       // A session that held for a while was a success: the next trouble is a new one.
-      if (performance.now() - began > this.#reconnect.maxDelay * 1000) failures = 0;
+      if (this.#held > this.#reconnect.maxDelay * 1000) failures = 0;
       if (!error?.transient || failures >= this.#reconnect.attempts) return this._finish({ error });
       const delay = backoff(this.#reconnect, failures++, error);
       this._notify("retry", { error, delay });
@@ -415,6 +416,7 @@ export class RealtimeConnection extends EventStream {
     this.#stop.signal.addEventListener("abort", hangUp);
     /** @type {ErrorBody | null} the error that nothing has followed yet, so that a close belongs to it */
     let complaint = null;
+    let opened = 0;
     socket.addEventListener("message", ({ data }) => {
       const event = JSON.parse(data);
       complaint = event.type === "error" ? event.error : null;
@@ -422,6 +424,7 @@ export class RealtimeConnection extends EventStream {
         if (complaint) return; // the refusal of a secret: the close that follows reports it
         clearTimeout(overdue);
         this.#socket = socket;
+        opened = performance.now();
         this._open(event);
       }
       this._receive(event);
@@ -430,6 +433,7 @@ export class RealtimeConnection extends EventStream {
       clearTimeout(overdue);
       this.#stop.signal.removeEventListener("abort", hangUp);
       const orderly = this.#socket !== null && !complaint && [1000, 1005].includes(closed.code);
+      if (this.#socket) this.#held = performance.now() - opened;
       this.#socket = null;
       if (orderly || this.#stop.signal.aborted) resolve();
       else reject(lost(closed, complaint, token));
@@ -605,6 +609,8 @@ export class RealtimeCall extends EventStream {
   #reconnect;
   /** @type {RTCDataChannel | null} */
   #channel = null;
+  /** How long the last attempt's connection was open, in milliseconds; 0 where none was. */
+  #held = 0;
   #muted = false;
   #endsAt = 0;
 
@@ -685,10 +691,10 @@ export class RealtimeCall extends EventStream {
 
   async #attempts() {
     for (let failures = 0; ; ) {
-      const began = performance.now();
+      this.#held = 0;
       this.call = null;
       const outcome = await this.#attempt();
-      if (performance.now() - began > this.#reconnect.maxDelay * 1000) failures = 0;
+      if (this.#held > this.#reconnect.maxDelay * 1000) failures = 0;
       if (!(outcome.error instanceof ConnectionFailed) || failures >= this.#reconnect.attempts) return outcome;
       const delay = backoff(this.#reconnect, failures++, outcome.error);
       this._notify("retry", { error: outcome.error, delay });
@@ -797,12 +803,14 @@ export class RealtimeCall extends EventStream {
    * @param {Promise<"failed" | "closed" | "stopped">} end
    */
   async #untilEnd(end) {
+    const opened = performance.now();
     this._notify("time", this.secondsLeft);
     const clock = setInterval(() => this._notify("time", this.secondsLeft), 1000);
     try {
       return await within((this.#endsAt - Date.now()) / 1000 + ENDING_SECONDS, end);
     } finally {
       clearInterval(clock);
+      this.#held = performance.now() - opened;
     }
   }
 

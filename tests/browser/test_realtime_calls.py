@@ -41,6 +41,15 @@ PRELUDE = """async ({ jwt, ...given }) => {
   const closed = (call) => new Promise((resolve) => call.addEventListener("close", ({ detail }) => resolve(detail)));
   const ask = (path, method) => fetch(path, { method, headers: { Authorization: `Bearer ${jwt}` } });
   const told = ({ name, message, ...details }) => ({ name, ...details });
+  // A fetch whose calls all fail to connect, at once: their answers name another certificate. Notes the methods.
+  const forged = (asked) => async (url, init) => {
+    const answer = await fetch(url, init);
+    asked.push(init.method);
+    if (init.method !== "POST") return answer;
+    const { call, sdp } = await answer.json();
+    const other = Array.from({ length: 32 }, () => "AB").join(":");
+    return Response.json({ call, sdp: sdp.replace(/a=fingerprint:.*/g, `a=fingerprint:sha-256 ${other}`) });
+  };
   // A fetch whose first call cannot be connected; notes the methods that it was called with.
   const broken = (asked) => async (url, init) => {
     const answer = await fetch(url, init);
@@ -310,6 +319,19 @@ def test_leaving_a_page_of_another_origin_ends_the_call(
 
     wait_until(is_ended, seconds=10, what="the end of the call")
     context.close()
+
+
+def test_calls_that_cannot_be_connected_are_given_up(app: App) -> None:
+    """Also where an attempt takes longer than the longest delay: no connection was open meanwhile."""
+    told = app.run("""
+      const asked = [];
+      const opened = () => asked.filter((method) => method === "POST").length;
+      const call = calls({ fetch: forged(asked), reconnect: { attempts: 2, minDelay: 0.001, maxDelay: 0.01 } });
+      call.addEventListener("retry", () => opened() > 4 && call.end());
+      const { error } = await closed(call);
+      return { code: error?.code, opened: opened() };
+    """)
+    assert told == {"code": "connection_failed", "opened": 3}
 
 
 def test_a_jwt_may_be_asked_for_each_time(app: App) -> None:

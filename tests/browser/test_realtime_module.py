@@ -31,6 +31,20 @@ PRELUDE = """async ({ tokenUrl, jwt, ...given }) => {
   const told = ({ name, message, ...details }) => ({ name, ...details });
 """
 
+# How often a source is asked, and what the session ends by, where every attempt takes longer than the longest delay.
+COUNT_ATTEMPTS = """
+  const count = async (source, options) => {
+    let asked = 0;
+    const counting = (options) => {
+      if (++asked > 9) session.close();
+      return source(options);
+    };
+    const session = connect(counting, { ...options, reconnect: { attempts: 2, minDelay: 0.001, maxDelay: 0.01 } });
+    const error = await session.ready.catch((error) => error);
+    return { asked, error: error.code };
+  };
+"""
+
 
 class App:
     """A web app on the service's origin: runs snippets of JavaScript that use the module."""
@@ -322,6 +336,60 @@ def test_giving_up_ends_after_the_attempts_that_were_allowed(app: App) -> None:
       return [await count(503), await count(401)];
     """)
     assert told == [4, 1]
+
+
+def test_a_service_that_hangs_is_given_up_like_one_that_refuses(app: App) -> None:
+    """An attempt that takes longer than the longest delay is a failure all the same: no session was open meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = app.run(
+            COUNT_ATTEMPTS
+            + "return count((options) => requestToken(given.url, jwt, { ...options, timeout: 0.05 }));",
+            url=f"http://127.0.0.1:{silent.getsockname()[1]}/token",
+        )
+    assert told == {"asked": 3, "error": "unreachable"}
+
+
+def test_a_vendor_that_hangs_is_given_up_too(app: App) -> None:
+    """The socket is never accepted, although each secret is minted."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = app.run(
+            COUNT_ATTEMPTS
+            + """
+            const token = await mint();
+            token.connection.url = given.url;
+            return count(() => token, { timeout: 0.05 });
+            """,
+            url=f"ws://127.0.0.1:{silent.getsockname()[1]}/",
+        )
+    assert told == {"asked": 3, "error": "connection_lost"}
+
+
+def test_a_session_that_held_for_longer_than_the_longest_delay_was_a_success(
+    app: App, sandbox: Sandbox
+) -> None:
+    """The trouble after it is a new one, and the attempts are counted anew."""
+    with wire_to(sandbox) as line:
+        app.run(
+            """
+            const source = async (options) => {
+              const token = await mint(options);
+              token.connection.url = token.connection.url.replace(/:\\d+/, ":" + given.port);
+              return token;
+            };
+            globalThis.held = { sessions: 0, since: 0 };
+            globalThis.session = connect(source, { reconnect: { attempts: 1, minDelay: 0.01, maxDelay: 0.05 } });
+            session.addEventListener("open", () => Object.assign(held, { sessions: held.sessions + 1,
+              since: performance.now() }));
+            """,
+            port=line.port,
+        )
+        for session in (1, 2, 3):
+            app.page.wait_for_function(
+                "(session) => held.sessions === session && performance.now() - held.since > 100", arg=session
+            )
+            line.cut()
+        app.page.wait_for_function("() => held.sessions === 4")
+        app.run("session.close();")
 
 
 def test_a_silent_server_is_given_up(app: App) -> None:
