@@ -738,7 +738,8 @@ export class RealtimeCall extends EventStream {
     } catch (error) {
       // Whatever failed here must not leave a call running that nobody hears. Silence first: the service may be slow.
       stopSound();
-      for (const sender of peer.getSenders()) void sender.replaceTrack(null);
+      // It rejects where the app has closed the connection, or the answer has no sound: then none is sent.
+      for (const sender of peer.getSenders()) sender.replaceTrack(null).catch(() => {});
       await this.#delete();
       // The vendor closes first: about a session that its client has just left it could tell the service nothing.
       if (channel.readyState === "open") await within(CLOSING_SECONDS, closed(channel));

@@ -334,6 +334,18 @@ def test_calls_that_cannot_be_connected_are_given_up(app: App) -> None:
     assert told == {"code": "connection_failed", "opened": 3}
 
 
+def test_a_call_ends_without_complaint_where_the_app_has_closed_its_connection(app: App) -> None:
+    """There is nothing left to silence on it."""
+    told = app.run("""
+      const call = calls();
+      await call.ready;
+      call.peer.close();
+      const { error, endedBy } = await call.end();
+      return { error, endedBy };
+    """)
+    assert told == {"error": None, "endedBy": "client"}
+
+
 def test_a_jwt_may_be_asked_for_each_time(app: App) -> None:
     """A call may outlast a JWT: the one that ends it is the newest."""
     told = app.run("""
