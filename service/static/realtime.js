@@ -365,7 +365,10 @@ export class RealtimeConnection extends EventStream {
    * @throws {DOMException} `InvalidStateError` while no session is open
    */
   send(event) {
-    if (!this.#socket) throw new DOMException("No Realtime session is open.", "InvalidStateError");
+    // A browser drops what is sent while its socket closes, and throws nothing.
+    if (this.#socket?.readyState !== WebSocket.OPEN) {
+      throw new DOMException("No Realtime session is open.", "InvalidStateError");
+    }
     this.#socket.send(JSON.stringify(event));
   }
 

@@ -425,6 +425,20 @@ def test_closing_before_the_mint_opens_nothing(app: App) -> None:
     assert told == {"opened": 0, "ready": "AbortError", "sent": "InvalidStateError", "error": None}
 
 
+def test_an_event_after_close_is_a_mistake_that_the_app_is_told_of(app: App) -> None:
+    """The socket closes by and by; the browser would drop the event, and complain on its console only."""
+    told = app.run("""
+      const session = connect(mint);
+      const closed = new Promise((resolve) => session.addEventListener("close", resolve));
+      await session.ready;
+      session.close();
+      const sent = (() => { try { session.send({ type: "response.create" }); } catch ({ name }) { return name; } })();
+      await closed;
+      return sent;
+    """)
+    assert told == "InvalidStateError"
+
+
 def test_webrtc_offers_to_the_calls_url_with_the_secret(app: App) -> None:
     """The vendor's answer is set on the peer connection; a spent secret is replaced here as well."""
     told = app.run("""

@@ -116,8 +116,10 @@ export class SocketConversation {
     this.#send(endSpeech(this.#type));
   }
 
+  /** Ends the session here at once: its socket takes a moment to close, in which nothing can be sent any more. */
   close() {
     this.#session.close();
+    this.#closed(null);
   }
 
   #opened() {
@@ -128,6 +130,7 @@ export class SocketConversation {
 
   /** @param {unknown} error */
   #closed(error) {
+    if (this.state === "closed") return;
     this.state = "closed";
     this.#closeMicrophone();
     this.#meters.output.source = null;
@@ -192,7 +195,11 @@ export class SocketConversation {
   /** @param {RealtimeEvent} event */
   #send(event) {
     if (this.state !== "open") return; // a last chunk of the microphone, after the session
-    this.#session.send(event);
+    try {
+      this.#session.send(event);
+    } catch {
+      return; // the other side is closing it, which is told when it has
+    }
     this.#listener.event("sent", event);
   }
 

@@ -1,0 +1,70 @@
+"""The page's microphone and loudspeaker where a session ends, a click comes too early, or a script does not load."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.browser import DemoPage
+
+WATCH = """() => {
+  const media = navigator.mediaDevices;
+  const ask = media.getUserMedia.bind(media);
+  const allowed = new Promise((resolve) => (globalThis.allow = resolve));
+  globalThis.prompts = 0;
+  globalThis.tracks = [];
+  globalThis.contexts = [];
+  media.getUserMedia = async (wanted) => {
+    prompts++;
+    await allowed;
+    const stream = await ask(wanted);
+    tracks.push(...stream.getTracks());
+    return stream;
+  };
+  globalThis.AudioContext = class extends AudioContext {
+    constructor(options) {
+      super(options);
+      contexts.push(this);
+    }
+  };
+}"""
+"""Has the microphone wait until ``allow`` is called, as for a visitor; keeps its tracks and the contexts of sound."""
+
+
+@pytest.fixture
+def watched(demo: DemoPage) -> DemoPage:
+    """The demo page, where a test sees which devices are open."""
+    demo.page.evaluate(WATCH)
+    return demo
+
+
+def test_disconnecting_ends_the_session_at_once(watched: DemoPage) -> None:
+    """What would be sent before the socket has closed is not: the browser would drop it, and complain."""
+    watched.page.evaluate("allow()")
+    watched.connect("websocket")
+    watched.press("Talk")
+    watched.expect_event("input_audio_buffer.append")
+    told = watched.page.evaluate("""() => {
+      const logged = () => [...document.querySelectorAll("#events li")]
+        .reduce((sum, item) => sum + Number(item.dataset.count), 0);
+      const before = logged();
+      document.querySelector("#connect").click();
+      document.querySelector("#sample").click();
+      const states = tracks.map((track) => track.readyState);
+      return { states, sent: logged() - before, status: document.querySelector("#status").textContent };
+    }""")
+    assert told == {"states": ["ended"], "sent": 0, "status": "Not connected"}
+    watched.connect()
+    assert watched.steps == ["passed"] * 6
+    watched.say("Are you there?")
+    watched.expect_event("response.done")
+
+
+def test_what_is_sent_while_the_other_side_closes_is_dropped(watched: DemoPage) -> None:
+    """Such as the microphone's next chunk: the close that follows tells the visitor all there is to tell."""
+    watched.connect("websocket")
+    told = watched.page.evaluate("""() => {
+      Object.defineProperty(WebSocket.prototype, "readyState", { get: () => WebSocket.CLOSING });
+      document.querySelector("#sample").click();
+      return document.querySelectorAll("#events li[data-name^=input_audio_buffer]").length;
+    }""")
+    assert told == 0
