@@ -68,3 +68,14 @@ def test_what_is_sent_while_the_other_side_closes_is_dropped(watched: DemoPage) 
       return document.querySelectorAll("#events li[data-name^=input_audio_buffer]").length;
     }""")
     assert told == 0
+
+
+def test_escape_after_a_session_is_without_effect(watched: DemoPage) -> None:
+    """The loudspeaker has been closed, in the middle of an answer or not."""
+    watched.connect("websocket")
+    watched.say("Tell me a long story, with many words in it, about everything that you have ever heard of.")
+    watched.expect_event("response.output_audio.delta")
+    watched.press("Disconnect")
+    watched.page.wait_for_function("() => contexts.every((context) => context.state === 'closed')")
+    watched.page.keyboard.press("Escape")
+    watched.page.evaluate("new Promise((resolve) => setTimeout(resolve))")

@@ -26,7 +26,7 @@ export class Player {
   constructor(onIdle) {
     this.#onIdle = onIdle;
     this.analyser.connect(this.#context.destination);
-    void this.#context.suspend(); // a context that runs costs, although it plays nothing
+    this.#suspend();
   }
 
   /** The loudness of what is heard now, between 0 and 1. */
@@ -72,7 +72,7 @@ export class Player {
     for (const source of this.#sources) source.stop();
     this.#sources.clear();
     this.#end = 0;
-    void this.#context.suspend();
+    this.#suspend();
     if (!this.#current || unheard <= 0) return null;
     const { itemId, contentIndex, seconds } = this.#current;
     return { itemId, contentIndex, playedMs: Math.max(0, Math.floor((seconds - unheard) * 1000)) };
@@ -84,7 +84,12 @@ export class Player {
   }
 
   #rest() {
-    void this.#context.suspend();
+    this.#suspend();
     this.#onIdle();
+  }
+
+  /** A context that runs costs, although it plays nothing. */
+  #suspend() {
+    this.#context.suspend().catch(() => {}); // it has been closed, which is as good
   }
 }
