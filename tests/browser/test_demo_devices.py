@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support.browser import DemoPage
 
@@ -35,6 +36,65 @@ def watched(demo: DemoPage) -> DemoPage:
     """The demo page, where a test sees which devices are open."""
     demo.page.evaluate(WATCH)
     return demo
+
+
+def expect_given_back(demo: DemoPage, *, prompts: int = 1) -> None:
+    """Wait until every microphone that was opened is closed, so that the browser's sign of it goes out."""
+    demo.page.wait_for_function(
+        "(prompts) => tracks.length === prompts && tracks.every((track) => track.readyState === 'ended')",
+        arg=prompts,
+    )
+    assert demo.page.evaluate("prompts") == prompts
+
+
+def test_talk_during_the_browsers_prompt_opens_one_microphone(watched: DemoPage) -> None:
+    """A session over WebRTC asks for it by itself; the click joins that, and nothing stays open at the end."""
+    watched.connect("webrtc")
+    watched.press("Talk")
+    watched.page.evaluate("allow()")
+    expect(watched.status).to_have_text("Listening…")
+    watched.press("Disconnect")
+    expect(watched.status).to_have_text("Not connected")
+    expect_given_back(watched)
+
+
+@pytest.mark.parametrize("access", ["webrtc", "websocket"])
+def test_a_microphone_that_comes_after_the_session_is_given_back(watched: DemoPage, access: str) -> None:
+    """The visitor disconnects before answering the browser's prompt."""
+    watched.connect(access)
+    if access == "websocket":
+        watched.press("Talk")
+    watched.press("Disconnect")
+    expect(watched.status).to_have_text("Not connected")
+    watched.page.evaluate("allow()")
+    expect_given_back(watched)
+
+
+def test_a_microphone_that_was_stopped_is_asked_for_again(watched: DemoPage) -> None:
+    """Talk, stop, and talk again over WebRTC."""
+    watched.page.evaluate("allow()")
+    watched.connect("webrtc")
+    expect(watched.status).to_have_text("Listening…")
+    watched.press("Stop talking")
+    expect_given_back(watched)
+    watched.press("Talk")
+    expect(watched.status).to_have_text("Listening…")
+    watched.press("Disconnect")
+    expect_given_back(watched, prompts=2)
+
+
+def test_a_microphone_is_given_back_where_its_worklet_does_not_load(watched: DemoPage) -> None:
+    """The visitor is told, the session goes on, and neither the device nor its context stays open."""
+    watched.page.evaluate("allow()")
+    watched.page.evaluate("""() => {
+      AudioWorklet.prototype.addModule = async () => { throw new DOMException("No such module", "AbortError"); };
+    }""")
+    watched.connect("websocket")
+    watched.press("Talk")
+    expect(watched.notice).to_be_visible()
+    expect_given_back(watched)
+    watched.page.wait_for_function("() => contexts.at(-1).state === 'closed'")
+    expect(watched.status).to_have_text("Connected")
 
 
 def test_disconnecting_ends_the_session_at_once(watched: DemoPage) -> None:

@@ -4,17 +4,14 @@ import { SAMPLE_RATE } from "./pcm.js";
 /** The microphone as PCM16 at 24 kHz. */
 export class Microphone {
   #stream;
-  #context;
+  // At the device's own rate: not every browser connects a microphone to a context of another.
+  #context = new AudioContext();
 
-  /**
-   * @param {MediaStream} stream
-   * @param {AudioContext} context
-   * @param {AnalyserNode} analyser
-   */
-  constructor(stream, context, analyser) {
+  analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
+
+  /** @param {MediaStream} stream */
+  constructor(stream) {
     this.#stream = stream;
-    this.#context = context;
-    this.analyser = analyser;
   }
 
   /**
@@ -26,19 +23,28 @@ export class Microphone {
     const stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
     });
-    // At the device's own rate: not every browser connects a microphone to a context of another.
-    const context = new AudioContext();
+    const microphone = new Microphone(stream);
+    try {
+      await microphone.#capture(onChunk);
+    } catch (error) {
+      microphone.close(); // nobody else knows of it, and the browser would go on showing that it is on
+      throw error;
+    }
+    return microphone;
+  }
+
+  /** @param {(pcm: ArrayBuffer) => void} onChunk */
+  async #capture(onChunk) {
+    const context = this.#context;
     await context.audioWorklet.addModule(new URL("./capture-worklet.js", import.meta.url));
     // Frequencies above half the target rate would come back as noise below it.
     const lowPass = new BiquadFilterNode(context, { type: "lowpass", frequency: SAMPLE_RATE * 0.42 });
-    const analyser = new AnalyserNode(context, { fftSize: 1024 });
     const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1,
       channelCountMode: "explicit" });
     capture.port.onmessage = ({ data }) => onChunk(data);
-    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(lowPass);
-    lowPass.connect(analyser);
+    new MediaStreamAudioSourceNode(context, { mediaStream: this.#stream }).connect(lowPass);
+    lowPass.connect(this.analyser);
     lowPass.connect(capture);
-    return new Microphone(stream, context, analyser);
   }
 
   close() {

@@ -8,7 +8,7 @@ const CLOSING_SILENCE_MS = 2000;
 export class OutgoingSound {
   #context = new AudioContext({ sampleRate: 48_000 });
   #destination = new MediaStreamAudioDestinationNode(this.#context, { channelCount: 1 });
-  /** @type {MediaStream | null} */
+  /** @type {Promise<MediaStream> | null} one, however often it is asked for before the visitor has answered */
   #microphone = null;
   /** @type {MediaStreamAudioSourceNode | null} */
   #source = null;
@@ -31,11 +31,17 @@ export class OutgoingSound {
 
   /** @throws {DOMException} where there is no microphone, or none is allowed */
   async listen() {
-    this.#microphone ??= await navigator.mediaDevices.getUserMedia({
+    const asked = (this.#microphone ??= navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-    });
-    if (this.#context.state === "closed") return this.#release();
-    this.#source ??= new MediaStreamAudioSourceNode(this.#context, { mediaStream: this.#microphone });
+    }));
+    try {
+      const mediaStream = await asked;
+      if (this.#microphone !== asked) return; // it was given back meanwhile
+      this.#source ??= new MediaStreamAudioSourceNode(this.#context, { mediaStream });
+    } catch (error) {
+      if (this.#microphone === asked) this.#release();
+      throw error;
+    }
     this.#source.connect(this.analyser);
     this.#wake();
   }
@@ -63,7 +69,7 @@ export class OutgoingSound {
   close() {
     this.stopListening();
     clearTimeout(this.#resting);
-    if (this.#context.state !== "closed") void this.#context.close();
+    void this.#context.close();
   }
 
   #wake() {
@@ -73,8 +79,9 @@ export class OutgoingSound {
 
   #rest() {
     clearTimeout(this.#resting);
-    if (this.listening || this.#context.state === "closed") return;
-    this.#resting = setTimeout(() => this.#context.suspend(), CLOSING_SILENCE_MS);
+    if (this.listening) return;
+    // It rejects where the context has been closed, as after a phrase that the session did not outlast.
+    this.#resting = setTimeout(() => this.#context.suspend().catch(() => {}), CLOSING_SILENCE_MS);
   }
 
   /** Whether anything is to be heard. */
@@ -83,7 +90,8 @@ export class OutgoingSound {
   }
 
   #release() {
-    for (const track of this.#microphone?.getTracks() ?? []) track.stop();
+    const stop = (/** @type {MediaStream} */ stream) => stream.getTracks().forEach((track) => track.stop());
+    this.#microphone?.then(stop, () => {}); // also one that is not there yet
     this.#microphone = null;
   }
 }

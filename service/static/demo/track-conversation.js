@@ -80,7 +80,6 @@ export class TrackConversation {
   /** @throws {DOMException} where there is no microphone, or none is allowed */
   async listen() {
     await this.#sound.listen();
-    if (this.state === "closed") this.#sound.close();
     this.#listener.changed();
   }
 
