@@ -19,7 +19,7 @@ from tests.support.tools import require
 from tests.support.turns import one_at_a_time
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 REACT = PROGRAMS / "apps" / "react"
 EXPO = PROGRAMS / "apps" / "expo"
@@ -76,9 +76,15 @@ def test_the_react_app_talks_from_another_port_before_and_after_a_restart(
     demo.restart()
     talk(page, "Talk by a secret")
     talk(page, "Call")
+    assert open_calls(demo) == []
+
+
+def open_calls(demo: RestartableDemo) -> list[str]:
+    """Return the ids of the user's calls that nobody has ended."""
+    exports = demo.printed.exports
     headers = {"Authorization": f"Bearer {exports['JWT']}"}
     calls = requests.get(f"{exports['TOKEN_SERVICE']}/calls", headers=headers, timeout=10).json()["calls"]
-    assert [call for call in calls if call["state"] == "open"] == []
+    return [call["id"] for call in calls if call["state"] == "open"]
 
 
 def talk(page: Page, way: str) -> None:
@@ -89,6 +95,24 @@ def talk(page: Page, way: str) -> None:
         expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ s left"))
     page.get_by_role("button", name="End").click()
     expect(page.get_by_role("status")).to_have_text("idle")
+
+
+@pytest.mark.parametrize("way", ["Talk by a secret", "Call"])
+def test_the_react_app_tells_of_no_error_where_the_user_ends_what_is_connecting(
+    demo: RestartableDemo, app_url: str, page: Page, way: str
+) -> None:
+    """The answer of the service is still awaited then, in a call also to end what it opened."""
+    page.goto(f"{app_url}/#jwt={demo.printed.exports['JWT']}")
+    awaited: list[Route] = []
+    page.route(re.compile("/(token|calls)$"), lambda route: awaited.append(route))  # noqa: PLW0108 - it is inspected
+    with page.expect_request(re.compile("/(token|calls)$")):
+        page.get_by_role("button", name=way, exact=True).click()
+    page.get_by_role("button", name="End").click()
+    if way == "Call":
+        awaited[0].continue_()
+    expect(page.get_by_role("status")).to_have_text("idle")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert open_calls(demo) == []
 
 
 def test_the_react_app_tells_a_refusal_in_the_services_words(app_url: str, page: Page) -> None:

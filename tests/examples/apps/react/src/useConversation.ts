@@ -7,6 +7,7 @@ import { connect, requestToken, startCall, TokenError } from "./realtime";
 const TOKEN_SERVICE = import.meta.env.VITE_TOKEN_SERVICE ?? "http://127.0.0.1:8000";
 
 export type State = "idle" | "connecting" | "talking";
+type Session = ReturnType<typeof connect> | ReturnType<typeof startCall>;
 
 /** One conversation: by a client secret, in text, or by a call, with the microphone. */
 export function useConversation() {
@@ -19,12 +20,16 @@ export function useConversation() {
   useEffect(() => () => stop.current(), []); // a component that goes leaves no session behind
 
   /** Show what a session says, until it ends. */
-  const follow = useCallback(async (open: () => ReturnType<typeof connect> | ReturnType<typeof startCall>) => {
+  const follow = useCallback(async (session: Session, end: () => void) => {
+    let ended = false;
+    stop.current = () => {
+      ended = true;
+      end();
+    };
     setState("connecting");
     setSaid("");
     setProblem("");
     try {
-      const session = open();
       await session.ready;
       setState("talking");
       session.send({ type: "response.create", response: { instructions: "Greet the user." } });
@@ -33,6 +38,7 @@ export function useConversation() {
         if (event.type === "error") setProblem(event.error.message);
       }
     } catch (error) {
+      if (ended) return; // `ready` rejects, too, where the user ends what is still connecting
       // A refusal says in words what is wrong; `code` and `param` are for programs.
       setProblem(error instanceof TokenError ? `${error.message} (${error.code})` : String(error));
     } finally {
@@ -42,28 +48,18 @@ export function useConversation() {
     }
   }, []);
 
-  const talk = useCallback(
-    () =>
-      follow(() => {
-        const session = connect(async (options) =>
-          requestToken(`${TOKEN_SERVICE}/token`, await getJwt(), { ...options, model: "gpt-realtime-2.1" }),
-        );
-        stop.current = () => session.close();
-        return session;
-      }),
-    [follow],
-  );
+  const talk = useCallback(() => {
+    const session = connect(async (options) =>
+      requestToken(`${TOKEN_SERVICE}/token`, await getJwt(), { ...options, model: "gpt-realtime-2.1" }),
+    );
+    void follow(session, () => session.close());
+  }, [follow]);
 
-  const call = useCallback(
-    () =>
-      follow(() => {
-        const session = startCall(`${TOKEN_SERVICE}/calls`, getJwt, { model: "gpt-realtime-2.1" });
-        session.addEventListener("time", ({ detail }) => setSecondsLeft(detail));
-        stop.current = () => void session.end();
-        return session;
-      }),
-    [follow],
-  );
+  const call = useCallback(() => {
+    const session = startCall(`${TOKEN_SERVICE}/calls`, getJwt, { model: "gpt-realtime-2.1" });
+    session.addEventListener("time", ({ detail }) => setSecondsLeft(detail));
+    void follow(session, () => void session.end());
+  }, [follow]);
 
   return { state, said, problem, secondsLeft, talk, call, end: () => stop.current() };
 }
