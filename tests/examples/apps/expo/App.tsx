@@ -22,6 +22,7 @@ export function App() {
     setState("connecting");
     setSaid("");
     call.current = new RealtimeCall(TOKEN_SERVICE, getJwt, {
+      onOpen: () => setState("talking"),
       onEvent: (event) => {
         if (event.type.endsWith("_transcript.delta")) setSaid((before) => before + String(event.delta));
       },
@@ -29,10 +30,8 @@ export function App() {
     });
     try {
       await call.current.start({ model: "gpt-realtime-2.1" });
-      setState("talking");
     } catch (error) {
       setSaid(error instanceof Error ? error.message : String(error));
-      setState("idle");
     }
   }
 
