@@ -49,7 +49,8 @@ const shown = {
   call: <Call getJwt={getJwt} />,
   live: <LiveCall getJwt={getJwt} />,
 };
-createRoot(document.getElementById("root")).render(shown[access]);
+globalThis.root = createRoot(document.getElementById("root"));
+root.render(shown[access]);
 """
 """An app around the code for React."""
 
@@ -169,4 +170,17 @@ def test_react(choice: str, react_app: str, plain_demo: Demo, page: Page) -> Non
         expect(page.get_by_role("button", name="Call")).to_be_visible()
     else:
         expect(page.locator("p")).to_contain_text("session.created")
+    page.goto("about:blank")
+
+
+def test_a_button_for_react_that_is_removed_leaves_no_call_behind(
+    react_app: str, plain_demo: Demo, page: Page
+) -> None:
+    """Nobody could end it, and it would be paid for to its deadline."""
+    page.goto(f"{react_app}/?removed#access=call&jwt={plain_demo.visitor()}")
+    page.get_by_role("button", name="Call").click()
+    expect(page.get_by_role("button", name="s left")).to_be_visible()
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as ended:
+        page.evaluate("root.unmount()")
+    assert ended.value.status == 204
     page.goto("about:blank")

@@ -132,12 +132,13 @@ function react(choice, { service }) {
 /** @param {Choice} choice @param {string} service */
 function reactCall(choice, service) {
   return [
-    'import { useRef, useState } from "react";',
+    'import { useEffect, useRef, useState } from "react";',
     'import { startCall } from "./realtime.js";',
     "",
     "export function CallButton({ getJwt }) {",
     "  const call = useRef(null);",
     "  const [left, setLeft] = useState(null);",
+    "  useEffect(() => () => call.current?.end(), []); // or the call would outlast the button",
     "  const toggle = () => {",
     "    if (call.current) return call.current.end();",
     `    call.current = startCall("${service}/calls", getJwt, ${literal(options(choice), "    ")});`,
