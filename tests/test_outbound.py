@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.core.errors import ServiceError, UpstreamError, UpstreamUnavailableError
+from service.core.errors import ServiceError, UpstreamError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.sandbox.tls import Certificate, write_certificate
 from service.vendors import outbound
 from service.vendors.base import Response
-from service.vendors.connections import MAX_SECONDS, MAX_USES
+from service.vendors.connections import MAX_SECONDS, MAX_USES, Progress
 from service.vendors.credentials import ApiKey
 from service.vendors.network import Network
 from service.vendors.openai import OpenAI
@@ -30,7 +30,7 @@ from tests.support.proxy import Proxy, running_proxy
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
 from tests.support.tools import require
-from tests.test_transport import Flood, Handling, Host, Serve, an_answer, answering, answering_for_ever
+from tests.test_transport import POST, Flood, Handling, Host, Serve, an_answer, answering, answering_for_ever
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,43 @@ def test_an_answer_by_a_proxy_that_cannot_be_the_requests_closes_its_connection(
         transport.send(OpenAI().models(), check=refuse)
     assert transport.send(OpenAI().models()).body == b"ok"
     assert host.connections == 2
+
+
+def test_what_the_vendor_received_and_did_not_answer_counts_as_sent_by_a_proxy_too(by_proxy: ByProxy) -> None:
+    host, transport = by_proxy.to(answering(b""))
+    progress = Progress()
+    with pytest.raises(UpstreamUnavailableError):
+        transport.send(POST, progress=progress)
+    assert progress.sent
+    assert host.connections == 1
+
+
+def test_a_kept_connection_by_a_proxy_that_the_vendor_closes_is_no_reason_not_to_ask_again(
+    by_proxy: ByProxy,
+) -> None:
+    def answer_once(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(an_answer())
+        connection.recv(65_536)  # and hang up on this one
+
+    host, transport = by_proxy.to(answer_once)
+    assert [transport.send(OpenAI().models()).body for _ in range(3)] == [b"ok"] * 3
+    assert host.connections == 3
+
+
+def test_a_proxy_that_does_not_answer_is_given_up_in_the_time_for_connecting_and_was_sent_nothing(
+    by_proxy: ByProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "CONNECT_SECONDS", 0.2)
+    progress = Progress()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        by_proxy.proxy.url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        _, transport = by_proxy.to(answering_for_ever)
+        began = time.monotonic()
+        with pytest.raises(UpstreamTimeoutError):
+            transport.send(POST, progress=progress)
+    assert time.monotonic() - began < transport.timeout
+    assert not progress.sent
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_trusted(vendor: Sandbox) -> None:

@@ -60,10 +60,11 @@ KEEPALIVE: Final = [
 ]
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
 
+CONNECT_SECONDS: Final = 4
+"""Timeout for each address of the host, so that one that never answers leaves time for the next."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
-_CONNECT_SECONDS: Final = 4
-"""Timeout for each address of the host, so that one that never answers leaves time for the next."""
 _SAMPLES: Final = 15
 """How many recent waits the shortest is taken from."""
 _SHORTEST_USUAL_SECONDS: Final = 0.05
@@ -210,7 +211,7 @@ class _Connection:
     def _open(self, seconds: float) -> socket.socket:
         """Connect and shake hands where that is not done yet; ``close`` finds what an interrupted handshake leaves."""
         if self._socket is None:
-            self._socket = socket.create_connection(self._address, min(_CONNECT_SECONDS, seconds))
+            self._socket = socket.create_connection(self._address, min(CONNECT_SECONDS, seconds))
             self._ends = monotonic() + MAX_SECONDS
             for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *KEEPALIVE):
                 self._socket.setsockopt(*option)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextvars import ContextVar
 from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
@@ -17,10 +18,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from service.vendors.base import Check, Request, Response
 from service.vendors.connections import (
+    CONNECT_SECONDS,
     KEEPALIVE,
     MAX_ANSWER_BYTES,
     MAX_HEAD_BYTES,
@@ -29,6 +31,9 @@ from service.vendors.connections import (
     Progress,
 )
 from service.vendors.network import ProxyError
+
+_PROGRESS: ContextVar[Progress | None] = ContextVar("_PROGRESS", default=None)
+"""Progress of the exchange that is under way: neither ``requests`` nor urllib3 hands it on to a connection."""
 
 
 def make_session(
@@ -86,6 +91,23 @@ class _Connection(HTTPConnection):
 class _TLSConnection(HTTPSConnection):
     response_class = _Response
 
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request, over a connection that was made before, and note that the host may receive it."""
+        if progress := _PROGRESS.get():
+            progress.sent = True
+        super().request(*arguments, **options)
+
+    def getresponse(self) -> Any:
+        """Read the head of the answer.
+
+        Where that fails, http.client closes the connection, and urllib3 takes a closed one for one that never reached
+        the proxy, unless the error is its own.
+        """
+        try:
+            return super().getresponse()
+        except ConnectionError as error:
+            raise ProtocolError("Connection aborted.", error) from error
+
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
@@ -133,23 +155,13 @@ class ProxiedConnections:
     ) -> Response:
         """Send once and read the answer."""
         self._renew()
-        progress.sent = True  # unless it turns out that no connection was made
+        token = _PROGRESS.set(progress)
         try:
-            with self._session.request(
-                request.method,
-                self._base_url + request.path,
-                data=request.body,
-                headers={**headers, "Accept-Encoding": "identity"},
-                timeout=seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                names = {name.lower(): value for name, value in answer.headers.items()}
-                progress.head = Response(answer.status_code, names, b"")
-                response = replace(progress.head, body=_read_bounded(answer))
+            response = self._send(request, headers, seconds, progress)
         except requests.RequestException as error:
-            progress.sent = not _never_connected(error)
             raise _as_of_a_socket(error) from None
+        finally:
+            _PROGRESS.reset(token)
         try:
             if check:
                 check(response)
@@ -157,6 +169,22 @@ class ProxiedConnections:
             self.close()  # it is among the idle ones already
             raise
         return response
+
+    def _send(
+        self, request: Request, headers: dict[str, str], seconds: float, progress: Progress
+    ) -> Response:
+        with self._session.request(
+            request.method,
+            self._base_url + request.path,
+            data=request.body,
+            headers={**headers, "Accept-Encoding": "identity"},
+            timeout=(min(CONNECT_SECONDS, seconds), seconds),
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            names = {name.lower(): value for name, value in answer.headers.items()}
+            progress.head = Response(answer.status_code, names, b"")
+            return replace(progress.head, body=_read_bounded(answer))
 
     def _renew(self) -> None:
         """Close the pool once its connections may be as old, or used as often, as kept ones may be."""
@@ -183,13 +211,6 @@ def _read_bounded(answer: requests.Response) -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             raise HTTPException("The response exceeds the maximum size.")
     return bytes(body)
-
-
-def _never_connected(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.ConnectTimeout):
-        return True
-    reasons = (getattr(argument, "reason", None) for argument in error.args)
-    return any(isinstance(reason, NewConnectionError) for reason in reasons)
 
 
 def _as_of_a_socket(error: requests.RequestException) -> Exception:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from service.sandbox.tls import write_certificate
 from tests.support.call_vendor import call_vendor
 from tests.support.offers import OFFER
 from tests.support.processes import free_port, wait_until
+from tests.support.proxy import running_proxy
 from tests.support.service import Sandbox, TokenService, running_service
 from tests.support.voice import LIVE, Voice, at_sandbox
 
@@ -29,6 +32,39 @@ def test_a_vendor_that_cannot_be_reached_costs_nothing() -> None:
         assert '"outcome":"refused"' in service.run.output
         assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
         assert '"outcome":"unknown"' not in service.run.output
+
+
+def test_a_proxy_that_does_not_answer_costs_nothing() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running_service(
+            f"https://127.0.0.1:{free_port()}/v1",
+            HTTPS_PROXY=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            UPSTREAM_TIMEOUT="1",
+        ) as service,
+    ):
+        assert service.post("/calls", {"sdp": OFFER}).status_code == 504
+        assert '"outcome":"refused"' in service.run.output
+
+
+def test_of_an_opening_that_is_dropped_behind_a_proxy_the_outcome_is_unknown(tmp_path: Path) -> None:
+    """The vendor has received it whole, so that the session may be running."""
+
+    def drop() -> None:
+        raise ConnectionError
+
+    certificate = write_certificate(tmp_path)
+    with (
+        running_proxy() as proxy,
+        call_vendor(certificate) as vendor,
+        running_service(
+            vendor.base_url, HTTPS_PROXY=proxy.url, REQUESTS_CA_BUNDLE=str(certificate.authority)
+        ) as service,
+    ):
+        vendor.at_opening = drop
+        assert service.post("/calls", {"sdp": OFFER}).status_code == 503
+        assert vendor.opened == ["rtc_0"]
+        assert '"outcome":"unknown"' in service.run.output
 
 
 def test_a_call_whose_answer_breaks_off_after_its_name_is_ended() -> None:

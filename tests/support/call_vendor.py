@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from itertools import count
 
+from service.sandbox.tls import Certificate
 from tests.support.http_server import Quiet, serving
 
 SDP = b"v=0\r\n"
@@ -43,8 +44,8 @@ class CallVendor:
 
 
 @contextmanager
-def call_vendor() -> Iterator[CallVendor]:
-    """Serve on a free port."""
+def call_vendor(certificate: Certificate | None = None) -> Iterator[CallVendor]:
+    """Serve on a free port, by TLS with a certificate."""
     vendor = CallVendor()
 
     class Handler(Quiet, BaseHTTPRequestHandler):
@@ -72,7 +73,7 @@ def call_vendor() -> Iterator[CallVendor]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-    with serving(Handler) as address:
+    with serving(Handler, certificate) as address:
         vendor.base_url = f"{address}/v1"
         try:
             yield vendor
