@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import io
-from contextvars import ContextVar
 from dataclasses import replace
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from socket import socket
 from ssl import SSLError
 from time import monotonic
-from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.exceptions import ReadTimeoutError
 
 from service.vendors.base import Check, Request, Response
-from service.vendors.connections import (
-    CONNECT_SECONDS,
-    KEEPALIVE,
-    MAX_ANSWER_BYTES,
-    MAX_HEAD_BYTES,
-    MAX_SECONDS,
-    MAX_USES,
-    Progress,
-)
+from service.vendors.bounded_connections import PROGRESS, BoundedAdapter
+from service.vendors.connections import CONNECT_SECONDS, MAX_ANSWER_BYTES, MAX_SECONDS, MAX_USES, Progress
 from service.vendors.network import ProxyError
-
-_PROGRESS: ContextVar[Progress | None] = ContextVar("_PROGRESS", default=None)
-"""Progress of the exchange that is under way: neither ``requests`` nor urllib3 hands it on to a connection."""
 
 
 def make_session(
@@ -53,86 +36,6 @@ def make_session(
         session.proxies = {urlsplit(url).scheme: proxy}
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
-
-
-class _Head(io.BufferedReader):
-    """Reads an answer line by line, as http.client does, and fails where its head is too long."""
-
-    left: float = MAX_HEAD_BYTES
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(-1 if size is None else size)
-        self.left -= len(line)
-        if self.left < 0:
-            raise HTTPException("The head of the response exceeds the maximum size.")
-        return line
-
-
-class _Response(HTTPResponse):
-    """An answer with a bounded head: http.client skips any number of interim responses, and of a proxy's fields.
-
-    No timer of gevent's can fire while they flood in.
-    """
-
-    def __init__(self, sock: socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self._head = self.fp = _Head(self.fp.detach())
-
-    def begin(self) -> None:
-        """Read the head. The lines that come later are those between the chunks of a body, which its reader bounds."""
-        super().begin()
-        self._head.left = float("inf")
-
-
-class _Connection(HTTPConnection):
-    response_class = _Response
-
-
-class _TLSConnection(HTTPSConnection):
-    response_class = _Response
-
-    def request(self, *arguments: Any, **options: Any) -> None:
-        """Send a request, over a connection that was made before, and note that the host may receive it."""
-        if progress := _PROGRESS.get():
-            progress.sent = True
-        super().request(*arguments, **options)
-
-    def getresponse(self) -> Any:
-        """Read the head of the answer.
-
-        Where that fails, http.client closes the connection, and urllib3 takes a closed one for one that never reached
-        the proxy, unless the error is its own.
-        """
-        try:
-            return super().getresponse()
-        except ConnectionError as error:
-            raise ProtocolError("Connection aborted.", error) from error
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-class BoundedAdapter(HTTPAdapter):
-    """Sends for ``requests`` over connections that keep the bounds of ``connections``, by a proxy and without one."""
-
-    _POOLS: Final = {"http": _Pool, "https": _TLSPool}
-    _OPTIONS: Final = [*HTTPConnection.default_socket_options, *KEEPALIVE]
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the pools of a session without a proxy."""
-        super().init_poolmanager(*arguments, socket_options=self._OPTIONS, **options)
-        self.poolmanager.pool_classes_by_scheme = self._POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Make the pools of a session that goes by a proxy."""
-        manager = super().proxy_manager_for(proxy, socket_options=self._OPTIONS, **options)
-        manager.pool_classes_by_scheme = self._POOLS
-        return manager
 
 
 class ProxiedConnections:
@@ -155,13 +58,13 @@ class ProxiedConnections:
     ) -> Response:
         """Send once and read the answer."""
         self._renew()
-        token = _PROGRESS.set(progress)
+        token = PROGRESS.set(progress)
         try:
             response = self._send(request, headers, seconds, progress)
         except requests.RequestException as error:
             raise _as_of_a_socket(error) from None
         finally:
-            _PROGRESS.reset(token)
+            PROGRESS.reset(token)
         try:
             if check:
                 check(response)
