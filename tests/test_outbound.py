@@ -30,7 +30,17 @@ from tests.support.proxy import Proxy, running_proxy
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
 from tests.support.tools import require
-from tests.test_transport import POST, Flood, Handling, Host, Serve, an_answer, answering, answering_for_ever
+from tests.test_transport import (
+    POST,
+    Flood,
+    Handling,
+    Host,
+    Serve,
+    an_answer,
+    answering,
+    answering_for_ever,
+    running_host,
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +109,13 @@ class ByProxy:
 
     def to(self, handle: Handling) -> tuple[Host, Transport]:
         host, _ = Serve(self.stack, self.certificate)(handle)
+        return host, self.transport_to(host.url)
+
+    def transport_to(self, url: str) -> Transport:
         network = Network(ca_bundle=str(self.certificate.authority), https_proxy=self.proxy.url)
-        transport = Transport(host.url, credential=ApiKey("sk-test"), network=network, timeout=5)
+        transport = Transport(url, credential=ApiKey("sk-test"), network=network, timeout=5)
         self.stack.callback(transport.close)
-        return host, transport
+        return transport
 
 
 @pytest.fixture
@@ -170,9 +183,10 @@ def test_an_answer_by_a_proxy_that_cannot_be_the_requests_closes_its_connection(
 def test_what_the_vendor_received_and_did_not_answer_counts_as_sent_by_a_proxy_too(by_proxy: ByProxy) -> None:
     host, transport = by_proxy.to(answering(b""))
     progress = Progress()
-    with pytest.raises(UpstreamUnavailableError):
+    with pytest.raises(UpstreamUnavailableError) as refused:
         transport.send(POST, progress=progress)
     assert progress.sent
+    assert refused.value.reason == "RemoteDisconnected"
     assert host.connections == 1
 
 
@@ -187,6 +201,17 @@ def test_a_kept_connection_by_a_proxy_that_the_vendor_closes_is_no_reason_not_to
     host, transport = by_proxy.to(answer_once)
     assert [transport.send(OpenAI().models()).body for _ in range(3)] == [b"ok"] * 3
     assert host.connections == 3
+
+
+def test_a_vendor_that_closes_during_the_handshake_by_a_proxy_is_asked_again_and_named_in_the_log(
+    by_proxy: ByProxy,
+) -> None:
+    """As without a proxy: it may be starting again."""
+    with running_host(answering(b""), encryption=None) as host:
+        transport = by_proxy.transport_to(host.url.replace("http://", "https://"))
+        with pytest.raises(UpstreamUnavailableError) as refused:
+            transport.send(OpenAI().models())
+    assert (refused.value.reason, host.connections) == ("SSLEOFError", 2)
 
 
 def test_a_proxy_that_does_not_answer_is_given_up_in_the_time_for_connecting_and_was_sent_nothing(

@@ -11,7 +11,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from service.vendors.base import Check, Request, Response
 from service.vendors.bounded_connections import PROGRESS, BoundedAdapter
@@ -126,4 +126,12 @@ def _as_of_a_socket(error: requests.RequestException) -> Exception:
         return HTTPException(*error.args)
     if isinstance(error, requests.exceptions.ProxyError):
         return ProxyError(*error.args)
-    return SSLError(*error.args) if isinstance(error, requests.exceptions.SSLError) else error
+    cause = _cause(error)
+    return cause if isinstance(cause, SSLError | ConnectionError) else error
+
+
+def _cause(error: requests.RequestException) -> object:
+    """Return the error of the socket, which urllib3 wraps once or twice before ``requests`` does."""
+    wrapped = error.args[0] if error.args else None
+    wrapped = getattr(wrapped, "reason", wrapped)
+    return wrapped.args[-1] if isinstance(wrapped, HTTPError) and wrapped.args else None
