@@ -226,6 +226,14 @@ def test_no_representation_of_settings_shows_a_secret() -> None:
     assert "canary" not in repr(settings.vendor.endpoint)
 
 
+@pytest.mark.parametrize("proxy", ["proxy.internal:3128", "u:pw@proxy.internal", "HTTPS://proxy.internal"])
+def test_a_proxy_without_a_scheme_is_reached_by_http(proxy: str) -> None:
+    settings = Settings.from_environ({**GOOD, "HTTPS_PROXY": proxy})
+
+    written = settings.vendor.network.proxy("https://api.example/v1")
+    assert written == (proxy if "://" in proxy else f"http://{proxy}")
+
+
 def test_a_short_longest_life_bounds_the_default_life_too() -> None:
     assert Settings.from_environ({**GOOD, "TOKEN_MAX_TTL": "30"}).policy.token_ttl == 30
 

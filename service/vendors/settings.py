@@ -65,15 +65,17 @@ def project(text: str) -> str:
 
 
 def proxy_url(secret: SecretStr) -> SecretStr:
-    """Check a proxy's URL, which may hold a password; a scheme may be left out, as other programs let it."""
+    """Check a proxy's URL, which may hold a password, and add a scheme where there is none, as other programs do."""
     text = secret.get_secret_value().strip()
     scheme, separator, _ = text.partition("://")
-    if separator and scheme.lower() not in {"http", "https"}:
+    if not separator:
+        text = f"http://{text}"
+    elif scheme.lower() not in {"http", "https"}:
         raise ValueError(
             "names a kind of proxy that is not supported; it must begin with http:// or https://"
         )
     try:
-        parts = urlsplit(text if separator else f"http://{text}")
+        parts = urlsplit(text)
         is_usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_usable = False
