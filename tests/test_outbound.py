@@ -30,6 +30,7 @@ from tests.support.proxy import Proxy, running_proxy
 from tests.support.service import Sandbox, running_sandbox, running_service
 from tests.support.tokens import sign
 from tests.support.tools import require
+from tests.support.voice import LIVE, Voice, at_sandbox
 from tests.test_transport import (
     POST,
     Flood,
@@ -63,6 +64,30 @@ def test_the_vendor_is_trusted_by_the_bundle_and_reached_by_the_proxy(vendor: Sa
     ):
         assert service.token().status_code == 200
         assert [f"https://{host}/v1" for host in proxy.asked] == [vendor.base_url]
+
+
+@pytest.mark.parametrize("scheme", ["", "https://"], ids=["no scheme", "https"])
+def test_a_live_call_is_opened_and_ended_over_its_control_socket_by_a_proxy(
+    vendor: Sandbox, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = authority_of(vendor)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority)  # for the test's own look at the sandbox
+    certificate = Certificate.beside(Path(authority))
+    with (
+        running_proxy(certificate if scheme else None) as proxy,
+        running_service(
+            vendor.base_url,
+            REQUESTS_CA_BUNDLE=authority,
+            HTTPS_PROXY=scheme + proxy.url.partition("://")[2],
+            ALLOWED_MODELS=LIVE,
+        ) as service,
+    ):
+        voice = Voice(service, vendor)
+        call_id = voice.opened(model=LIVE)
+        assert voice.end(call_id).status_code == 204
+        voice.wait_until_ended()
+        assert at_sandbox(vendor)[-1]["ended_by"] == "sideband"
+        assert len(proxy.asked) == 2
 
 
 def test_a_host_of_no_proxy_is_reached_without_it(vendor: Sandbox) -> None:

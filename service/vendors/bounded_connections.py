@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+from contextlib import ExitStack
 from contextvars import ContextVar
 from http.client import HTTPException, HTTPResponse
 from socket import socket
+from ssl import SSLContext, SSLError
 from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import get_auth_from_url
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.util import make_headers
 
-from service.vendors.connections import KEEPALIVE, MAX_HEAD_BYTES, Progress
+from service.vendors.connections import CONNECT_SECONDS, KEEPALIVE, MAX_HEAD_BYTES, Progress
+from service.vendors.network import ProxyError
 
 PROGRESS: ContextVar[Progress | None] = ContextVar("PROGRESS", default=None)
 """Progress of the exchange that is under way: neither ``requests`` nor urllib3 hands it on to a connection."""
@@ -97,3 +102,34 @@ class BoundedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, socket_options=self._OPTIONS, **options)
         manager.pool_classes_by_scheme = self._POOLS
         return manager
+
+
+def open_tunnel(proxy: str, host: str, port: int, context: SSLContext) -> Any:
+    """Connect to a host behind TLS by a proxy, which is itself reached by TLS where its URL begins with ``https``.
+
+    What it returns is used as a socket is, except that ``recv`` may return 0 where the connection has ended.
+
+    Raises:
+        TimeoutError: a step took over 4 s.
+        SSLError: the host, or the proxy, cannot prove who it is.
+        ProxyError: the proxy cannot be reached, or refuses.
+    """
+    user, password = get_auth_from_url(proxy)
+    headers = make_headers(proxy_basic_auth=f"{user}:{password}") if user else {}
+    manager = ProxyManager(proxy, proxy_ssl_context=context)
+    url, config = manager.proxy, manager.proxy_config
+    assert url  # noqa: S101 - tells mypy
+    connection = _TLSConnection(
+        str(url.host), url.port, timeout=CONNECT_SECONDS, ssl_context=context, proxy=url, proxy_config=config
+    )
+    connection.set_tunnel(host, port, headers, scheme=str(url.scheme))
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
+        try:
+            connection.connect()
+        except (TimeoutError, SSLError):
+            raise
+        except (OSError, HTTPException, HTTPError) as error:
+            raise ProxyError(type(error).__name__) from error
+        on_failure.pop_all()
+    return connection.sock

@@ -6,25 +6,24 @@ What comes over them, the audio of both sides included, is dropped as it is read
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import websocket
 from certifi import where as bundled_authorities
 
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import RejectedCredentialsError
-from service.vendors.connections import make_tls_context
+from service.vendors.connections import CONNECT_SECONDS, make_tls_context
 from service.vendors.credentials import Credential
 from service.vendors.network import Network
 
 T = TypeVar("T")
 
-_CONNECT_SECONDS: Final = 4.0
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """Ten times what the audio of both sides comes to in the time there is."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -46,8 +45,7 @@ class ControlSockets:
         scheme = "wss" if self._parts.scheme == "https" else "ws"
         self._base = f"{scheme}:{base_url.partition(':')[2]}"
         self._credential = credential
-        proxy = network.proxy(base_url)
-        self._proxy = urlsplit(proxy) if proxy else None
+        self._proxy = network.proxy(base_url)
         self._tls = (
             make_tls_context(network.ca_bundle or bundled_authorities())
             if self._parts.scheme == "https"
@@ -88,14 +86,17 @@ class ControlSockets:
     @contextmanager
     def _opened(self, path: str, seconds: float) -> Iterator[websocket.WebSocket]:
         try:
+            end = monotonic() + seconds
             with total_deadline(seconds):
-                opened = self._open(path, seconds)
-                try:
-                    yield opened
-                finally:
-                    with suppress(OSError, websocket.WebSocketException):
-                        opened.send_close()
-                    opened.shutdown()  # type: ignore[no-untyped-call]
+                headers = self._credential.headers()
+                # The library's own way to close knows no socket but Python's.
+                with closing(BoundedSocket(self._connect(), end)) as connected:
+                    opened = self._upgrade(connected, path, headers, seconds)
+                    try:
+                        yield opened
+                    finally:
+                        with suppress(OSError, websocket.WebSocketException):
+                            opened.send_close()
         except websocket.WebSocketBadStatusException as refused:  # its text holds the headers
             status = int(refused.status_code)
             raise ControlSocketError(f"the control socket was refused with {status}", status=status) from None
@@ -106,29 +107,31 @@ class ControlSockets:
         except (OSError, websocket.WebSocketException, ValueError) as error:
             raise ControlSocketError(f"the control socket failed: {type(error).__name__}") from None
 
-    def _open(self, path: str, seconds: float) -> websocket.WebSocket:
-        end, proxy = monotonic() + seconds, self._proxy
-        opened = websocket.create_connection(
+    def _upgrade(
+        self, connected: BoundedSocket, path: str, headers: Mapping[str, str], seconds: float
+    ) -> websocket.WebSocket:
+        return websocket.create_connection(
             self._base + path,
             timeout=seconds,
-            header={"User-Agent": "realtime-token-service", **self._credential.headers()},
+            header={"User-Agent": "realtime-token-service", **headers},
             suppress_origin=True,
             redirect_limit=0,  # a redirect target would receive the key
             skip_utf8_validation=True,
-            **(
-                _proxy_options(proxy, self._tls) if proxy else {"socket": BoundedSocket(self._connect(), end)}
-            ),
+            socket=connected,
         )
-        if proxy:
-            # The library made the tunnel. A BoundedSocket is all of a socket that it uses.
-            opened.sock = BoundedSocket(opened.sock, end)  # type: ignore[assignment]
-        return opened
 
-    def _connect(self) -> socket.socket:
-        """Connect without a proxy: the library would take one from the environment."""
+    def _connect(self) -> Any:
+        """Connect, by the proxy where there is one.
+
+        The library would take a proxy from the environment, and would send a password in the clear to one of https.
+        """
         host = (self._parts.hostname or "").rstrip(".")
         port = self._parts.port or _PORTS[self._parts.scheme]
-        connected = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+        if self._proxy and self._tls:
+            from service.vendors.bounded_connections import open_tunnel  # noqa: PLC0415 - see service.vendors.network
+
+            return open_tunnel(self._proxy, host, port, self._tls)
+        connected = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls:
@@ -164,16 +167,6 @@ class BoundedSocket:
         if left <= 0 or self._received > _MAX_BYTES:
             raise TimeoutError
         self._connected.settimeout(left)
-        data: bytes = self._connected.recv(size)
+        data: bytes = self._connected.recv(size) or b""  # a tunnel by TLS in TLS returns 0 at its end
         self._received += len(data)
         return data
-
-
-def _proxy_options(proxy: SplitResult, tls: Any) -> dict[str, Any]:
-    auth = (unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None
-    return {
-        "http_proxy_host": proxy.hostname,
-        "http_proxy_port": proxy.port or _PORTS["http"],
-        "http_proxy_auth": auth,
-        "sslopt": {"context": tls},
-    }

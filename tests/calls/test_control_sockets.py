@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import SHUT_RDWR
 from typing import Any
 
 import pytest
@@ -14,27 +18,42 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Response as Refusal
 from websockets.sync.server import ServerConnection, serve
 
+from service.sandbox.tls import Certificate, write_certificate
 from service.vendors.control_sockets import ControlSocketError, ControlSockets
 from service.vendors.credentials import ApiKey
 from service.vendors.network import Network
+from tests.support.proxy import running_proxy
+from tests.test_transport import Flood, answering, running_host
 
 KEY = "sk-marked-key-0123456789"
+TLS_HANDSHAKE = 22
+"""What the first record of TLS begins with (RFC 8446 §5.1)."""
 
 
 @contextmanager
-def vendor(handle: Callable[[ServerConnection], None], status: int | None = None) -> Iterator[ControlSockets]:
-    """Serve WebSockets on a free port; with a status each upgrade is refused."""
+def vendor(
+    handle: Callable[[ServerConnection], None],
+    status: int | None = None,
+    *,
+    certificate: Certificate | None = None,
+    proxy: str | None = None,
+) -> Iterator[ControlSockets]:
+    """Serve WebSockets on a free port, by TLS with a certificate; with a status each upgrade is refused."""
+    encryption = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+    if encryption and certificate:
+        encryption.load_cert_chain(certificate.chain, certificate.key)
 
     def refuse(_: ServerConnection, request: Any) -> Refusal | None:
         assert request.headers["Authorization"] == f"Bearer {KEY}"
         assert "Origin" not in request.headers
         return Refusal(status, "No", Headers(), b"") if status else None
 
-    with serve(handle, "127.0.0.1", 0, process_request=refuse) as server:
+    with serve(handle, "127.0.0.1", 0, process_request=refuse, ssl=encryption) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        port = server.socket.getsockname()[1]
-        yield ControlSockets(f"http://127.0.0.1:{port}/v1", credential=ApiKey(KEY), network=Network())
+        url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.socket.getsockname()[1]}/v1"
+        network = Network(str(certificate.authority) if certificate else None, proxy)
+        yield ControlSockets(url, credential=ApiKey(KEY), network=network)
         server.shutdown()
         thread.join()
 
@@ -115,3 +134,83 @@ def test_a_vendor_that_is_not_there_is_an_error() -> None:
 def test_a_redirect_is_not_followed() -> None:
     with vendor(lambda _: None, 302) as sockets, pytest.raises(ControlSocketError):
         sockets.is_open("/x", seconds=5)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """Make a certificate for this machine."""
+    return write_certificate(tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_it_is_opened_by_a_proxy_that_is_signed_in_to(scheme: str, certificate: Certificate) -> None:
+    def handle(connection: ServerConnection) -> None:
+        connection.recv()
+        for message in ("audio", "x" * 100_000, "closed"):
+            connection.send(message)
+
+    with running_proxy(certificate if scheme == "https" else None) as proxy:
+        url = proxy.url.replace("://", "://ada:p%40ss@")
+        with vendor(handle, certificate=certificate, proxy=url) as sockets:
+            assert sockets.send("/x", "close", read, seconds=5) == "closed"
+    assert proxy.credentials == [f"Basic {b64encode(b'ada:p@ss').decode()}"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_one_by_a_proxy_that_is_cut_off_is_an_error(scheme: str, certificate: Certificate) -> None:
+    def handle(connection: ServerConnection) -> None:
+        connection.recv()
+        connection.socket.shutdown(SHUT_RDWR)
+
+    with (
+        running_proxy(certificate if scheme == "https" else None) as proxy,
+        vendor(handle, certificate=certificate, proxy=proxy.url) as sockets,
+        pytest.raises(ControlSocketError, match="failed"),
+    ):
+        sockets.send("/x", "close", read, seconds=5)
+
+
+def test_a_proxy_of_https_is_told_nothing_in_the_clear(certificate: Certificate) -> None:
+    received: list[bytes] = []
+    with running_host(lambda connection: received.append(connection.recv(65_536)), encryption=None) as proxy:
+        url = proxy.url.replace("http://", "https://ada:secret@")
+        with (
+            vendor(lambda _: None, certificate=certificate, proxy=url) as sockets,
+            pytest.raises(ControlSocketError),
+        ):
+            sockets.is_open("/x", seconds=5)
+    assert [data[0] for data in received] == [TLS_HANDSHAKE]
+
+
+def test_a_proxy_whose_certificate_is_not_trusted_is_told_no_password(
+    certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = write_certificate(tmp_path_factory.mktemp("other"))
+    with running_proxy(other) as proxy:
+        url = proxy.url.replace("://", "://ada:secret@")
+        with (
+            vendor(lambda _: None, certificate=certificate, proxy=url) as sockets,
+            pytest.raises(ControlSocketError, match="SSLCertVerificationError"),
+        ):
+            sockets.is_open("/x", seconds=5)
+    assert proxy.credentials == []
+
+
+def test_a_proxy_that_refuses_is_an_error(certificate: Certificate) -> None:
+    with (
+        running_host(answering(b"HTTP/1.1 407 Sign in\r\n\r\n"), encryption=None) as proxy,
+        vendor(lambda _: None, certificate=certificate, proxy=proxy.url) as sockets,
+        pytest.raises(ControlSocketError, match="ProxyError"),
+    ):
+        sockets.is_open("/x", seconds=5)
+
+
+def test_a_flood_by_a_proxy_is_an_error(certificate: Certificate) -> None:
+    flood = Flood(b"HTTP/1.1 200 OK\r\n", b"X-Long: " + b"long " * 1000 + b"\r\n")
+    with (
+        running_host(flood, encryption=None) as proxy,
+        vendor(lambda _: None, certificate=certificate, proxy=proxy.url) as sockets,
+    ):
+        with pytest.raises(ControlSocketError, match="ProxyError"):
+            sockets.is_open("/x", seconds=5)
+        assert proxy.hung_up.wait(5)
