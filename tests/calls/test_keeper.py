@@ -71,6 +71,12 @@ def wait_for_end(registry: CallRegistry, *calls: Call, seconds: float = 2) -> No
         )  # type: ignore[misc]
 
 
+def errors_naming(call: Call, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """List the ERROR lines that name a call: a service of another test may log what it misses meanwhile."""
+    errors = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    return [text for text in errors if f"{call.id} (" in text]
+
+
 def test_a_call_is_ended_at_its_deadline(registry: CallRegistry, clock: Clock, vendor: Vendor) -> None:
     """Within 2 s; its end is told with its cause, seconds and charge, and how late the attempt was."""
     heard = Heard()
@@ -210,7 +216,7 @@ def test_a_call_that_cannot_be_ended_is_given_up_after_the_vendors_maximum(
         wait_until(lambda: bool(heard.endings), seconds=2, what="the ending's record")
     assert heard.given_up == [call.id]
     assert heard.endings[0].charged_seconds == 600
-    assert [call.id in each.getMessage() for each in caplog.records] == [True]
+    assert len(errors_naming(call, caplog)) == 1
 
 
 def test_a_call_that_its_vendor_no_longer_knows_is_found_ended(
@@ -299,11 +305,12 @@ def test_many_due_calls_are_ended_at_200_a_second(registry: CallRegistry, vendor
     calls = [opened(registry, calls_global=1000) for _ in range(400)]
     for call in calls:
         registry.end(call.id, "admin")
+    start = time.monotonic()
     with keeping(registry, vendor):
         wait_for_end(registry, *calls, seconds=6)
-    first = vendor.attempts[0].began
-    assert sum(attempt.began < first + 1 for attempt in vendor.attempts) <= 260
-    assert vendor.attempts[-1].began < first + 3
+    # 50 at once, and 200 a second from when the keeper was made.
+    assert sum(attempt.began < start + 1 for attempt in vendor.attempts) <= 250
+    assert vendor.attempts[-1].began < start + 3
     order = {call.id: place for place, call in enumerate(calls)}
     places = [order[attempt.call_id] for attempt in vendor.attempts]
     assert all(abs(place - expected) < 60 for expected, place in enumerate(places))
@@ -350,10 +357,7 @@ def test_calls_that_cannot_be_ended_at_shutdown_are_named(
     keeper = Keeper(registry, vendor.calls, check_seconds=0)
     keeper.start()
     keeper.stop(1)
-    assert any(
-        each.levelname == "ERROR" and f"{call.id} ({call.upstream_id})" in each.getMessage()
-        for each in caplog.records
-    )
+    assert errors_naming(call, caplog)
 
 
 def test_a_stop_leaves_calls_on_redis_and_finishes_what_is_under_way(redis: RedisServer) -> None:
@@ -389,7 +393,7 @@ def test_a_flushed_storage_has_its_calls_named_and_ended(
         calls = [keeper.record(registry.reserve(request()).call, f"live_{n}") for n in range(5)]
         own_redis.client.flushall()
         wait_until(lambda: len(heard.endings) == 5, seconds=2, what="the end of all calls")
-    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    (line,) = errors_naming(calls[0], caplog)
     assert all(f"{call.id} ({call.upstream_id})" in line for call in calls)
     assert all(vendor.attempts_at(call) == 1 for call in calls)
 
@@ -409,8 +413,8 @@ def test_a_call_whose_id_the_storage_has_lost_is_named_and_ended(
         if cause:
             registry.end(call.id, cause)
         wait_until(lambda: vendor.attempts_at(call) == 1, seconds=3, what="the ending")
-    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
-    assert f"{call.id} (live_1)" in line
+    (line,) = errors_naming(call, caplog)
+    assert "(live_1)" in line
 
 
 def test_a_call_that_is_being_recorded_is_not_taken_for_lost(registry: CallRegistry, vendor: Vendor) -> None:
@@ -444,8 +448,8 @@ def test_a_process_ends_its_calls_at_their_deadline_while_the_storage_is_away(
         wait_until(lambda: bool(vendor.attempts), seconds=4, what="the ending")
         time.sleep(1)
         assert [attempt.call_id for attempt in vendor.attempts] == [due.id]
-    (line,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
-    assert f"{due.id} (live_due)" in line
+    (line,) = errors_naming(due, caplog)
+    assert "(live_due)" in line
 
 
 def test_a_storage_that_hung_learns_what_ended_without_it(own_redis: RedisServer, vendor: Vendor) -> None:
