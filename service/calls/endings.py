@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from service.calls.bounds import Threads
 from service.calls.errors import CallRegistryUnavailableError
 from service.calls.model import (
     CONNECTING_SECONDS,
@@ -21,7 +22,6 @@ from service.calls.model import (
 )
 from service.calls.own import OwnCall, OwnCalls
 from service.calls.registry import CallRegistry
-from service.calls.threads import Threads
 
 LEASE_SECONDS: Final = 1.6
 """How long a claim lasts unrenewed. Short, so that what a killed process held is ended within 2 s of the next start."""

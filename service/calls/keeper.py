@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from service.calls.bounds import Rate
 from service.calls.endings import LEASE_SECONDS, RENEW_SECONDS, Endings, KeeperEvents, VendorCalls
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.model import Call, Poll, PollRequest
@@ -179,6 +180,7 @@ class Keeper:
         self._endings.confirm_ended()
         self._take(found)
         missing = self.own.compare(found.own)
+        missing += tuple(own for own in self.own.unrecorded(found.own) if not self._record_again(own))
         self._force(missing)
         self._end_own(storage_unavailable=False)
         if missing:
@@ -199,6 +201,19 @@ class Keeper:
             self._events.lost(call)
         for call in found.ended:
             self._events.ended(call)
+
+    def _record_again(self, own: OwnCall) -> bool:
+        """Give the storage, which came back without its last write, a call's id again; false where it is too late."""
+        upstream_id = own.call.upstream_id or ""
+        try:
+            recorded = self._registry.record(own.call.id, upstream_id)
+        except CallRegistryUnavailableError:
+            return True  # at the next look
+        if recorded is None or recorded.state == "ended":
+            return False
+        self.own.note_recorded(own, recorded)
+        _log.warning("the storage had lost the id of call %s (%s); it has it again", own.call.id, upstream_id)
+        return True
 
     def _force(self, missing: tuple[OwnCall, ...]) -> None:
         if missing:
@@ -225,24 +240,3 @@ class Keeper:
 
 def _ids(calls: Iterable[OwnCall]) -> str:
     return ", ".join(f"{own.call.id} ({own.call.upstream_id})" for own in calls)
-
-
-class Rate:
-    """A rate limit: ``per_second``, of which a quarter may be taken at once."""
-
-    def __init__(self, per_second: int) -> None:
-        self._per_second = per_second
-        self._most = per_second / 4
-        self._left = self._most
-        self._at = time.monotonic()
-
-    def available(self) -> int:
-        """Return how many may be taken now."""
-        now = time.monotonic()
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        return max(0, int(self._left))
-
-    def take(self, number: int) -> None:
-        """Take as many as were available, or fewer."""
-        self._left -= number

@@ -178,11 +178,14 @@ class MemoryCalls:
                 ended=tuple(ended),
                 checks=tuple(self._calls[call_id] for call_id, _ in taken),
                 next_ms=self._due.first(),
-                own={
-                    call_id: kept.state if (kept := self._calls.get(call_id)) and kept.upstream_id else None
-                    for call_id in request.own
-                },
+                own={call_id: self._own_state(call_id) for call_id in request.own},
             )
+
+    def _own_state(self, call_id: str) -> State | None:
+        call = self._calls.get(call_id)
+        if call is None:
+            return None
+        return call.state if call.upstream_id else "opening"
 
     def postpone(self, claims: Iterable[tuple[Call, float]]) -> frozenset[str]:
         """Make claimed calls due again after a pause each; see ``CallRegistry``."""

@@ -221,8 +221,8 @@ class Poll:
 
     ``lost`` are openings whose outcome has just become unknown, ``ended`` those whose two minutes are over,
     ``checks`` open calls to be asked whether they still run, ``next_ms`` when the next call is due (if any is known),
-    ``own`` the state of each id that was asked for, ``None`` for one that the storage has not, or not its id
-    at the vendor.
+    ``own`` the state of each id that was asked for: ``None`` where the storage lacks the call, ``opening`` where it
+    lacks the call's id at the vendor.
     """
 
     now_ms: int

@@ -123,6 +123,12 @@ class OwnCalls:
                 call_id for call_id in ids if self._calls[call_id].recorded and call_id not in self._forced
             )
 
+    def unrecorded(self, states: Mapping[str, State | None]) -> tuple[OwnCall, ...]:
+        """Return the calls whose id at the vendor the storage has lost."""
+        with self._lock:
+            found = (self._calls.get(call_id) for call_id, state in states.items() if state == "opening")
+            return tuple(own for own in found if own)
+
     def compare(self, states: Mapping[str, State | None]) -> tuple[OwnCall, ...]:
         """Forget what has ended, and return the calls that the storage does not know, to be forced."""
         with self._lock:

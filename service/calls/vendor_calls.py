@@ -45,6 +45,13 @@ _UNSETTLED: Final = frozenset(
 )
 """Refusals of a hangup that say nothing about the call."""
 
+_SURE_ATTEMPT: Final = 6
+"""At which attempt, half a minute after the first, a hangup's 404 is believed although no control socket was opened.
+
+A hangup is documented of some types of call only, so before that its 404 alone proves nothing. Later it does: a network
+may never let a control socket through, and a call that has ended would hold its slot until the vendor's maximum.
+"""
+
 _TOTAL_SECONDS: Final = 14.5
 """Maximum duration of one attempt to end or check a call, within the keeper's 15 s for an attempt."""
 
@@ -89,7 +96,7 @@ class OpenCall:
         return opened
 
     def _end(self, call: Call, cause: Cause) -> None:
-        """End a call that is of no use. Without the storage too: the caller is told why the call is of none."""
+        """End a call that its caller cannot use, even while the storage is away: the caller gets the original error."""
         try:
             self.calls.end(call.id, cause)
         except CallRegistryUnavailableError:
@@ -182,7 +189,7 @@ class CallsAtVendor:
                 refusal = error
             else:
                 return Outcome("ended", closing.seconds)
-        outcome = self._hang_up(ending.request, refusal, end_at - monotonic())
+        outcome = self._hang_up(call, ending.request, refusal, end_at - monotonic())
         if outcome.state == "ended" and refusal:
             return self._verify(call, end_at - monotonic())
         return outcome
@@ -213,7 +220,9 @@ class CallsAtVendor:
         except ControlSocketError as error:
             return Outcome("failed", reason=str(error))
 
-    def _hang_up(self, request: Request, refusal: ControlSocketError | None, seconds: float) -> Outcome:
+    def _hang_up(
+        self, call: Call, request: Request, refusal: ControlSocketError | None, seconds: float
+    ) -> Outcome:
         """Ask over HTTP. ``refusal``: what the control socket said before, where this type of call is ended by one."""
         before = f"{refusal}; " if refusal else ""
         try:
@@ -222,8 +231,8 @@ class CallsAtVendor:
             return Outcome("failed", reason=f"{before}the hangup failed: {error.reason}")
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome("ended")
-        # A hangup is documented of some types of call only: beside a control socket its 404 alone proves nothing.
-        is_gone = status == HTTPStatus.NOT_FOUND and (not refusal or refusal.status == HTTPStatus.NOT_FOUND)
+        is_sure = refusal is None or refusal.status == HTTPStatus.NOT_FOUND or call.attempts >= _SURE_ATTEMPT
+        is_gone = status == HTTPStatus.NOT_FOUND and is_sure
         return Outcome(
             "not_found" if is_gone else "failed", reason=f"{before}the hangup was answered {status}"
         )

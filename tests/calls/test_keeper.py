@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from service.calls import endings
+from service.calls.bounds import Rate
 from service.calls.endings import Outcome, retry_pause
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
-from service.calls.keeper import Keeper, Rate
-from service.calls.model import Call, Cause
+from service.calls.keeper import Keeper
+from service.calls.model import Call
 from service.calls.registry import CallRegistry
 from tests.support.calls import (
     Clock,
@@ -398,20 +399,52 @@ def test_a_flushed_storage_has_its_calls_named_and_ended(
     assert all(vendor.attempts_at(call) == 1 for call in calls)
 
 
-@pytest.mark.parametrize("cause", [None, "client"], ids=["as it was", "ended meanwhile"])
-def test_a_call_whose_id_the_storage_has_lost_is_named_and_ended(
-    own_redis: RedisServer, vendor: Vendor, caplog: pytest.LogCaptureFixture, cause: Cause | None
+def lose_id(registry: CallRegistry, server: RedisServer, keeper: Keeper) -> Call:
+    """Open a call; Redis crashes, or another takes its place, before the last write is on disk or copied."""
+    reserved = registry.reserve(request()).call
+    (key,) = server.client.scan_iter(match=f"*{reserved.id}")
+    before = server.client.dump(key)
+    call = keeper.record(reserved, "live_1")
+    server.client.restore(key, 0, before, replace=True)
+    return call
+
+
+def test_a_storage_that_has_lost_the_id_of_a_call_is_given_it_again(
+    own_redis: RedisServer, vendor: Vendor
 ) -> None:
-    """Redis crashed, or another took its place, before the last write was on disk or copied."""
+    """The call goes on, and can be ended as any other."""
+    registry, heard = redis_calls(own_redis), Heard()
+    with keeping(registry, vendor, heard=heard) as keeper:
+        call = lose_id(registry, own_redis, keeper)
+        wait_until(lambda: has_state(registry, call, "open"), seconds=3, what="the second recording")
+        assert vendor.attempts == []
+        registry.end(call.id, "client")
+        wait_for_end(registry, call)
+        wait_until(lambda: bool(heard.endings), seconds=2, what="the ending's record")
+    assert [(each.upstream_id, each.ended_by) for each in heard.endings] == [("live_1", "client")]
+
+
+def test_a_call_whose_id_the_storage_has_lost_can_be_ended_meanwhile(
+    own_redis: RedisServer, vendor: Vendor
+) -> None:
+    registry, heard = redis_calls(own_redis), Heard()
+    with keeping(registry, vendor, heard=heard) as keeper:
+        call = lose_id(registry, own_redis, keeper)
+        registry.end(call.id, "client")
+        wait_until(lambda: bool(heard.endings), seconds=4, what="the ending's record")
+    assert vendor.attempts_at(call) == 1
+    assert [(each.upstream_id, each.ended_by) for each in heard.endings] == [("live_1", "client")]
+
+
+def test_a_session_whose_call_has_ended_in_the_storage_without_its_id_is_named_and_ended(
+    own_redis: RedisServer, vendor: Vendor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The storage was away until the opening had taken too long."""
     registry = redis_calls(own_redis)
     with keeping(registry, vendor) as keeper:
-        reserved = registry.reserve(request()).call
-        (key,) = own_redis.client.scan_iter(match=f"*{reserved.id}")
-        before = own_redis.client.dump(key)
-        call = keeper.record(reserved, "live_1")
-        own_redis.client.restore(key, 0, before, replace=True)
-        if cause:
-            registry.end(call.id, cause)
+        call = lose_id(registry, own_redis, keeper)
+        registry.lose(call.id)
+        registry.confirm(call.id, "unknown")
         wait_until(lambda: vendor.attempts_at(call) == 1, seconds=3, what="the ending")
     (line,) = errors_naming(call, caplog)
     assert "(live_1)" in line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import pytest
@@ -23,8 +23,9 @@ T = TypeVar("T")
 CLOSED = '{"type": "session.closed", "usage": {"seconds": 17}}'
 
 
-def call(kind: str) -> Call:
-    return Call("call_1", "user", kind, "a-model", "ending", 1, 0, 600_000, upstream_id=f"{kind}_1")  # type: ignore[arg-type]
+def call(kind: str, *, attempts: int = 1) -> Call:
+    called = Call("call_1", "user", kind, "a-model", "ending", 1, 0, 600_000, upstream_id=f"{kind}_1")  # type: ignore[arg-type]
+    return replace(called, attempts=attempts)
 
 
 @dataclass
@@ -90,6 +91,16 @@ def test_a_live_call_is_closed_over_its_socket_and_then_by_hangup(
     assert outcome.told_seconds == (17 if vendor.socket == CLOSED else None)
     if state == "failed":
         assert outcome.reason
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(5, "failed"), (6, "not_found"), (20, "not_found")])
+def test_a_hangup_alone_is_believed_in_the_end_where_no_control_socket_can_be_opened(
+    attempts: int, state: str
+) -> None:
+    """A network may never let one through, and a call that has ended is not to hold its slot for hours."""
+    vendor = Vendor(socket=refused(None), hangup=404)
+
+    assert at(vendor).end(call("live", attempts=attempts)).state == state
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ function operations.poll()
     end
     for i, id in ipairs(given.own) do
         local state, upstream_id = unpack(redis.call('HMGET', call_key(id), 'state', 'upstream_id'))
-        found.own[i] = upstream_id and state or ''
+        found.own[i] = state and not upstream_id and 'opening' or state or ''
     end
     found.next = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2])
     return found
