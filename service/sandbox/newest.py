@@ -62,3 +62,10 @@ class Newest(Generic[Key, Value]):
         """Forget all entries."""
         self._entries.clear()
         self._bytes = 0
+
+
+def size_of(message: str | bytes | None) -> int:
+    """Return how many bytes a message takes in memory at most."""
+    if isinstance(message, str) and not message.isascii():
+        return 4 * len(message)
+    return len(message or b"")

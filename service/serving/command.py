@@ -33,5 +33,5 @@ def serve(environ: dict[str, str]) -> None:
 
 
 def for_gunicorn(environ: Mapping[str, str], server: ServerSettings) -> dict[str, str]:
-    """Write ``WEB_CONCURRENCY`` as ``int`` reads it: gunicorn does so when it is imported, whatever the text is."""
+    """Write ``WEB_CONCURRENCY`` as a plain number: gunicorn's import reads it with ``int``, which fails on ``2.0``."""
     return {**environ, "WEB_CONCURRENCY": str(server.web_concurrency)}

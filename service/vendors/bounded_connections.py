@@ -107,10 +107,10 @@ class BoundedAdapter(HTTPAdapter):
 def open_tunnel(proxy: str, host: str, port: int, context: SSLContext) -> Any:
     """Connect to a host behind TLS by a proxy, which is itself reached by TLS where its URL begins with ``https``.
 
-    What it returns is used as a socket is, except that ``recv`` may return 0 where the connection has ended.
+    The result is used like a socket, except that ``recv`` may return 0 where the connection has ended.
 
     Raises:
-        TimeoutError: a step took over 4 s.
+        TimeoutError: the proxy's answer, or a handshake, took over 4 s.
         SSLError: the host, or the proxy, cannot prove who it is.
         ProxyError: the proxy cannot be reached, or refuses.
     """

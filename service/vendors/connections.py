@@ -61,7 +61,10 @@ KEEPALIVE: Final = [
 """Options of a socket: one on which nothing arrives any more is closed after 30 s, so that no request waits for it."""
 
 CONNECT_SECONDS: Final = 4
-"""Timeout for each address of the host, so that one that never answers leaves time for the next."""
+"""Timeout for each address of the host, so that one that never answers leaves time for the next.
+
+By a proxy also for its answer to CONNECT.
+"""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 
+import pytest
 import websocket
 
 from service.sandbox.app import create_sandbox
@@ -57,8 +58,9 @@ def test_what_comes_after_the_end_of_a_session_is_dropped_at_once() -> None:
     assert memory.most < 16 * _MEGABYTE
 
 
-def test_a_sideband_that_is_too_far_behind_is_closed() -> None:
-    """What it has not read yet takes 32 MB at most."""
+@pytest.mark.parametrize(("character", "events"), [("x", 40), ("\N{GRINNING FACE}", 12)])
+def test_a_sideband_that_is_too_far_behind_is_closed(character: str, events: int) -> None:
+    """What it has not read yet takes 32 MB at most, also where a character takes four bytes."""
     app, may_send = create_sandbox(), threading.Event()
     session = {"session": {"model": "gpt-live-1.1"}, "transport": {"type": "webrtc", "sdp": OFFER}}
     opened = app.test_client().post("/v1/live/sessions", json=session, headers=KEY)
@@ -69,8 +71,9 @@ def test_a_sideband_that_is_too_far_behind_is_closed() -> None:
     served.server.before_text = lambda: may_send.wait(30)
     with served.serving():
         wait_until(lambda: len(call.sidebands), seconds=10, what="the sideband")
-        for _ in range(40):
-            call.sidebands.tell(json.dumps({"type": "told", "padding": "x" * _MEGABYTE}), again=False)
+        for _ in range(events):
+            told = {"type": "told", "padding": character * _MEGABYTE}
+            call.sidebands.tell(json.dumps(told, ensure_ascii=False), again=False)
         may_send.set()
         call.end("reset")
         served.client.listen()

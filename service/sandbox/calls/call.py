@@ -15,7 +15,7 @@ from av import AudioFrame
 
 from service.sandbox.calls.listeners import Listener, Listeners, Reflection
 from service.sandbox.calls.turns import Machinery, Turns
-from service.sandbox.newest import Newest
+from service.sandbox.newest import Newest, size_of
 from service.sandbox.sessions.events import Event
 from service.sandbox.sessions.media import CloseReason, EndedBy, MediaSession, Source
 from service.sandbox.webrtc.peer import Ear, Peer, PeerEvents
@@ -100,7 +100,7 @@ class Call:
             gone=partial(self._do, self._on_gone),
             channel_open=partial(self._do, self._on_channel_open),
             message=lambda message: self._do(
-                partial(self._session.receive, message, "data_channel"), "data_channel", len(message)
+                partial(self._session.receive, message, "data_channel"), "data_channel", size_of(message)
             ),
             audio=lambda frame: self._do(partial(self._on_audio, frame), "data_channel"),
         )
@@ -137,7 +137,7 @@ class Call:
 
     def receive(self, message: str | bytes, listener: Listener) -> None:
         """Take a message of a sideband; what is wrong with it is told to that one alone."""
-        self._do(partial(self._session.receive, message, "sideband"), listener, len(message))
+        self._do(partial(self._session.receive, message, "sideband"), listener, size_of(message))
 
     def report(self) -> dict[str, Any]:
         """Describe the call as ``GET /sandbox/calls`` does; times are seconds since the epoch."""
@@ -216,7 +216,7 @@ class Call:
             if self._channel_open:
                 self._send(message)
             else:
-                self._backlog.put(next(self._told), message, len(message))
+                self._backlog.put(next(self._told), message, size_of(message))
         if kind in _GREETINGS:
             self.sidebands.greet(message)
         elif origin is None:

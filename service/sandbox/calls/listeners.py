@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from service.sandbox.newest import MAX_BYTES
+from service.sandbox.newest import MAX_BYTES, size_of
 from service.sandbox.webrtc.playout import FRAME_MS
 
 Listener = Callable[[str | None], None]
@@ -76,11 +76,11 @@ class Listeners:
         with self._lock:
             if again and self._replays:
                 self._recent.append((now, message))
-                self._recent_bytes += len(message)
+                self._recent_bytes += size_of(message)
             while self._recent and (
                 self._recent[0][0] < now - _REPLAY_SECONDS or self._recent_bytes > MAX_BYTES
             ):
-                self._recent_bytes -= len(self._recent.popleft()[1])
+                self._recent_bytes -= size_of(self._recent.popleft()[1])
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(message)
@@ -90,6 +90,7 @@ class Listeners:
         with self._lock:
             listeners, self._listeners, self._closed = self._listeners, [], True
             self._recent.clear()
+            self._recent_bytes = 0
         for listener in listeners:
             listener(None)
 

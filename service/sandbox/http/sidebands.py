@@ -17,7 +17,7 @@ from service.sandbox.http.calls import LIVE_SESSIONS_PATH, find_call
 from service.sandbox.http.connection import CLIENT_LEFT, close, receive, send_close, send_ping, send_text
 from service.sandbox.http.routes import BASE_PATH
 from service.sandbox.http.state import current
-from service.sandbox.newest import MAX_BYTES
+from service.sandbox.newest import MAX_BYTES, size_of
 from service.vendors import wire
 
 _MAX_QUEUED = 4000
@@ -102,7 +102,7 @@ class Sideband:
 
     def put(self, message: str | None) -> None:
         """Send an event, or with None: close."""
-        self._count(len(message or ""))
+        self._count(size_of(message))
         if self._overflowed:
             return
         try:
@@ -129,7 +129,7 @@ class Sideband:
                 if message is None:
                     break
                 send_text(self._ws, message)
-                self._count(-len(message))
+                self._count(-size_of(message))
             code, reason = (_TRY_AGAIN, _TOO_SLOW) if self._overflowed else (self._close_code, None)
             send_close(self._ws, code, reason)
         self._ws.event.set()  # wakes the reading half, which then finds the socket closed
