@@ -36,7 +36,7 @@ ATTEMPTS_AT_ONCE: Final = 512
 CHECKS_AT_ONCE: Final = 64
 """The same for checks, which have threads of their own: a vendor that hangs on checks must not delay an ending."""
 CONFIRMING_SECONDS: Final = 0.3
-"""How long one look tells the storage, which is there again, of ended calls, a round trip each: others are due."""
+"""How long one look tells a storage that is there again what it does not know, a round trip each: others are due."""
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,14 @@ from dataclasses import replace
 from typing import Final
 
 from service.calls.bounds import Rate
-from service.calls.endings import LEASE_SECONDS, RENEW_SECONDS, Endings, KeeperEvents, VendorCalls
+from service.calls.endings import (
+    CONFIRMING_SECONDS,
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    Endings,
+    KeeperEvents,
+    VendorCalls,
+)
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.model import Call, Poll, PollRequest
 from service.calls.own import OwnCall, OwnCalls
@@ -179,8 +186,7 @@ class Keeper:
         self._endings.set_clock(found.now_ms)
         self._endings.confirm_ended()
         self._take(found)
-        missing = self.own.compare(found.own)
-        missing += tuple(own for own in self.own.unrecorded(found.own) if not self._record_again(own))
+        missing = self.own.compare(found.own) + self._record_again(self.own.unrecorded(found.own))
         self._force(missing)
         self._end_own(storage_unavailable=False)
         if missing:
@@ -202,24 +208,26 @@ class Keeper:
         for call in found.ended:
             self._events.ended(call)
 
-    def _record_again(self, own: OwnCall) -> bool:
-        """Give the storage, which came back without its last write, a call's id again; false where it is too late."""
-        upstream_id = own.call.upstream_id or ""
-        try:
-            recorded = self._registry.record(own.call.id, upstream_id)
-        except CallRegistryUnavailableError:
-            return True  # at the next look
-        if recorded is None or recorded.state == "ended":
-            return False
-        self.own.note_recorded(own, recorded)
-        _log.warning("the storage had lost the id of call %s (%s); it has it again", own.call.id, upstream_id)
-        return True
+    def _record_again(self, unrecorded: tuple[OwnCall, ...]) -> tuple[OwnCall, ...]:
+        """Give the storage, which came back without its last write, ids again; return calls that have ended there."""
+        until, ended = time.monotonic() + CONFIRMING_SECONDS, []
+        for own in unrecorded:
+            try:
+                recorded = self._registry.record(own.call.id, own.call.upstream_id or "")
+            except CallRegistryUnavailableError:
+                break
+            if recorded is None or recorded.state == "ended":
+                ended.append(own)
+            else:
+                self.own.note_recorded(own, recorded)
+                _log.warning("the storage had lost the id of a call; it was recorded again: %s", _ids([own]))
+            if time.monotonic() >= until:
+                break
+        return tuple(ended)
 
     def _force(self, missing: tuple[OwnCall, ...]) -> None:
         if missing:
-            _log.error(
-                "running calls are missing from the storage; this process is ending them: %s", _ids(missing)
-            )
+            _log.error("calls are missing from the storage; this process is ending them: %s", _ids(missing))
         for own in missing:
             own.reported = True
             self.own.force(own.call.id)
@@ -230,9 +238,7 @@ class Keeper:
         due = due[: min(self._endings.room, self._ending_rate.available())]
         self._ending_rate.take(len(due))
         if unreported := [own for own in due if not own.reported]:
-            _log.error(
-                "ending calls recorded in this process's memory, without the storage: %s", _ids(unreported)
-            )
+            _log.error("ending calls from this process's memory, without the storage: %s", _ids(unreported))
         for own in due:
             own.reported = True
             self._endings.begin_own(own)

@@ -29,7 +29,9 @@ _LONG_WORD: Final = 22
 def without_offer(error: ServiceError, offer: Offer) -> ServiceError:
     """Return the vendor's refusal, without its words, in the log too, where they repeat something of the offer."""
     if error.reason and repeats(error.reason, offer):
-        error.reason = f"{error.reason.partition(': ')[0]} (its words repeat the offer)"
+        error.reason = (
+            f"{error.reason.partition(': ')[0]} (its words are left out: they may repeat the offer)"
+        )
     if repeats(error.message, offer):
         return RejectedSessionError("The Realtime API refused the offer.", param="sdp", reason=error.reason)
     return error

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -434,6 +435,28 @@ def test_a_call_whose_id_the_storage_has_lost_can_be_ended_meanwhile(
         wait_until(lambda: bool(heard.endings), seconds=4, what="the ending's record")
     assert vendor.attempts_at(call) == 1
     assert [(each.upstream_id, each.ended_by) for each in heard.endings] == [("live_1", "client")]
+
+
+def test_ids_are_recorded_again_only_as_long_as_the_storage_answers(
+    own_redis: RedisServer, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure may take seconds, and other calls are due meanwhile: the rest waits for another look."""
+    registry = redis_calls(own_redis)
+    failures: list[float] = []
+
+    def fail(*_: object) -> None:
+        failures.append(time.monotonic())
+        raise CallRegistryUnavailableError("No.", reason="no connection was free")
+
+    with keeping(registry, vendor) as keeper:
+        calls = [lose_id(registry, own_redis, keeper) for _ in range(5)]
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "record", fail)
+            wait_until(lambda: len(failures) >= 3, seconds=5, what="three looks")
+        wait_until(
+            lambda: all(has_state(registry, call, "open") for call in calls), seconds=3, what="the ids"
+        )
+    assert all(later - earlier > 0.05 for earlier, later in pairwise(failures))
 
 
 def test_a_session_whose_call_has_ended_in_the_storage_without_its_id_is_named_and_ended(
