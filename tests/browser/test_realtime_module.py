@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
     from tests.support.service import Sandbox, TokenService
 
-# What every snippet finds in scope: the module, and a way to mint.
+# What every snippet finds in scope: the module, and ways to mint, also for a session that goes by another port.
 PRELUDE = """async ({ tokenUrl, jwt, ...given }) => {
   const { connect, connectWebRTC, requestToken, subprotocols, RealtimeError, TokenError } =
     await import("/static/realtime.js");
   const mint = (options) => requestToken(tokenUrl, jwt, options);
+  const mintForPort = async (options) => {
+    const token = await mint(options);
+    token.connection.url = token.connection.url.replace(/:\\d+/, ":" + given.port);
+    return token;
+  };
   const told = ({ name, message, ...details }) => ({ name, ...details });
 """
 
@@ -252,13 +257,8 @@ def test_a_lost_session_is_replaced_where_asked_for(app: App, sandbox: Sandbox) 
     with wire_to(sandbox) as line:
         app.run(
             """
-            const source = async (options) => {
-              const token = await mint(options);
-              token.connection.url = token.connection.url.replace(/:\\d+/, ":" + given.port);
-              return token;
-            };
             globalThis.seen = { opened: 0, secrets: new Set(), delays: [], codes: [] };
-            globalThis.session = connect(source, { reconnect: { minDelay: 0.05 } });
+            globalThis.session = connect(mintForPort, { reconnect: { minDelay: 0.05 } });
             session.addEventListener("token", ({ detail }) => seen.secrets.add(detail.value));
             session.addEventListener("open", () => seen.opened++);
             session.addEventListener("retry", ({ detail }) => {
@@ -288,8 +288,7 @@ def test_a_lost_session_is_an_error_by_default(app: App, sandbox: Sandbox) -> No
     with wire_to(sandbox) as line:
         app.run(
             """
-            const token = await mint();
-            token.connection.url = token.connection.url.replace(/:\\d+/, ":" + given.port);
+            const token = await mintForPort();
             const session = connect(() => token);
             globalThis.lost = new Promise((resolve) =>
               session.addEventListener("close", ({ detail }) => resolve(told(detail.error))));
@@ -371,13 +370,8 @@ def test_a_session_that_held_for_longer_than_the_longest_delay_was_a_success(
     with wire_to(sandbox) as line:
         app.run(
             """
-            const source = async (options) => {
-              const token = await mint(options);
-              token.connection.url = token.connection.url.replace(/:\\d+/, ":" + given.port);
-              return token;
-            };
             globalThis.held = { sessions: 0, since: 0 };
-            globalThis.session = connect(source, { reconnect: { attempts: 1, minDelay: 0.01, maxDelay: 0.05 } });
+            globalThis.session = connect(mintForPort, { reconnect: { attempts: 1, minDelay: 0.01, maxDelay: 0.05 } });
             session.addEventListener("open", () => Object.assign(held, { sessions: held.sessions + 1,
               since: performance.now() }));
             """,

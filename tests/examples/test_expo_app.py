@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,9 @@ from playwright.sync_api import expect
 
 from tests.examples.test_apps import EXPO, REACT
 from tests.support.browser import watched_tab
-from tests.support.examples import Demo, install_node_packages, running_origin
-from tests.support.processes import bare_environ, wait_until
+from tests.support.examples import Demo, build_with_vite, install_node_packages, running_origin
+from tests.support.processes import wait_until
 from tests.support.tools import require
-from tests.support.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
@@ -88,13 +86,7 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.copy(EXPO / name, folder)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    (folder / "node_modules").symlink_to(REACT / "node_modules")
-    vite = ("node", "node_modules/vite/bin/vite.js", "build")
-    with one_at_a_time("react"):
-        built = subprocess.run(
-            vite, cwd=folder, env=bare_environ(), capture_output=True, text=True, check=False
-        )
-    assert built.returncode == 0, built.stdout + built.stderr
+    build_with_vite(folder, REACT)
     with running_origin(folder / "dist") as origin:
         yield origin
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,10 @@ from playwright.sync_api import expect
 
 from tests.examples.test_apps import REACT
 from tests.support.browser import DemoPage, watched_tab
-from tests.support.examples import Demo, install_node_packages, python, run, running_origin
+from tests.support.examples import Demo, build_with_vite, install_node_packages, python, run, running_origin
 from tests.support.offers import OFFER
 from tests.support.processes import ROOT, bare_environ, wait_until
 from tests.support.tools import require
-from tests.support.turns import one_at_a_time
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -149,13 +147,7 @@ def react_app(
     folder = tmp_path_factory.mktemp("react")
     code = {f"{choice}.jsx": copied[choice, "React"] for choice in ACCESSES}
     write_app(folder, {**code, "main.jsx": MAIN}, script="/main.jsx")
-    (folder / "node_modules").symlink_to(REACT / "node_modules")
-    vite = ("node", "node_modules/vite/bin/vite.js", "build", "--config", REACT / "vite.config.ts")
-    with one_at_a_time("react"):
-        built = subprocess.run(
-            vite, cwd=folder, env=bare_environ(), capture_output=True, text=True, check=False
-        )
-    assert built.returncode == 0, built.stdout + built.stderr
+    build_with_vite(folder, REACT, "--config", str(REACT / "vite.config.ts"))
     with running_origin(folder / "dist") as origin:
         yield origin
 

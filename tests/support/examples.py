@@ -82,6 +82,17 @@ def install_node_packages(folder: Path = PROGRAMS, *options: str) -> None:
             subprocess.run(("npm", "ci", "--no-audit", "--no-fund", *options), cwd=folder, check=True)
 
 
+def build_with_vite(folder: Path, packages: Path, *options: str) -> None:
+    """Build the app in a folder into its ``dist``, with the packages that were installed in another."""
+    (folder / "node_modules").symlink_to(packages / "node_modules")
+    vite = ("node", "node_modules/vite/bin/vite.js", "build", *options)
+    with one_at_a_time("react"):
+        built = subprocess.run(
+            vite, cwd=folder, env=bare_environ(), capture_output=True, text=True, check=False
+        )
+    assert built.returncode == 0, built.stdout + built.stderr
+
+
 @dataclass(frozen=True)
 class Demo:
     """The demo's two servers, by the variables that it prints as lines to paste."""
