@@ -40,6 +40,8 @@ NAMES = (
 )
 UNPINNED = (SERVICE_UNPINNED, EXPRESS_UNPINNED)
 """Measured apart from the others, with no process held to a core."""
+ON_REDIS = (SERVICE_REDIS, CALLS)
+"""Measured apart from the others, since they are compared with each other."""
 
 REDIS_WINDOWS = 2
 """Windows that each mint counts in under `RATE_LIMITS`: the caller's and everyone's."""

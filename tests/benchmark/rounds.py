@@ -5,8 +5,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ from redis import Redis
 from tests.support.processes import free_port
 
 from . import load, processes
-from .candidates import UNPINNED, Surroundings, candidate
+from .candidates import ON_REDIS, UNPINNED, Surroundings, candidate
 from .load import BenchmarkError, Target, Upstream
 from .plan import DISTANT, Candidate, Load, Outing
 
@@ -28,19 +29,37 @@ _REFUSALS = (http.client.UNAUTHORIZED, http.client.BAD_REQUEST)  # LiteLLM answe
 def run(names: Sequence[str], rounds: int, seconds: float, cache: Path) -> list[Outing]:
     """Return every outing of every round; candidates alternate, and every other round runs backwards.
 
-    The unpinned ones, which have one load alone, have twice as many rounds: of more, the best is nearer to a quiet one.
+    Two pairs whose members are compared with each other, under one load alone, follow with twice as many rounds: of
+    more, the best is nearer to a quiet one.
     """
     outings = []
-    pinned = [name for name in names if name not in UNPINNED]
-    unpinned = [name for name in names if name in UNPINNED]
-    groups = ((pinned, processes.on_other_cores, rounds), (unpinned, nullcontext, 2 * rounds))
-    for group, place, times in groups:
-        with place(), surroundings(cache) as around:
-            for number in range(times):
-                for name in group if number % 2 == 0 else reversed(group):
-                    sys.stderr.write(f"round {number + 1} of {times}: {name}\n")
+    for group in groups(names, rounds):
+        with group.place(), surroundings(cache) as around:
+            for number in range(group.rounds):
+                for name in group.names if number % 2 == 0 else reversed(group.names):
+                    sys.stderr.write(f"round {number + 1} of {group.rounds}: {name}\n")
                     outings.append(_outing(candidate(name, free_port(), around), around, seconds))
     return outings
+
+
+@dataclass(frozen=True)
+class Group:
+    """Candidates that alternate, in so many rounds; `place` says on which cores all around them runs."""
+
+    names: Sequence[str]
+    rounds: int
+    place: Callable[[], AbstractContextManager[None]] = processes.on_other_cores
+
+
+def groups(names: Sequence[str], rounds: int) -> tuple[Group, ...]:
+    """Part those of `names` that are compared with each other alone from the others; empty groups are left out."""
+    pairs = (*ON_REDIS, *UNPINNED)
+    found = (
+        Group([name for name in names if name not in pairs], rounds),
+        Group([name for name in names if name in ON_REDIS], 2 * rounds),
+        Group([name for name in names if name in UNPINNED], 2 * rounds, nullcontext),
+    )
+    return tuple(group for group in found if group.names)
 
 
 @contextmanager

@@ -186,6 +186,16 @@ def test_rounds_are_summed_up_by_the_best_and_no_failure_is_lost() -> None:
     assert together.under(BUSY).failures == 1
 
 
+def test_what_is_compared_in_pairs_alternates_apart_and_twice_as_often() -> None:
+    """The best of more rounds is nearer to what a candidate takes on a quiet machine; nobody is left out."""
+    others, on_redis, unpinned = rounds.groups(NAMES, 3)
+    assert sorted([*others.names, *on_redis.names, *unpinned.names]) == sorted(NAMES)
+    assert set(on_redis.names) == {SERVICE_REDIS, CALLS}
+    assert set(unpinned.names) == {SERVICE_UNPINNED, EXPRESS_UNPINNED}
+    assert [group.rounds for group in (others, on_redis, unpinned)] == [3, 6, 6]
+    assert [group.names for group in rounds.groups([SERVICE], 1)] == [[SERVICE]]
+
+
 def test_what_is_written_can_be_read(good: dict[str, Outing]) -> None:
     """The JSON and the picture are well-formed, and the table names every candidate."""
     require("node")
