@@ -156,14 +156,14 @@ def test_workers_import_nothing_of_their_own(variables: dict[str, str], *, neede
     assert run_program(program, environ).splitlines()[-1] == f"['wsgi'] {needed}"
 
 
-def test_garbage_is_collected_once_the_start_is_over() -> None:
-    """Not before, when there is nothing to find; and what the start has made is never looked through again."""
+def test_garbage_is_seldom_collected_before_the_start_is_over() -> None:
+    """There is little to find; and what the start has made is never looked through again."""
     program = """
         import gc
         from service.serving import gunicorn_conf
-        before = gc.isenabled()
+        before = gc.get_threshold()[0]
         gunicorn_conf.on_starting(type("Arbiter", (), {"log": gunicorn_conf.structlog.get_logger()}))
-        print(before, gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects()))
+        print(before > gc.get_threshold()[0], gc.get_freeze_count() > len(gc.get_objects()))
     """
     printed = run_program(program, service_environ("http://127.0.0.1:9/v1"))
-    assert printed.splitlines()[-1] == "False True True"
+    assert printed.splitlines()[-1] == "True True"
