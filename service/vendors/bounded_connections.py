@@ -17,8 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util import make_headers
 
-from service.vendors.connections import CONNECT_SECONDS, KEEPALIVE, MAX_HEAD_BYTES, Progress
-from service.vendors.network import ProxyError
+from service.vendors.connections import CONNECT_SECONDS, KEEPALIVE, MAX_HEAD_BYTES, Progress, ProxyError
 
 PROGRESS: ContextVar[Progress | None] = ContextVar("PROGRESS", default=None)
 """Progress of the exchange that is under way: neither ``requests`` nor urllib3 hands it on to a connection."""

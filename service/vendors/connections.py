@@ -34,6 +34,11 @@ from service.vendors.base import Check, Request, Response
 DISCONNECTED: Final = (BrokenPipeError, ConnectionResetError, SSLEOFError)
 """The host closed the connection, as one does that is just starting again: the next attempt may reach another."""
 
+
+class ProxyError(OSError):
+    """The proxy on the way to the host cannot be reached, or refuses."""
+
+
 MAX_USES: Final = 100
 """Maximum number of requests on one connection."""
 MAX_SECONDS: Final = 60

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 # for their key set nor for a proxy.
 
 
-class ProxyError(OSError):
-    """The proxy cannot be reached, or refuses."""
-
-
 @dataclass(frozen=True, slots=True)
 class Network:
     """How to reach the outside: ``REQUESTS_CA_BUNDLE``, ``HTTPS_PROXY`` (may hold a password) and ``NO_PROXY``."""

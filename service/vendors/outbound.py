@@ -15,8 +15,14 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from service.vendors.base import Check, Request, Response
 from service.vendors.bounded_connections import PROGRESS, BoundedAdapter
-from service.vendors.connections import CONNECT_SECONDS, MAX_ANSWER_BYTES, MAX_SECONDS, MAX_USES, Progress
-from service.vendors.network import ProxyError
+from service.vendors.connections import (
+    CONNECT_SECONDS,
+    MAX_ANSWER_BYTES,
+    MAX_SECONDS,
+    MAX_USES,
+    Progress,
+    ProxyError,
+)
 
 
 def make_session(

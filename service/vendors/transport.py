@@ -12,9 +12,9 @@ from typing import Final, Protocol
 from service.core.deadline import DeadlineExceededError, total_deadline
 from service.core.errors import LeakedKeyError, ServiceError, UpstreamTimeoutError, UpstreamUnavailableError
 from service.vendors.base import Check, Request, Response
-from service.vendors.connections import DISCONNECTED, KeptConnections, Progress
+from service.vendors.connections import DISCONNECTED, KeptConnections, Progress, ProxyError
 from service.vendors.credentials import Credential, bearer, redact
-from service.vendors.network import Network, ProxyError
+from service.vendors.network import Network
 from service.vendors.responses import RETRYABLE_STATUSES, bad_response
 
 _ATTEMPTS: Final = 2
