@@ -9,6 +9,7 @@ from typing import Final
 
 from service.calls.endings import KeeperEvents, VendorCalls
 from service.calls.errors import CallNotFoundError
+from service.calls.first_endings import FirstEndings
 from service.calls.keeper import Keeper
 from service.calls.memory_registry import MemoryCalls
 from service.calls.model import Call, Cause, Change
@@ -33,6 +34,7 @@ class Calls:
     registry: CallRegistry
     keeper: Keeper
     rules: CallRules
+    first_endings: FirstEndings
 
     def keep(self) -> None:
         """Begin to look after calls in this process, unless that was done; those kept in memory end with it."""
@@ -54,10 +56,18 @@ class Calls:
 
     def end(self, call_id: str, cause: Cause, *, user: str | None = None) -> Change | None:
         """Start ending a call, and begin at once; ``None`` where there is no such call (of that user)."""
-        change = self.registry.end(call_id, cause, user=user) if is_call_id(call_id) else None
+        if not is_call_id(call_id):
+            return None
+        change = self.registry.end(call_id, cause, user=user)
+        if user:
+            self.first_endings.note(call_id, user)
         if change and change.changed:
             self.keeper.wake()
         return change
+
+    def admits_ending(self, call_id: str, user: str) -> bool:
+        """Return whether a user may try to end a call although too many such requests of theirs were refused."""
+        return is_call_id(call_id) and self.first_endings.admits(call_id, user)
 
     def end_user(self, user: str, cause: Cause) -> int:
         """Start ending all calls of a user; returns how many there were."""
@@ -92,4 +102,5 @@ def build(
     check_seconds = settings.call_check_seconds
     registry = build_registry(store, upstream_timeout=upstream_timeout, checked=check_seconds > 0)
     keeper = Keeper(registry, vendor, check_seconds=check_seconds, events=events)
-    return Calls(registry, keeper, rules)
+    first_endings = FirstEndings(keeper.own, shared=registry.survives_process)
+    return Calls(registry, keeper, rules, first_endings)

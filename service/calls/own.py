@@ -23,7 +23,7 @@ class OwnCall:
     """A call and when this process ends it by itself (``time.monotonic``), should the storage not be there.
 
     ``recorded``: the storage has its id at the vendor. ``forced``: nobody else can end it. ``attempts`` and ``busy``
-    are those of this process, without the storage. ``ended_by_user``: its user has already asked for its end.
+    are those of this process, without the storage.
     """
 
     call: Call
@@ -34,7 +34,6 @@ class OwnCall:
     reported: bool = False
     attempts: int = 0
     busy: bool = False
-    ended_by_user: bool = False
 
     def age(self) -> float:
         """Return how many seconds ago the vendor opened it."""
@@ -60,17 +59,11 @@ class OwnCalls:
         """Whether there are calls that only this process can end."""
         return bool(self._forced)
 
-    def admits_ending(self, call_id: str, user: str) -> bool:
-        """Return whether a call is one of them, the user's own, and not ended by its user yet."""
+    def has(self, call_id: str, user: str) -> bool:
+        """Return whether a call is one of them, and this user's."""
         with self._lock:
             own = self._calls.get(call_id)
-            return own is not None and own.call.user == user and not own.ended_by_user
-
-    def note_ending(self, call_id: str) -> None:
-        """Note that the user has ended a call, should it be one of them."""
-        with self._lock:
-            if own := self._calls.get(call_id):
-                own.ended_by_user = True
+            return own is not None and own.call.user == user
 
     def watch(self, call: Call) -> OwnCall:
         """Remember a call whose id at the vendor is known."""

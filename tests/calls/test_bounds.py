@@ -10,6 +10,7 @@ import pytest
 from service.calls import endings
 from service.calls.endings import ATTEMPTS_AT_ONCE, Endings, KeeperEvents
 from service.calls.errors import CallRegistryUnavailableError
+from service.calls.first_endings import ASKED_PER_SECOND, TRIED_KEPT, FirstEndings
 from service.calls.model import Call
 from service.calls.own import OwnCalls
 from service.calls.redis_registry import RedisCalls
@@ -106,3 +107,29 @@ def test_a_storage_that_is_back_is_told_of_ended_calls_for_so_long_at_a_look(
         assert len(told) == 2
     ends.confirm_ended()
     assert sorted(told) == sorted(call.id for call in calls)
+
+
+def test_made_up_ids_let_few_endings_through_and_are_not_remembered_without_bound() -> None:
+    """Each that is let through costs round trips, and whoever asks has been refused too often already."""
+    first_endings = FirstEndings(OwnCalls(), shared=True)
+    admitted = [first_endings.admits(f"call_{number}", "ada") for number in range(200)]
+    assert ASKED_PER_SECOND / 4 <= admitted.count(True) <= ASKED_PER_SECOND
+    for number in range(TRIED_KEPT + 1):
+        first_endings.note(f"call_{number}", "ada")
+    wait_until(lambda: first_endings.admits("call_0", "ada"), seconds=5, what="the oldest to be forgotten")
+    assert not any(first_endings.admits(f"call_{number}", "ada") for number in range(1, TRIED_KEPT + 1))
+
+
+def test_without_a_shared_storage_only_a_call_of_this_process_is_let_through() -> None:
+    """No other process can have opened one."""
+    own = OwnCalls()
+    call = opened(memory_calls())
+    own.watch(call)
+    first_endings = FirstEndings(own, shared=False)
+    assert first_endings.admits(call.id, call.user)
+    assert not first_endings.admits(call.id, "mallory")
+    assert not first_endings.admits("call_0", call.user)
+    first_endings.note(call.id, "mallory")
+    assert first_endings.admits(call.id, call.user)
+    first_endings.note(call.id, call.user)
+    assert not first_endings.admits(call.id, call.user)

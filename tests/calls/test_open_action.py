@@ -13,6 +13,7 @@ import pytest
 from service.auth.revocations import Revocations
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.factory import Calls
+from service.calls.first_endings import FirstEndings
 from service.calls.memory_registry import MemoryCalls
 from service.calls.rules import CallRules
 from service.calls.settings import CallSettings
@@ -111,7 +112,8 @@ def scene() -> Iterator[Scene]:
     )
     registry = MemoryCalls(store, opening_seconds=15)
     with keeping(registry, vendor) as keeper:
-        yield Scene(Calls(registry, keeper, rules), revocations, vendor)
+        first_endings = FirstEndings(keeper.own, shared=False)
+        yield Scene(Calls(registry, keeper, rules, first_endings), revocations, vendor)
 
 
 def test_who_was_revoked_since_the_request_was_counted_opens_nothing(scene: Scene) -> None:

@@ -69,6 +69,23 @@ def test_a_call_of_this_process_is_ended_all_the_same_and_once(
     assert (status, words.startswith(REFUSED)) == (429, True)
 
 
+def test_a_call_of_another_process_is_ended_all_the_same_and_once(
+    service: TokenService, vendor: CallVendor, own_redis: RedisServer
+) -> None:
+    """Only the storage knows it, so it is asked beyond the limit; not again, and not for whatever ids are made up."""
+    user = "ada"
+    opening = app_in_process(vendor.base_url, RATE_LIMIT_STORAGE_URL=own_redis.url)
+    call_id = opening.post("/calls", {"sdp": OFFER}, jwt=sign(sub=user)).json()["call"]["id"]
+    for _ in range(3):
+        assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", user)[0] == 404
+    assert status_and_words(service, "DELETE", "/calls/junk", user)[0] == 429
+    assert status_and_words(service, "DELETE", f"/calls/{call_id}", "mallory")[0] == 404
+    assert status_and_words(service, "DELETE", f"/calls/{call_id}", user)[0] == 204
+    wait_until(lambda: vendor.hung_up == ["rtc_0"], seconds=5, what="the ending")
+    status, words = status_and_words(service, "DELETE", f"/calls/{call_id}", user)
+    assert (status, words.startswith(REFUSED)) == (429, True)
+
+
 def test_an_ending_that_the_storage_failed_may_be_asked_for_again(
     service: TokenService, vendor: CallVendor, own_redis: RedisServer
 ) -> None:
