@@ -28,6 +28,7 @@ from service.policy.explain import warnings as policy_warnings
 from service.policy.settings import PolicySettings
 from service.policy.settings import build as build_policy
 from service.store.settings import StoreSettings
+from service.vendors.dialect import DialectSettings
 from service.vendors.settings import VendorSettings
 
 
@@ -72,13 +73,11 @@ class Settings:
             ConfigurationError: naming every variable with a problem, of all groups, and no value.
         """
         groups, problems = read_groups(environ)
+        problems += find_conflicts(groups.get("policy"), environ)
         misspelt = find_misspelt(environ, cls.names())
-        if not problems:
-            settings = cls(**groups, misspelt=misspelt)
-            problems = settings.conflicts()
         if problems:
             raise ConfigurationError(tuple(_with_misspelt(problem, misspelt) for problem in problems))
-        return settings
+        return cls(**groups, misspelt=misspelt)
 
     @classmethod
     def variables(cls) -> dict[str, Any]:
@@ -90,10 +89,6 @@ class Settings:
         """Name everything that is read: the variables, and for each secret the one that names its file."""
         secret = frozenset().union(*(group.secret_variables() for group in _GROUPS.values()))
         return frozenset(cls.variables()) | {name + FILE_SUFFIX for name in secret}
-
-    def conflicts(self) -> tuple[Problem, ...]:
-        """List what is wrong between groups that are each right by themselves."""
-        return self.policy.problems(self.vendor.vendor.layout)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -224,6 +219,19 @@ def read_groups(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Probl
         except ConfigurationError as error:
             problems |= dict.fromkeys(error.problems)
     return groups, tuple(problems)
+
+
+def find_conflicts(policy: PolicySettings | None, environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    """List what the policy's variables ask of a vendor that does not have it, whatever is wrong with other variables.
+
+    ``policy`` is ``None`` where those variables have problems of their own. Of the vendor's only those that choose it
+    need be right.
+    """
+    try:
+        dialect = DialectSettings.from_environ(environ)
+    except ConfigurationError:
+        return ()
+    return policy.problems(dialect.vendor.layout) if policy else ()
 
 
 @cache

@@ -98,6 +98,8 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("OPENAI_API_KEY", "sk-canary\nx", "control"),
         ("OPENAI_BASE_URL", "http://api.openai.com/v1", "https://"),
         ("OPENAI_BASE_URL", "https://user:canary@api.openai.com/v1", "user name or password"),
+        ("OPENAI_BASE_URL", "https://@api.openai.com/v1", "user name or password"),
+        ("OPENAI_BASE_URL", "https://:@api.openai.com/v1", "user name or password"),
         ("OPENAI_BASE_URL", "https://api.openai.com/v1?canary=1", "no query"),
         ("OPENAI_BASE_URL", "api.openai.com", "whole URL"),
         ("OPENAI_BASE_URL", "https://bücher.example/v1", "xn--"),
@@ -156,6 +158,45 @@ def test_problems_of_several_variables_are_reported_together() -> None:
     assert set(problems_of({**GOOD, **wrong})) == set(wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"OPENAI_BASE_URL": "http://evil.example/v1"}, {"OPENAI_VENDOR": "bogus"}],
+    ids=["url", "vendor"],
+)
+def test_a_missing_key_is_named_where_the_vendor_is_not_known_either(wrong: dict[str, str]) -> None:
+    problems = problems_of({**GOOD, **wrong, "OPENAI_API_KEY": ""})
+
+    assert set(problems) == {"OPENAI_API_KEY", *wrong}
+    assert "unless OPENAI_VENDOR=azure" in problems["OPENAI_API_KEY"]
+
+
+def test_a_key_that_azure_may_do_without_is_not_asked_for_beside_a_wrong_url() -> None:
+    azure = {"OPENAI_VENDOR": "azure", "OPENAI_BASE_URL": "junk", "SAFETY_IDENTIFIER_SECRET": "x" * 32}
+
+    assert "OPENAI_BASE_URL" in problems_of({**GOOD, **azure, "OPENAI_API_KEY": ""})
+    assert "unless" not in problems_of({**GOOD, **azure, "OPENAI_API_KEY": ""}).get("OPENAI_API_KEY", "")
+
+
+@pytest.mark.parametrize(
+    ("conflict", "named"),
+    [
+        ({"CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "none"}, {"CLIENT_SECRET_TYPES"}),
+        ({"DEFAULT_MODEL": "gpt-live-1.1", "CALL_TYPES": "none"}, {"DEFAULT_MODEL"}),
+        ({"SESSION_POLICY": '{"profiles": {"p": {"model": "gpt-9"}}}'}, {"SESSION_POLICY"}),
+        (
+            {"OPENAI_BASE_URL": "https://api.x.ai/v1", "TOKEN_MAX_TTL": "7200"},
+            {"DEFAULT_MODEL", "TOKEN_MAX_TTL"},
+        ),
+    ],
+    ids=["no type", "no model", "policy", "vendor"],
+)
+@pytest.mark.parametrize("other", [{"PORT": "abc"}, {"OPENAI_API_KEY": ""}, {"JWT_ISSUER": ""}], ids=str)
+def test_what_does_not_fit_together_is_reported_beside_what_is_wrong_by_itself(
+    conflict: dict[str, str], named: set[str], other: dict[str, str]
+) -> None:
+    assert set(problems_of({**GOOD, **conflict, **other})) == {*named, *other}
+
+
 def test_problems_come_in_the_contracts_order_and_each_once() -> None:
     """REALTIME_API is read by two groups."""
     wrong = {"PORT": "x", "TOKEN_TTL": "700", "REALTIME_API": "alpha", "METRICS_TOKEN": "a b"}
@@ -191,6 +232,8 @@ def test_a_forgotten_secret_beside_a_provider_is_refused_unless_it_is_meant() ->
 
     assert "JWT_ALLOW_MULTIPLE=1" in problems_of(both)["JWT_ALLOW_MULTIPLE"]
     assert Settings.from_environ({**both, "JWT_ALLOW_MULTIPLE": "1"}).auth.jwt_secret
+    short = {"JWT_SECRET": "short", "JWT_JWKS_URL": "https://issuer.test/keys"}
+    assert set(problems_of({**GOOD, **short})) == {"JWT_SECRET", "JWT_ALLOW_MULTIPLE"}
     supabase = {**GOOD, "AUTH_PROVIDER": "supabase:abcdefgh"}
     assert Settings.from_environ(supabase).auth.jwt_secret
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from service.auth.keys import load_public_keys, load_secret
 from service.auth.providers import Provider, parse_provider
 from service.core.claims import is_user_editable
+from service.core.environment import is_given
 from service.core.environment_types import (
     CommaSeparated,
     Flag,
@@ -180,10 +181,10 @@ class AuthSettings(InsecureHosts):
     @field_validator("jwt_allow_multiple")
     @classmethod
     def _one_source_of_keys(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's call
-        if not {"auth_provider", *_SOURCES} <= info.data.keys():
+        if "auth_provider" not in info.data:
             return value
         provider: Provider | None = info.data["auth_provider"]
-        given = [name for field, name in _SOURCES.items() if info.data[field]]
+        given = [name for field, name in _SOURCES.items() if is_given(field, info)]
         own_secret = provider and provider.shares_secret and set(given) == {"JWT_SECRET", "JWT_JWKS_URL"}
         if len(given) > 1 and not value and not own_secret:
             raise ValueError(
@@ -204,12 +205,11 @@ class AuthSettings(InsecureHosts):
                 "no other source of keys (JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_SECRET) OpenID discovery finds the key set"
             )
         issuers = tuple(dict.fromkeys(value or (provider.issuers if provider else ())))
-        if set(_SOURCES) <= info.data.keys():
-            has_keys = bool(info.data["jwt_secret"] or info.data["jwt_public_key"])
-            if not has_keys and (provider or not info.data["jwt_jwks_url"]):
-                preset = _preset_issuers(provider, issuers)
-                others = [issuer for issuer in issuers if issuer not in preset]
-                _check_discoverable(others, info.data.get("allow_insecure_hosts"))
+        has_keys = is_given("jwt_secret", info) or is_given("jwt_public_key", info)
+        if not has_keys and (provider or not is_given("jwt_jwks_url", info)):
+            preset = _preset_issuers(provider, issuers)
+            others = [issuer for issuer in issuers if issuer not in preset]
+            _check_discoverable(others, info.data.get("allow_insecure_hosts"))
         return issuers
 
     @field_validator("jwt_audience")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from service.core.environment_values import MisreadError, read_variable
 
@@ -127,6 +127,11 @@ class EnvironmentModel(BaseModel):
             kind_of_number = "number" if kind == "float_parsing" else "whole number"
             return Problem(variable, f"must be a {kind_of_number}, such as {cls.variables()[variable]}")
         return Problem(variable, words.removeprefix("Value error, ").replace("Input should be", "must be"))
+
+
+def is_given(field: str, info: ValidationInfo) -> bool:
+    """Return whether an earlier field has a value other than an empty default: one with a problem has."""
+    return bool(info.data.get(field, True))
 
 
 def _types_in(annotation: Any) -> Iterator[Any]:

@@ -121,7 +121,7 @@ def secure_url(text: str, insecure_hosts: Collection[str] | None = ()) -> str:
             "must begin with https:// (http:// is for loopback addresses only, and for hosts that "
             "ALLOW_INSECURE_HOSTS names)"
         )
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise ValueError("must hold no user name or password")
     return text
 

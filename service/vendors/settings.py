@@ -106,9 +106,14 @@ class VendorSettings(DialectSettings):
     @field_validator("openai_api_key")
     @classmethod
     def _key_or_entra(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        vendor = info.data.get("openai_vendor")
-        if value is not None or vendor is None:
+        if value is not None:
             return value
+        vendor = info.data.get("openai_vendor")
+        if vendor is None:
+            keyless = " or ".join(name for name, row in VENDORS.items() if row.keyless)
+            raise ValueError(
+                f"is required, unless OPENAI_VENDOR={keyless}, where Entra ID can stand for it; set it"
+            )
         if not VENDORS[vendor].keyless:
             raise ValueError("is required; set it, or OPENAI_API_KEY_FILE to a file that holds it")
         if not entra.is_installed():
