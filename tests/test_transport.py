@@ -444,6 +444,24 @@ def test_a_silence_is_a_timeout(serve: Serve, body: bytes) -> None:
     over.set()
 
 
+def test_a_request_with_a_bound_of_its_own_may_take_longer_than_others(serve: Serve) -> None:
+    """The ending of a call has 15 s, however short ``UPSTREAM_TIMEOUT`` is."""
+    late = threading.Event()
+
+    def answer_late(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        late.wait(0.3)
+        connection.sendall(an_answer())
+
+    _, transport = serve(answer_late, timeout=0.1)
+    assert transport.send(POST, seconds=5).body == b"ok"
+    with pytest.raises(UpstreamTimeoutError):
+        transport.send(POST)
+    with pytest.raises(UpstreamTimeoutError):
+        transport.send(POST, seconds=0.1)
+    late.set()
+
+
 def test_an_answer_that_drips_is_bounded_as_a_whole(serve: Serve) -> None:
     """Each byte comes in time, and all of them do not."""
     over = threading.Event()

@@ -41,9 +41,9 @@ class Connections(Protocol):
 class Transport:
     """Sends the requests that a vendor writes, below ``base_url``.
 
-    ``timeout`` bounds a whole request in seconds, its one retry included. No redirect is followed, no cookie is kept,
-    and nothing of the environment is read. No socket is opened before the first request, so a transport may be made
-    before a fork. ``connections`` is how many a proxy's pool keeps.
+    ``timeout`` bounds a whole request in seconds, its one retry included, unless it has a bound of its own. No redirect
+    is followed, no cookie is kept, and nothing of the environment is read. No socket is opened before the first
+    request, so a transport may be made before a fork. ``connections`` is how many a proxy's pool keeps.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Transport:
         seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Response:
-        """Return the vendor's answer, whatever its status, within ``seconds`` where those are fewer than ``timeout``.
+        """Return the vendor's answer, whatever its status, within ``seconds``, by default ``timeout``.
 
         ``check`` looks at it before its connection is used again. ``progress`` tells who gave it how far the exchange
         came, should it fail.
@@ -78,7 +78,7 @@ class Transport:
             UpstreamUnavailableError: the vendor cannot be reached.
             UpstreamError: what came is no HTTP answer.
         """
-        timeout = self.timeout if seconds is None else min(seconds, self.timeout)
+        timeout = self.timeout if seconds is None else seconds
         end, progress = monotonic() + timeout, progress or Progress()
         try:
             with total_deadline(timeout):
