@@ -12,7 +12,7 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from service.auth.authenticator import Authenticator
+from service.auth.authenticator import Authenticator, MissingScopeError
 from service.budgets import MinuteStatus
 from service.calls.errors import CallLimitError, CallRegistryUnavailableError
 from service.calls.opening import OpenedCall
@@ -112,7 +112,7 @@ class Exchange:
         facts: dict[str, Any] = {"event": action.event}
         result: Result | None = None
         with _noting_errors(facts), counting_failed_auth(self.limits, incoming):
-            facts["caller"] = caller = self.authenticator.authenticate(incoming.authorization)
+            facts["caller"] = caller = self._authenticate(incoming)
             request, grant = self._decide(action, caller, incoming)
             facts["grant"] = grant
             facts["quota_headers"] = _count(action.event, self.limits.acquire, caller).headers
@@ -124,6 +124,15 @@ class Exchange:
         if minutes := _find_minutes(result, facts.get("error")):
             facts["quota_headers"] = add_call_seconds(facts["quota_headers"], minutes)
         return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+
+    def _authenticate(self, incoming: Incoming, *, control: bool = False) -> Caller:
+        """Identify the caller. A refusal for lack of scope counts as one of a known user's, as all others do."""
+        try:
+            return self.authenticator.authenticate(incoming.authorization, use_up=not control)
+        except MissingScopeError as error:
+            self.limits.check_refused(error.caller, control=control)
+            self.limits.count_refused(error.caller, control=control)
+            raise
 
     def _decide(
         self, action: VendorAction[Result], caller: Caller, incoming: Incoming
@@ -148,7 +157,7 @@ class Exchange:
         facts: dict[str, Any] = {}
         result: Result | None = None
         with _noting_errors(facts), counting_failed_auth(self.limits, incoming):
-            facts["caller"] = caller = self.authenticator.authenticate(incoming.authorization, use_up=False)
+            facts["caller"] = caller = self._authenticate(incoming, control=True)
             result = self._control(action, caller)
         if "error" in facts:
             facts["event"] = "call"

@@ -36,6 +36,14 @@ VERIFICATION_FAILURES = (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm
 """What PyJWT and the cryptography below it raise for a signature or key that is not right."""
 
 
+class MissingScopeError(InsufficientScopeError):
+    """A good token lacks ``JWT_REQUIRED_SCOPE``; ``caller`` is who sent it."""
+
+    def __init__(self, scope: str, caller: Caller) -> None:
+        super().__init__(scope)
+        self.caller = caller
+
+
 class LoadedSecretAlgorithm(HMACAlgorithm):
     """HS256 without PyJWT's look at the secret for every token, which takes longer than the signature.
 
@@ -99,7 +107,7 @@ class Authenticator:
             MissingTokenError: there is no bearer token.
             RequestHeaderFieldsTooLargeError: it is too long.
             InvalidTokenError: it is not accepted.
-            InsufficientScopeError: it is good, and lacks ``JWT_REQUIRED_SCOPE``.
+            MissingScopeError: it is good, and lacks ``JWT_REQUIRED_SCOPE``.
             IdentityProviderUnavailableError: no key set has been fetched yet.
             RateLimitStorageUnavailableError: ``JWT_SINGLE_USE`` is on and its storage is unavailable.
         """
@@ -144,19 +152,20 @@ class Authenticator:
 
     def _admit(self, token: ParsedToken, rules: TokenRules, single_use: SingleUse | None) -> Caller:
         """Make verified claims a caller; scope and first use are checked last."""
-        if rules.required_scope and not has_scope(token.claims, rules.required_scope):
-            raise InsufficientScopeError(rules.required_scope)
         has_one_namespace = rules.provider is not None and rules.provider.one_namespace
         issuer = rules.issuers[0] if has_one_namespace else token.issuer or ""
-        if single_use:
-            self._check_first_use(token, issuer, rules, single_use)
         subject = read_subject(token.claims, rules.user_claim)
-        return Caller(
+        caller = Caller(
             issuer=issuer,
             subject=subject,
             claims=MappingProxyType(token.claims),
             pseudonym=pseudonym(self._pseudonym_key, issuer, subject),
         )
+        if rules.required_scope and not has_scope(token.claims, rules.required_scope):
+            raise MissingScopeError(rules.required_scope, caller)
+        if single_use:
+            self._check_first_use(token, issuer, rules, single_use)
+        return caller
 
     def _check_first_use(
         self, token: ParsedToken, issuer: str, rules: TokenRules, single_use: SingleUse

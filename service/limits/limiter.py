@@ -32,7 +32,7 @@ _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
     "global": "The global limit, for all users together, is used up. Try again in {wait} s.",
     "refused": "Your user limit of {amount} refused requests in {span} is used up. Try again in {wait} s.",
-    "calls": "Your limit of {amount} requests to read or end calls in {span} is used up. Try again in {wait} s.",
+    "calls": "Your user limit of {amount} requests to read or end calls in {span} is used up. Try again in {wait} s.",
     "address": "Too many invalid credentials from your address (address limit). Try again in {wait} s.",
 }
 
@@ -134,7 +134,7 @@ class RateLimits:
     def check_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Look whether too many requests of this caller were refused already, and count nothing.
 
-        ``control``: of those that read or end calls, which are counted apart.
+        ``control``: of those that read or end calls, as many as their own limit admits.
 
         Raises:
             RateLimitedError: too many were, in this process.

@@ -172,9 +172,13 @@ class LimitRules:
         return tuple(Bucket("global", "all", window) for window in self.everybody)
 
     def refused_buckets(self, identity: str, *, control: bool = False) -> tuple[Bucket, ...]:
-        """List what bounds a user's requests that are refused before they count; reading and ending calls apart."""
-        counted = f"{identity}/calls" if control else identity
-        return tuple([Bucket("refused", counted, window) for window in self.refused])
+        """List what bounds a user's requests that are refused before they count.
+
+        ``control``: those that read or end calls, which have their own limit and no other.
+        """
+        if control:
+            return self.call_control_buckets(identity)
+        return tuple([Bucket("refused", identity, window) for window in self.refused])
 
     def call_control_buckets(self, identity: str) -> tuple[Bucket, ...]:
         """List what bounds a user's reading and ending of calls."""

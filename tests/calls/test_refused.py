@@ -14,7 +14,7 @@ from tests.support.service import TokenService, app_in_process
 from tests.support.tokens import sign
 
 UNKNOWN = "call_" + "0" * 32
-REFUSED = "Your user limit of 3 refused requests in 1 minute is used up."
+REFUSED = "Your user limit of 3 requests to read or end calls in 1 minute is used up."
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def service(vendor: CallVendor, own_redis: RedisServer) -> TokenService:
         RATE_LIMIT_STORAGE_URL=own_redis.url,
         RATE_LIMIT_ON_STORAGE_FAILURE="deny",
         RATE_LIMIT_REFUSED_PER_USER="3/minute",
-        RATE_LIMIT_CALL_CONTROL_PER_USER="5/minute",
+        RATE_LIMIT_CALL_CONTROL_PER_USER="3/minute",
     )
 
 
@@ -108,6 +108,18 @@ def test_refused_openings_and_refused_endings_are_counted_apart(service: TokenSe
         assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "carol")[0] == 404
     assert status_and_words(service, "GET", f"/calls/{UNKNOWN}", "bob")[0] == 404
     assert service.post("/calls", {"sdp": OFFER}, jwt=sign(sub="carol")).ok
+
+
+def test_no_other_limit_refuses_who_reads_or_ends_calls(vendor: CallVendor) -> None:
+    """However few wrong requests a user may send elsewhere."""
+    service = app_in_process(
+        vendor.base_url, RATE_LIMIT_REFUSED_PER_USER="1/hour", RATE_LIMIT_PER_USER="1/hour"
+    )
+    for method, path in (("GET", f"/calls/{UNKNOWN}"), ("DELETE", f"/calls/{UNKNOWN}")) * 5:
+        assert status_and_words(service, method, path)[0] == 404
+    assert service.get("/calls", headers={"Authorization": f"Bearer {sign(sub='ada')}"}).json() == {
+        "calls": []
+    }
 
 
 def test_what_one_user_asks_in_vain_leaves_the_limit_of_all_users_to_others(vendor: CallVendor) -> None:

@@ -72,6 +72,21 @@ def test_neither_counting_nor_looking_asks_the_storage() -> None:
     assert not is_let_in(bounded, "ada")
 
 
+def test_a_token_without_the_scope_is_one_of_them(sandbox: Sandbox) -> None:
+    """Its user is known, and has no other limit then."""
+    service = app_in_process(
+        sandbox.base_url,
+        JWT_REQUIRED_SCOPE="realtime",
+        RATE_LIMIT_REFUSED_PER_USER="2/minute",
+        RATE_LIMIT_CALL_CONTROL_PER_USER="3/minute",
+    )
+    lacking = sign(sub="ada", scope="email")
+    assert [service.token(jwt=lacking).status_code for _ in range(4)] == [403, 403, 429, 429]
+    headers = {"Authorization": f"Bearer {lacking}"}
+    assert [service.get("/calls", headers=headers).status_code for _ in range(4)] == [403, 403, 403, 429]
+    assert service.token(jwt=sign(sub="bob", scope="realtime")).ok
+
+
 def test_a_memory_full_of_other_users_refuses_nobody() -> None:
     """Their number is bounded, and those who are known to it stay so."""
     bounded = limits(refused_per_user="1/minute")
