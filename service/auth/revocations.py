@@ -60,14 +60,16 @@ class Revocations:
             RateLimitStorageUnavailableError: the storage is unavailable.
         """
         issued_before = self.default_issued_before if issued_before is None else issued_before
-        seconds = self._kept + max(0, issued_before - self.default_issued_before)
         key = _key(user)
         if not isinstance(self._store, MemoryStore):
-            return int(self._store.run(_REVOKE, [key], [issued_before, seconds]))
+            return int(self._store.run(_REVOKE, [key], [issued_before, self._kept_seconds(issued_before)]))
         with self._store.lock:
             issued_before = max(issued_before, self._store.get(key) or 0)
-            self._store.set(key, issued_before, seconds)
+            self._store.set(key, issued_before, self._kept_seconds(issued_before))
             return issued_before
+
+    def _kept_seconds(self, issued_before: int) -> int:
+        return self._kept + max(0, issued_before - self.default_issued_before)
 
     def key(self, caller: Caller) -> str:
         """Name what is read for a caller."""

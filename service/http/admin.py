@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil, isfinite
 from typing import Annotated, Any, Final
 
 import structlog
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from service.auth.revocations import Revocations
 from service.calls.errors import CallNotFoundError
@@ -28,12 +29,17 @@ _LATEST: Final = 4_102_444_800
 """Latest time accepted, in seconds since the epoch (the year 2100): a later one is a mistake, such as milliseconds."""
 
 
+def _whole_second(value: Any) -> Any:
+    """Round a time up to whole seconds, as which revocations are kept: what it revokes is revoked all the same."""
+    return ceil(value) if isinstance(value, float) and isfinite(value) else value
+
+
 class RevocationBody(StrictModel):
     """``POST /admin/revocations``."""
 
     sub: Name
     iss: Optional[Name] = None
-    issued_before: Optional[Annotated[int, Field(ge=0, le=_LATEST)]] = None
+    issued_before: Optional[Annotated[int, Field(ge=0, le=_LATEST), BeforeValidator(_whole_second)]] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def admin_routes(admin: Admin, *, token: str) -> Blueprint:
     def list_calls() -> Response:
         """List everybody's calls."""
         query = current_request().args
-        user = query.get("user")
+        user = query.get("user") or None
         if subject := query.get("sub"):
             user = admin.user(subject, query.get("iss"))
         return json_response({"calls": admin.list_calls(parse_paging(query), user=user)})

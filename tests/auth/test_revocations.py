@@ -70,6 +70,21 @@ def test_a_later_revocation_only_moves_it_forward(
     assert read(revocations.key(Caller("i", "bob", {}, "e" * 64))) is None
 
 
+def test_an_earlier_moment_does_not_shorten_how_long_a_later_one_is_kept(store: Store) -> None:
+    """Else tokens that were revoked would be let in again."""
+    passed = 0.0
+    store = MemoryStore(lambda: passed) if isinstance(store, MemoryStore) else store
+    kept = Revocations(store, max_lifetime=3600, leeway=10, clock=lambda: NOW)
+    kept.revoke(USER, NOW + 10_000)
+    assert kept.revoke(USER) == NOW + 10_000
+    key = kept.key(caller())
+    if isinstance(store, MemoryStore):
+        passed = 10_000.0
+        assert store.get(key) == NOW + 10_000
+    else:
+        assert store.call(lambda client: client.ttl(key)) > 10_000
+
+
 def test_it_is_kept_as_long_as_a_revoked_token_could_be_used(store: Store) -> None:
     kept = Revocations(store, max_lifetime=3600, leeway=10, clock=lambda: NOW)
     kept.revoke(USER)

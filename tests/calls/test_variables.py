@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import requests
 
 from tests.support.dialects import azure_variables
 from tests.support.offers import OFFER
+from tests.support.redis import RedisServer
 from tests.support.service import Sandbox, TokenService, app_in_process
 from tests.support.tokens import sign
 from tests.support.voice import ADMIN_TOKEN, LIVE, MODELS, at_sandbox
@@ -27,6 +29,7 @@ ROUTES = (
 )
 REALTIME = "gpt-realtime-2.1"
 OPEN = {"sdp": OFFER, "model": LIVE}
+NOW = int(time.time())
 
 
 class MakeApp(Protocol):
@@ -170,8 +173,52 @@ def test_the_admins_routes_are_there_with_a_token_alone(make_app: MakeApp) -> No
     assert ask(opened, "GET", "/admin/calls", ADMIN_TOKEN).json() == {"calls": []}
     statuses = [ask(opened, "GET", "/admin/calls", "x" * 32).status_code for _ in range(2)]
     assert statuses == [401, 429]
-    wrong = ask(opened, "POST", "/admin/revocations", ADMIN_TOKEN, json={"sub": "ada", "issued_before": 1.5})
+    wrong = ask(
+        opened, "POST", "/admin/revocations", ADMIN_TOKEN, json={"sub": "ada", "issued_before": "soon"}
+    )
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "issued_before")
+
+
+@pytest.mark.parametrize("storage", ["memory", "redis"])
+def test_an_empty_user_in_the_admins_query_is_none(
+    make_call_app: MakeApp, own_redis: RedisServer, storage: str
+) -> None:
+    """As a form or a template leaves it: everybody's calls are listed, in memory as on Redis."""
+    url = "memory://" if storage == "memory" else own_redis.url
+    service = make_call_app(ADMIN_TOKEN=ADMIN_TOKEN, RATE_LIMIT_STORAGE_URL=url)
+    assert ask(service, "POST", "/calls", json=OPEN).status_code == 201
+    listed = [
+        ask(service, "GET", f"/admin/calls{query}", ADMIN_TOKEN).json()["calls"]
+        for query in ("", "?user=", "?user=&sub=")
+    ]
+    assert [len(calls) for calls in listed] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("issued_before", "refused", "let_in"),
+    [(NOW + 0.5, NOW + 1, NOW + 2), (float(NOW), NOW, NOW + 1), (NOW, NOW, NOW + 1)],
+    ids=["a fraction", "a whole float", "an integer"],
+)
+def test_a_revocation_takes_its_time_as_any_language_writes_it(
+    make_app: MakeApp, issued_before: float, refused: int, let_in: int
+) -> None:
+    """``Date.now() / 1000`` and ``time.time()`` have fractions; what they revoke is revoked."""
+    service = make_app(ADMIN_TOKEN=ADMIN_TOKEN)
+    body = {"sub": "ada", "issued_before": issued_before}
+    assert ask(service, "POST", "/admin/revocations", ADMIN_TOKEN, json=body).status_code == 200
+    statuses = [
+        ask(service, "POST", "/token", sign(sub="ada", iat=iat), json={}).status_code
+        for iat in (refused, let_in)
+    ]
+    assert statuses == [401, 200]
+
+
+@pytest.mark.parametrize("issued_before", [1e300, -1.5, 4_102_444_800.5, True, "0", [1.5]], ids=repr)
+def test_a_revocation_takes_no_other_time(make_app: MakeApp, issued_before: object) -> None:
+    service = make_app(ADMIN_TOKEN=ADMIN_TOKEN)
+    body = {"sub": "ada", "issued_before": issued_before}
+    answer = ask(service, "POST", "/admin/revocations", ADMIN_TOKEN, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "issued_before")
 
 
 @pytest.mark.parametrize("limit", ["PER_USER", "GLOBAL"])
