@@ -95,7 +95,7 @@ class TokenBody(RequestBody):
         """Take all three session types; a top-level model is placed by policy, which knows the type."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=pop_type(session, get_args(SecretType)),
+            session_type=pop_type(session, get_args(SecretType), refused_by_policy=_WITHOUT_SECRETS),
             session=session,
             model=self.model,
             expires_in=self.expires_after.seconds if self.expires_after else None,
@@ -112,7 +112,7 @@ class ClientSecretBody(RequestBody):
         """Take the two types that the vendor's route mints for."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=pop_type(session, ("realtime", "transcription")),
+            session_type=pop_type(session, ("realtime", "transcription"), refused_by_policy=_WITHOUT_SECRETS),
             session=session,
             expires_in=self.expires_after.seconds if self.expires_after else None,
             profile=self.profile,
@@ -139,8 +139,18 @@ class TranslationSecretBody(RequestBody):
         )
 
 
-def pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> SessionType | None:
+_WITHOUT_SECRETS: tuple[SessionType, ...] = ("live",)
+
+
+def pop_type(
+    session: dict[str, Any],
+    known: tuple[SessionType, ...],
+    *,
+    refused_by_policy: tuple[SessionType, ...] = (),
+) -> SessionType | None:
     """Take ``type`` out of a session, ``None`` where it has none.
+
+    Those that are ``refused_by_policy`` are read as well: it can say which route they need.
 
     Raises:
         InvalidValueError: it is none of those that are ``known``.
@@ -148,7 +158,7 @@ def pop_type(session: dict[str, Any], known: tuple[SessionType, ...]) -> Session
     if "type" not in session:
         return None
     given = session.pop("type")
-    for session_type in known:
+    for session_type in (*known, *refused_by_policy):
         if given == session_type:
             return session_type
     raise InvalidValueError(

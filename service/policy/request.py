@@ -122,12 +122,17 @@ class ResolvedRequest:
         return self.model_param if path == self.model_path else session_member(path)
 
 
-def _members_named_model(tree: Mapping[str, Any], above: Path = ()) -> Iterator[tuple[Any, Path]]:
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _members_named_model(value, (*above, name))
-        elif name == "model":
-            yield value, (*above, name)
+def _members_named_model(tree: Any, above: Path = ()) -> Iterator[tuple[Any, Path]]:
+    """Find them in objects and in lists of objects, whose path is that of the list."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _members_named_model(item, above)
+    elif isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if isinstance(value, dict | list) and value:
+                yield from _members_named_model(value, (*above, name))
+            elif name == "model":
+                yield value, (*above, name)
 
 
 def _is_function(tool: Any) -> bool:

@@ -156,7 +156,7 @@ class Resolver:
         path, model = model_path(session_type), self._default_model
         if session_type not in {"realtime", "live"} or get(session, path) is not MISSING:
             return session
-        if action == "call" and self.layout.is_live(model) != (session_type == "live"):
+        if action == "call" and self.layout.type_of(model) != session_type:
             of_type = [name for name in self._allowed_models if self.layout.type_of(name) == session_type]
             return put(session, path, of_type[0]) if of_type else session
         return put(session, path, model)

@@ -73,6 +73,7 @@ TABLE = [
     Row("another is not", None, {}, {"model": "m9"}, Refused("model", "ALLOWED_MODELS", "model_not_allowed")),
     Row("a session's model is named where the caller put it", None, {}, session(model="m9"), Refused("session.model", "ALLOWED_MODELS", "model_not_allowed")),
     Row("each model of a transcription session is checked", None, {}, {"model": TRANSCRIBE, "session": {"type": "transcription", "model": "m9"}}, Refused("session.model", "ALLOWED_MODELS", "model_not_allowed")),
+    Row("one in a list too", None, {}, {"model": TRANSCRIBE, "session": {"type": "transcription", "fallbacks": [{"model": SMALL}, [{"model": "m9"}]]}}, Refused("session.fallbacks.model", "ALLOWED_MODELS", "model_not_allowed")),
     Row("a conversation's transcription model rides along", None, {}, session(audio={"input": {"transcription": {"model": "m9"}}}), {"model": BIG, "audio": {"input": {"transcription": {"model": "m9"}}}}),
     Row("a top-level model moves to where a transcription session keeps its own", None, {}, {"model": TRANSCRIBE, "session": {"type": "transcription", "audio": {"input": {"transcription": {"language": "de"}}}}}, {"type": "transcription", "audio": {"input": {"transcription": {"language": "de", "model": TRANSCRIBE}}}}),
     Row("it cannot move into what is no object", None, {}, {"model": TRANSCRIBE, "session": {"type": "transcription", "audio": {"input": "mic"}}}, Refused("session.audio.input", "", "invalid_value")),

@@ -65,6 +65,9 @@ CHOICES = [
     Choice(REALTIME, live(), ("live", LIVE)),
     Choice(LIVE, {"session": {"type": "realtime"}}, ("realtime", REALTIME)),
     Choice(OLD_LIVE, live(), ("live", OLD_LIVE)),
+    Choice(TRANSCRIBE, {}, ("realtime", REALTIME)),
+    Choice(TRANSCRIBE, {"session": {"type": "realtime"}}, ("realtime", REALTIME)),
+    Choice(TRANSCRIBE, live(), ("live", LIVE)),
 ]
 
 
@@ -95,6 +98,8 @@ def test_without_a_model_of_the_type_the_caller_must_name_one(
         ({"model": LIVE}, "model"),
         ({"session": {"model": OLD_LIVE}}, "session.model"),
         ({"session": {"type": "transcription"}, "model": LIVE}, "model"),
+        ({"session": {"type": "live"}}, "session.type"),
+        ({"session": {"type": "live"}, "model": LIVE}, "session.type"),
     ],
 )
 def test_a_live_model_has_no_client_secrets(body: dict[str, Any], param: str) -> None:
@@ -430,10 +435,9 @@ def test_live_profiles_are_for_calls_only() -> None:
     assert decider.conflicts() == []
 
 
-def test_token_bodies_know_no_live_sessions() -> None:
-    """The message names the types that there are secrets for."""
-    with pytest.raises(ServiceError, match="realtime, transcription, translation") as caught:
-        parse_body(TokenBody, json.dumps(live()).encode())
+def test_the_types_that_there_are_secrets_for_are_named_without_live() -> None:
+    with pytest.raises(ServiceError, match=r"realtime, transcription, translation\.$") as caught:
+        parse_body(TokenBody, json.dumps({"session": {"type": "opera"}}).encode())
     assert caught.value.code == "invalid_value"
 
 
