@@ -13,6 +13,11 @@ import idna
 
 from service.core.environment_types import split_url
 
+EXPOSED_HEADERS: Final = (
+    "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate", "Location", "x-should-retry",
+)  # fmt: skip
+"""The response headers that a page of an allowed origin may read."""
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _APP_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]*(:[0-9]+)?")
 _NO_ORIGINS: Final = frozenset({"file", "data", "blob", "about", "javascript", "null"})

@@ -155,20 +155,30 @@ def read_offer(sdp: bytes, param: str, channel_id: int | None = None) -> Offer:
     if not sdp:
         raise InvalidValueError(f"'{param}' is empty: it must be the client's SDP offer.", param=param)
     if len(sdp) > MAX_SDP_BYTES:
-        raise RequestTooLargeError(
-            f"The SDP offer is too large; at most {MAX_SDP_BYTES} bytes are accepted.", param=param
-        )
+        raise _offer_too_large(MAX_SDP_BYTES, param)
     return Offer(sdp, channel_id)
 
 
+def _offer_too_large(most: int, param: str) -> RequestTooLargeError:
+    return RequestTooLargeError(
+        f"The SDP offer is too large; at most {most} bytes are accepted.", param=param
+    )
+
+
 def read_realtime(request: Request, *, max_bytes: int) -> bytes:
-    """Return the body of the vendor's Realtime route, raw SDP or a form; bounded as any body.
+    """Return the body of the vendor's Realtime route: a form, bounded as any body, or raw SDP, bounded as any offer.
 
     Raises:
         UnsupportedMediaTypeError: for any other media type.
+        RequestTooLargeError, RequestTimeoutError, InvalidRequestError: as ``read_body`` does.
     """
-    is_form = request.mimetype == "multipart/form-data" and bool(request.mimetype_params.get("boundary"))
-    if is_form or request.mimetype == "application/sdp":
+    if request.mimetype == "application/sdp":
+        most = min(max_bytes, MAX_SDP_BYTES)
+        try:
+            return read_body(request.environ, max_bytes=most)
+        except RequestTooLargeError:
+            raise _offer_too_large(most, "sdp") from None
+    if request.mimetype == "multipart/form-data" and request.mimetype_params.get("boundary"):
         return read_body(request.environ, max_bytes=max_bytes)
     raise UnsupportedMediaTypeError(
         "Send the offer as 'Content-Type: application/sdp', or as 'multipart/form-data' with 'sdp' and 'session'."

@@ -13,15 +13,10 @@ import structlog
 from flask import Flask, Request, Response
 from flask_cors import CORS
 
-from service.core.origins import Origins
+from service.core.origins import EXPOSED_HEADERS, Origins
 from service.http.request import current_request
 from service.http.settings import HttpSettings
 from service.observe import METRICS_PATH
-
-EXPOSED: Final = [
-    "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id", "WWW-Authenticate", "Location", "x-should-retry",
-]  # fmt: skip
-"""The headers that a page may read."""
 
 _METHODS: Final = ["GET", "POST", "DELETE"]
 _MAX_AGE: Final = 600
@@ -63,7 +58,7 @@ def install_cors(app: Flask, settings: HttpSettings) -> None:
         always_send=False,  # or who sends no Origin is told one of the list
         methods=_METHODS,
         allow_headers=[re.compile(rf"(?:{'|'.join(names)})\Z", re.IGNORECASE)],
-        expose_headers=EXPOSED,
+        expose_headers=list(EXPOSED_HEADERS),
         max_age=_MAX_AGE,
         vary_header=False,
     )

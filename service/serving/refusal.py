@@ -19,7 +19,7 @@ from gunicorn.http.errors import (
 
 from service.core.errors import code_of, error_body
 from service.core.model import choose_request_id
-from service.core.origins import Origins
+from service.core.origins import EXPOSED_HEADERS, Origins
 
 MAX_TOKEN_BYTES: Final = 16_384
 """The longest access token that reaches the app."""
@@ -68,7 +68,7 @@ class Refusal:
         if self.origin:
             headers |= {
                 "Access-Control-Allow-Origin": self.origin,
-                "Access-Control-Expose-Headers": "X-Request-Id",
+                "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS),
             }
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]

@@ -219,6 +219,7 @@ def test_a_wrong_body_is_refused_by_name(
     [
         ({"data": OFFER, "headers": {"Content-Type": "text/plain"}}, 415, "unsupported_media_type", None),
         ({"data": b"v" * 70_000, "headers": SDP}, 413, "request_too_large", "sdp"),
+        ({"data": b"v" * 300_000, "headers": SDP}, 413, "request_too_large", "sdp"),
         ({"data": b"", "headers": SDP}, 400, "invalid_value", "sdp"),
         (
             {"data": b"junk", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},

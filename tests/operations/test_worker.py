@@ -19,6 +19,7 @@ import gevent.socket
 import pytest
 import requests
 
+from service.core.origins import EXPOSED_HEADERS
 from service.serving import connection
 from service.serving.refusal import HEAD_BYTES, MAX_TOKEN_BYTES
 from tests.support.holding_vendor import holding_vendor
@@ -142,7 +143,9 @@ def test_such_an_answer_can_be_read_by_the_allowed_origin_only(client: Client, o
         "\r\n".join(["GET / HTTP/1.1", "Host: x", *lines, "X-Large: " + "x" * 20_000, "", ""])
     )
 
-    assert answer.headers.get("Access-Control-Allow-Origin") == (origin if origin == ORIGIN else None)
+    allowed, exposed = origin == ORIGIN, answer.headers.get("Access-Control-Expose-Headers")
+    assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    assert exposed == (", ".join(EXPOSED_HEADERS) if allowed else None)
 
 
 def test_such_an_answer_repeats_the_request_id_that_a_router_gave(client: Client) -> None:
