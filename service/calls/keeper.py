@@ -189,8 +189,8 @@ class Keeper:
         missing = self.own.compare(found.own) + self._record_again(self.own.unrecorded(found.own))
         self._force(missing)
         self._end_own(storage_unavailable=False)
-        if missing:
-            return BUSY_LOOK_SECONDS  # to look for others
+        if missing or 0 < request.checks == len(found.checks):
+            return BUSY_LOOK_SECONDS  # there may be others, which are missing or wait for a check
         longest = LOOK_SECONDS if self._endings.idle else RENEW_SECONDS
         next_in = LOOK_SECONDS if found.next_ms is None else (found.next_ms - found.now_ms) / 1000
         return min(longest, max(BUSY_LOOK_SECONDS, next_in))

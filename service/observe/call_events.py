@@ -77,8 +77,8 @@ class CallEvents(KeeperEvents):
             self._metrics.charged_seconds.labels(call.model).inc(call.charged_seconds or 0)
 
     def lost(self, call: Call) -> None:
-        """Note that it is unknown whether the vendor opened a call."""
-        self._write(self._log.warning, "unknown", call)
+        """Note that it is unknown whether the vendor opened a call, as its own process would have if it had lived."""
+        self._write(self._log.warning, "refused", call, outcome="unknown")
         if self._metrics:
             self._metrics.unknown.inc()
 
@@ -99,7 +99,7 @@ class CallEvents(KeeperEvents):
         if self._metrics:
             self._metrics.not_ended.inc()
 
-    def _write(self, write: Callable[..., Any], decision: str, call: Call) -> None:
+    def _write(self, write: Callable[..., Any], decision: str, call: Call, **more: str) -> None:
         settled = {
             "ended_by": call.ended_by,
             "seconds": call.seconds,
@@ -112,6 +112,7 @@ class CallEvents(KeeperEvents):
             session_type=call.type,
             model=call.model,
             **describe_call(call),
+            **more,
             **{name: value for name, value in settled.items() if value is not None},
         )
 

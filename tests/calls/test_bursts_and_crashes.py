@@ -152,7 +152,7 @@ def test_killed_in_mid_opening_and_in_mid_ending_nothing_is_lost_but_what_nobody
         vendor.at_opening = vendor.after_answer = vendor.at_hangup = nothing
         with running_service(vendor.base_url, **environ) as service:
             wait_until(lambda: vendor.hung_up == ["rtc_0", "rtc_0"], seconds=2, what="the ending")
-            told = '"decision":"unknown"'
+            told = '"outcome":"unknown"'
             wait_until(lambda: service.run.output.count(told) == 2, seconds=9, what="the unknown ones")
             for user in ("asked", "answered", "ending"):
                 opened = open_in(service, user)

@@ -16,7 +16,7 @@ from service.calls.bounds import Rate
 from service.calls.endings import Outcome, retry_pause
 from service.calls.errors import CallEndedError, CallRegistryUnavailableError
 from service.calls.keeper import Keeper
-from service.calls.model import Call
+from service.calls.model import Call, Poll, PollRequest
 from service.calls.registry import CallRegistry
 from tests.support.calls import (
     Clock,
@@ -240,6 +240,29 @@ def test_a_call_that_its_vendor_no_longer_knows_is_found_ended(
         assert has_state(registry, unclear, "open")
         assert [each.ended_by for each in heard.endings] == ["vendor"]
     assert 120 <= (heard.endings[0].seconds or 0) < 125
+
+
+def test_while_calls_wait_for_their_check_the_keeper_does_not_pause_for_long(
+    registry: CallRegistry, clock: Clock, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At half a second a look it would ask ten calls a second, and 20 may be asked."""
+    for _ in range(40):
+        opened(registry)
+    clock.advance(120)
+    full: list[float] = []
+    poll_registry = registry.poll
+
+    def noting(asked: PollRequest) -> Poll:
+        found = poll_registry(asked)
+        if asked.checks and len(found.checks) == asked.checks:
+            full.append(time.monotonic())
+        return found
+
+    monkeypatch.setattr(registry, "poll", noting)
+    with keeping(registry, vendor, check_seconds=60):
+        wait_until(lambda: len(vendor.checks) == 40, seconds=10, what="all checks")
+    pauses = sorted(later - earlier for earlier, later in pairwise(full))
+    assert pauses[len(pauses) // 2] < 0.4
 
 
 def test_checks_can_be_turned_off(registry: CallRegistry, clock: Clock, vendor: Vendor) -> None:
