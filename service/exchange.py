@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -123,7 +123,7 @@ class Exchange:
                 facts["upstream_seconds"] = perf_counter() - started
         if minutes := _find_minutes(result, facts.get("error")):
             facts["quota_headers"] = add_call_seconds(facts["quota_headers"], minutes)
-        return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+        return Outcome(known._replace(**facts, limit_storage=self.limits.state()), result)
 
     def _authenticate(self, incoming: Incoming, *, control: bool = False) -> Caller:
         """Identify the caller. A refusal for lack of scope counts as one of a known user's, as all others do."""
@@ -161,7 +161,7 @@ class Exchange:
             result = self._control(action, caller)
         if "error" in facts:
             facts["event"] = "call"
-        return Outcome(replace(known, **facts, limit_storage=self.limits.state()), result)
+        return Outcome(known._replace(**facts, limit_storage=self.limits.state()), result)
 
     def _control(self, action: Control[Result], caller: Caller) -> Result:
         """Count and do it, unless too many requests of the caller were refused already: that costs no round trip."""

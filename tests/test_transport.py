@@ -449,9 +449,9 @@ def test_a_request_with_a_bound_of_its_own_may_take_longer_than_others(serve: Se
     late = threading.Event()
 
     def answer_late(connection: socket.socket) -> None:
-        connection.recv(65_536)
-        late.wait(0.3)
-        connection.sendall(an_answer())
+        while connection.recv(65_536):
+            late.wait(0.3)
+            connection.sendall(an_answer())
 
     _, transport = serve(answer_late, timeout=0.1)
     assert transport.send(POST, seconds=5).body == b"ok"

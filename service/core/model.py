@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 from service.core.errors import ServiceError
 
@@ -122,15 +123,14 @@ def choose_request_id(given: str) -> str:
     return given if _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What happened to one request: made as facts become known, each step a new value, and sent once.
 
     The audit event, the request's log line, its metrics and the quota headers are pure functions of it.
     ``event`` names the action (``mint``) on routes that have one; ``route`` is the rule that matched, never the path
     or the query; durations are in seconds. ``error`` is what the caller was answered, ``fault`` the exception
     behind it, where that was unforeseen; ``http_error`` is the code of one that no error of ours stands for, such
-    as ``not_found``.
+    as ``not_found``. It is a tuple since each request makes several: a frozen dataclass takes three times as long.
     """
 
     request_id: str = ""
@@ -142,7 +142,7 @@ class Record:
     caller: Caller | None = None
     grant: Grant | None = None
     result: object = None
-    quota_headers: Mapping[str, str] = field(default_factory=dict)
+    quota_headers: Mapping[str, str] = MappingProxyType({})
     upstream_seconds: float | None = None
     limit_storage: StorageState | None = None
     error: ServiceError | None = None

@@ -129,7 +129,7 @@ def open_call(
     request = current_request()
     incoming = request.incoming(addresses=services.http.addresses, read_body=partial(read_body, request))
     action = OpenCall(parse, calls, services.vendor, services.transport, has_left=request.client_has_left)
-    return take_result(services.exchange.run(action, incoming, request.record))
+    return take_result(request, services.exchange.run(action, incoming, request.record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def control(services: Services, action: Control[T]) -> T:
     """
     request = current_request()
     incoming = request.incoming(addresses=services.http.addresses)
-    return take_result(services.exchange.control(action, incoming, request.record))
+    return take_result(request, services.exchange.control(action, incoming, request.record))
 
 
 def forbid_retries(response: Response) -> Response:

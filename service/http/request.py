@@ -7,7 +7,6 @@ chunked body off at ``MAX_CONTENT_LENGTH`` and does not say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from time import perf_counter
 from typing import IO, Any, Final, cast
 
@@ -44,7 +43,7 @@ class RecordedRequest(Request):
     def note_fault(self, fault: Exception, event: Event | None) -> InternalError:
         """Record an unforeseen exception, and return the error to answer with."""
         error = InternalError()
-        self.record = replace(self.record, error=error, fault=fault, event=self.record.event or event)
+        self.record = self.record._replace(error=error, fault=fault, event=self.record.event or event)
         return error
 
     def incoming(self, *, addresses: AddressSource, read_body: Callable[[], bytes] = bytes) -> Incoming:

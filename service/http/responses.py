@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,7 @@ def json_response(
     value: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer with a JSON object, its members in their order."""
-    return _JsonResponse(encode_object(value), status, headers, mimetype="application/json")
+    return _JsonResponse(encode_object(value), status, headers, content_type="application/json")
 
 
 def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Mapping[str, Event]) -> None:
@@ -61,8 +60,7 @@ def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Map
         """Add what every response carries, which no route sets itself, and send the record."""
         request = current_request()
         route = request.url_rule.rule if request.url_rule else "unmatched"
-        record = replace(
-            request.record,
+        record = request.record._replace(
             method=request.method,
             route=route,
             status=response.status_code,
@@ -71,7 +69,8 @@ def install(app: Flask, settings: HttpSettings, *, metrics: Metrics, events: Map
         added = {"X-Request-Id": record.request_id, "X-Content-Type-Options": "nosniff"}
         if request.endpoint != "static":
             added["Cache-Control"] = "no-store"
-        response.headers.extend(added | dict(record.quota_headers))
+        for name, value in (added | dict(record.quota_headers)).items():
+            response.headers.add(name, value)
         for written in (audit, log, metrics):
             written.write(record)
         return response
@@ -92,7 +91,7 @@ def answer_error(error: ServiceError) -> Response:
     """Answer one of our own errors, and record it where an exchange has not."""
     request = current_request()
     if request.record.error is not error:
-        request.record = replace(request.record, error=error)
+        request.record = request.record._replace(error=error)
     return json_response(error.body, error.status, error.headers)
 
 
@@ -100,7 +99,7 @@ def answer_http_error(error: HTTPException) -> Response:
     """Answer what Flask refuses, such as an unknown route, in the same shape as everything else."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     request, code = current_request(), code_of(status)
-    request.record = replace(request.record, http_error=code)
+    request.record = request.record._replace(http_error=code)
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     methods = error.valid_methods or () if isinstance(error, MethodNotAllowed) else ()
     message = _MESSAGES.get(status, f"{status.phrase}.")

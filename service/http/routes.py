@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 from service.core.errors import InvalidRequestError
 from service.core.model import ClientSecret, Event, Grant, TokenRequest
 from service.exchange import Exchange, Mint, Outcome
-from service.http.request import current_request, read_json
+from service.http.request import RecordedRequest, current_request, read_json
 from service.http.responses import json_response
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from service.http.settings import HttpSettings
@@ -83,17 +83,17 @@ def mint(services: Services, parse: Callable[[bytes], TokenRequest]) -> tuple[Gr
         read_body=partial(read_json, request, max_bytes=http.max_body_bytes),
     )
     action = Mint(parse, services.vendor, services.transport, services.models)
-    secret = take_result(services.exchange.run(action, incoming, request.record))
+    secret = take_result(request, services.exchange.run(action, incoming, request.record))
     return request.record.grant, secret  # type: ignore[return-value]  # with a secret there is a grant
 
 
-def take_result(outcome: Outcome[Result]) -> Result:
-    """Leave an exchange's record with the request, and return what came of it.
+def take_result(request: RecordedRequest, outcome: Outcome[Result]) -> Result:
+    """Leave an exchange's record with its request, and return what came of it.
 
     Raises:
         ServiceError: the record's, for the error handler to answer.
     """
-    current_request().record = outcome.record
+    request.record = outcome.record
     if outcome.record.error:
         raise outcome.record.error
     return outcome.result  # type: ignore[return-value]  # without an error there is one

@@ -97,25 +97,21 @@ def configure_once(settings: ObserveSettings, secrets: Iterable[str]) -> None:
 
 
 def _last_processors(format: str, redact: Callable[[str], str]) -> list[Processor]:  # noqa: A002
-    def blot(_logger: WrappedLogger, _name: str, line: Any) -> str:
-        return redact(line)
-
     if format == "console":
         return [
             structlog.dev.ConsoleRenderer(
                 colors="NO_COLOR" not in os.environ,  # https://no-color.org
                 exception_formatter=structlog.dev.plain_traceback,  # the default one prints locals
             ),
-            blot,
+            lambda _logger, _name, line: redact(str(line)),
         ]
     return [
         structlog.processors.format_exc_info,  # frames and messages, never locals
-        structlog.processors.JSONRenderer(serializer=_encode),
-        blot,
+        lambda _logger, _name, event: redact(_encode(event)),
     ]
 
 
-def _encode(event: EventDict, **_: Any) -> str:
+def _encode(event: EventDict) -> str:
     """Write an event as one line of ASCII, whatever is in it."""
     try:
         return to_json(event, ensure_ascii=True, fallback=repr).decode()

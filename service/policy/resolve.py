@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, get_args
 
 from service.core.errors import (
     InvalidRequestError,
@@ -37,6 +37,11 @@ class BaseSession:
         """Return the session with the caller's claims filled in."""
         filled: Mapping[str, Any] = render(self.session, caller) if self.usable_claims else self.session
         return filled
+
+
+_NOTHING_PREPARED: Final[Mapping[SessionType, BaseSession]] = {
+    session_type: BaseSession("none", None, session_type, {}) for session_type in get_args(SessionType)
+}
 
 
 class Resolver:
@@ -78,7 +83,7 @@ class Resolver:
             return defaults
         if session_type is None:
             session_type = self._type_of_call(self._default_model) if request.action == "call" else "realtime"
-        return BaseSession("none", None, session_type or "realtime", {})
+        return _NOTHING_PREPARED[session_type or "realtime"]
 
     def _type_of_call(self, model: Any) -> SessionType | None:
         """Tell the type of a call from its model's public name, if there is one."""

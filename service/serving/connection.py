@@ -51,6 +51,10 @@ class Connection:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self.gettimeout, self.settimeout = (
+            sock.gettimeout,
+            sock.settimeout,
+        )  # which gunicorn calls for each request
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         # The kernel would buffer megabytes for a client that asks on and reads nothing.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

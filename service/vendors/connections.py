@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 import socket
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
@@ -107,7 +108,8 @@ class KeptConnections:
         self._prefix = parts.path
         self._fixed_headers = f"Host: {parts.netloc}\r\nAccept-Encoding: identity"
         self._tls = make_tls_context(ca_bundle or bundled_authorities()) if parts.scheme == "https" else None
-        self._waits: dict[str, deque[float]] = {}  # of each route whose answers are checked: there are few
+        # Of each route whose answers are checked: there are few.
+        self._waits: defaultdict[str, deque[float]] = defaultdict(partial(deque, maxlen=_SAMPLES))
 
     def exchange(
         self,
@@ -179,7 +181,7 @@ class KeptConnections:
         learned from; a host that has become faster shows it on the next connection, whose first answer cannot be a
         stray.
         """
-        waits = self._waits.setdefault(path.partition("?")[0], deque(maxlen=_SAMPLES))
+        waits = self._waits[path.partition("?")[0]]
         usual = min(waits, default=0.0)
         if connection.reused and usual > _SHORTEST_USUAL_SECONDS and connection.waited < EARLY_SHARE * usual:
             return True
