@@ -234,6 +234,18 @@ def test_a_connection_is_used_again(serve: Serve) -> None:
     assert host.connections == 1
 
 
+@pytest.mark.parametrize(("retryable", "connections"), [(True, 1), (False, 3)])
+def test_what_must_not_be_sent_twice_is_not_sent_on_a_connection_that_was_idle(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, retryable: bool, connections: int
+) -> None:
+    """Its host may be closing it just then, and whether it had read the request nobody would know."""
+    monkeypatch.setattr("service.vendors.connections.JUST_NOW_SECONDS", 0)
+    host, transport = serve(answering_for_ever)
+    for _ in range(3):
+        transport.send(replace(POST, retryable=retryable))
+    assert host.connections == connections
+
+
 @pytest.mark.usefixtures("many_open_files")
 def test_a_connection_is_used_again_where_many_are_open(serve: Serve) -> None:
     """The system's ``select`` knows no file beyond the 1,024th, and 500 mints in flight hold more."""

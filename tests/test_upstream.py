@@ -309,6 +309,20 @@ def test_a_secret_of_another_request_is_a_502_with_its_connection(vendor: Vendor
         assert service.token({"model": "gpt-realtime-2.1-mini"}).status_code == 200
 
 
+def test_the_first_answer_of_a_connection_is_taken_as_it_is(vendor: Vendor) -> None:
+    """It belongs to no other request; a stand-in may have one answer for all."""
+    models = "gpt-realtime-2.1,gpt-realtime-2.1-mini"
+    vendor.will(Answer(headers={"Connection": "close"}))
+    with running_service(vendor.base_url, ALLOWED_MODELS=models) as service:
+        for body in (
+            {},
+            {"model": "gpt-realtime-2.1-mini"},
+            {"session": {"type": "translation", "model": "gpt-realtime-2.1"}},
+        ):
+            answer = service.token(body)
+            assert (answer.status_code, answer.json()["session"]) == (200, json.loads(GOOD)["session"])
+
+
 def test_a_netrc_does_not_replace_our_key(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     netrc = home / ".netrc"

@@ -95,6 +95,11 @@ def test_todays_answer_is_kept_untouched() -> None:
     assert MINTED["value"] not in repr(secret)
 
 
+def test_a_fraction_of_a_second_is_kept_untouched_too() -> None:
+    """As servers that are compatible may give it."""
+    assert OpenAI().read_mint(answer({**MINTED, "expires_at": 9.5}), grant()).expires_at == 9.5
+
+
 def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
     secret = OpenAIBeta().read_mint(answer(BETA_MINTED), grant())
     assert (secret.value, secret.expires_at) == ("ek_abc123", 1_234_567_890)
@@ -115,6 +120,7 @@ def test_the_betas_answer_gives_the_secret_out_of_the_session() -> None:
         {**MINTED, "value": ""},
         {**MINTED, "expires_at": "soon"},
         {**MINTED, "expires_at": True},
+        {**MINTED, "expires_at": float("inf")},
         {**MINTED, "session": None},
         {**BETA_MINTED, "client_secret": "ek_abc123"},
     ],

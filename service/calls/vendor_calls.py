@@ -145,7 +145,8 @@ class OpenCall:
                     read(progress.head)  # the body was incomplete, but its head may have named the session
             if opened:
                 return replace(opened[-1], problem=error)
-            raise OpeningFailedError(error, definite=not progress.sent) from error
+            is_refused = progress.head is not None and self.api.is_refusal(progress.head)
+            raise OpeningFailedError(error, definite=is_refused or not progress.sent) from error
         if opened:
             return opened[-1]
         refusal = without_offer(self.vendor.error(response), offer)
@@ -158,7 +159,7 @@ class OpenCall:
             UpstreamError: none, or one of another call: an answer that belongs to an earlier request.
         """
         session = self.api.read_call(reservation.call.type, response)
-        if self.calls.keeper.own.knows(session.upstream_id):
+        if response.may_be_stray and self.calls.keeper.own.knows(session.upstream_id):
             raise bad_response("the vendor returned another call's session id")
         return session
 

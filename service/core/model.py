@@ -109,7 +109,7 @@ class ClientSecret:
     """A minted secret. ``answer`` is the vendor's JSON, untouched; ``expires_at`` in seconds since the epoch."""
 
     value: str = field(repr=False)
-    expires_at: int
+    expires_at: float
     session: Mapping[str, Any] = field(repr=False)
     answer: Mapping[str, Any] = field(repr=False)
     upstream_request_id: str | None = None

@@ -146,11 +146,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The vendor's whole answer. Names of ``headers`` are in lower case."""
+    """The vendor's whole answer. Names of ``headers`` are in lower case.
+
+    ``may_be_stray`` tells that its connection had served other requests, so that it may be the answer to one of them.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    may_be_stray: bool = True
 
 
 Check = Callable[[Response], None]

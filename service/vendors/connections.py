@@ -72,6 +72,9 @@ CONNECT_SECONDS: Final = 4
 By a proxy also for its answer to CONNECT.
 """
 
+JUST_NOW_SECONDS: Final = 1.0
+"""For how long after its last answer a connection surely stays open: no server that keeps some closes them sooner."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
 _SAMPLES: Final = 15
@@ -131,7 +134,7 @@ class KeptConnections:
             ValueError: a header would end its line; its text does not hold the header.
         """
         deadline, message = monotonic() + seconds, self._write(request, headers)
-        connection = self._take()
+        connection = self._take(retryable=request.retryable)
         try:
             response = connection.exchange(message, deadline, progress or Progress())
             if check:
@@ -188,14 +191,19 @@ class KeptConnections:
         waits.append(connection.waited)
         return False
 
-    def _take(self) -> _Connection:
-        """Return an idle connection that is still open, or a new one that is not open yet."""
+    def _take(self, *, retryable: bool) -> _Connection:
+        """Return an idle connection that is still open, or a new one that is not open yet.
+
+        What must not be sent twice is sent on a connection that was used just now: the host may be closing another
+        (RFC 9112 §9.5), and nobody would know whether it had read the request.
+        """
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 return _Connection(self._host, self._port, self._tls)
-            if connection.is_fresh() and connection.is_silent():
+            may_be_used = connection.is_fresh() and (retryable or connection.was_used_just_now())
+            if may_be_used and connection.is_silent():
                 return connection
             connection.close()
 
@@ -214,7 +222,7 @@ class _Connection:
         self._progress = Progress()
         self._has_head = self._is_whole = self._has_excess = False
         self._uses = 0
-        self._ends = 0.0
+        self._answered = self._ends = 0.0
         self.keeps_alive = False
         self.waited = 0.0
 
@@ -249,6 +257,10 @@ class _Connection:
         """Return whether it is younger, and was used less often, than a kept connection may be."""
         return self._uses < MAX_USES and monotonic() < self._ends
 
+    def was_used_just_now(self) -> bool:
+        """Return whether its last answer is so recent that the host is not yet closing it for being idle."""
+        return monotonic() - self._answered < JUST_NOW_SECONDS
+
     def is_silent(self) -> bool:
         """Return whether nothing came in since the last answer: what did is the host closing it, or not ours.
 
@@ -282,13 +294,17 @@ class _Connection:
         if self._has_excess or (isinstance(connected, SSLSocket) and connected.pending()):
             raise HTTPException("There is more than one answer.")
         self.keeps_alive = self.keeps_alive and is_sent
+        self._answered = monotonic()
         return self._pop_response()
 
     def _pop_response(self) -> Response:
         """Return the answer that was read, and keep nothing of it: an idle connection must not hold a secret."""
-        response = Response(self._parser.get_status_code(), self._headers, b"".join(self._parts))
+        response = self._make_response(b"".join(self._parts))
         self._headers, self._parts, self._progress = {}, [], Progress()
         return response
+
+    def _make_response(self, body: bytes) -> Response:
+        return Response(self._parser.get_status_code(), self._headers, body, may_be_stray=self.reused)
 
     def _receive(self, connected: socket.socket, deadline: float, received: int) -> bytes:
         """Receive what comes next; nothing where the answer ends with the connection.
@@ -328,7 +344,7 @@ class _Connection:
         status = self._parser.get_status_code()
         self._has_head = status >= HTTPStatus.OK
         if self._has_head:
-            self._progress.head = Response(status, self._headers, b"")
+            self._progress.head = self._make_response(b"")
 
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body. An interim response has none, so that these are bytes of something else."""

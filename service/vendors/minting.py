@@ -31,7 +31,8 @@ def mint_secret(
         if response.status != HTTPStatus.OK:
             return
         minted.append(vendor.read_mint(response, grant))
-        if mismatch := vendor.layout.find_mismatch(minted[-1].session, grant, models):
+        mismatch = vendor.layout.find_mismatch(minted[-1].session, grant, models)
+        if mismatch and response.may_be_stray:
             raise bad_response(f"the session is another request's: {mismatch}")
 
     response = transport.send(request, check=check)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from math import isfinite
+from typing import Any, Final, TypeGuard
 
 from service.core.errors import (
     RejectedCredentialsError,
@@ -80,7 +81,7 @@ def client_secret(
     value = holder.get("value") if isinstance(holder, dict) else None
     expires_at = holder.get("expires_at") if isinstance(holder, dict) else None
     is_secret = isinstance(value, str) and _SECRET.fullmatch(value) is not None
-    if not (is_secret and type(expires_at) is int and isinstance(session, dict)):
+    if not (is_secret and _is_time(expires_at) and isinstance(session, dict)):
         raise bad_response(f"the answer holds no usable client secret (request {_request_id(response)})")
     return ClientSecret(
         value=str(value),
@@ -89,6 +90,11 @@ def client_secret(
         answer=answer,
         upstream_request_id=_request_id(response),
     )
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    """Return whether it is a number of seconds; compatible servers give fractions."""
+    return type(value) is int or (isinstance(value, float) and isfinite(value))
 
 
 def refusal(response: Response) -> ServiceError:

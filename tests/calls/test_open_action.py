@@ -42,6 +42,8 @@ class Upstream:
     sdp: str = "v=0\r\n"
     upstream_id: str = "live_1"
     breaks: Mapping[str, str] | None = None
+    status: int = 201
+    may_be_stray: bool = True
     meanwhile: Callable[[], object] = lambda: None
     requests: list[Request] = field(default_factory=list)
     timeout: float = 10
@@ -52,10 +54,10 @@ class Upstream:
         self.requests.append(request)
         self.meanwhile()
         if self.breaks is not None:
-            progress.head = Response(201, self.breaks, b"")
+            progress.head = Response(self.status, self.breaks, b"")
             raise UpstreamError("No.", reason="the response was incomplete")
         answer: dict[str, Any] = {"session": {"id": self.upstream_id}, "transport": {"sdp": self.sdp}}
-        response = Response(201, {}, json.dumps(answer).encode())
+        response = Response(201, {}, json.dumps(answer).encode(), may_be_stray=self.may_be_stray)
         check(response)
         return response
 
@@ -184,6 +186,25 @@ def test_an_answer_that_names_another_calls_session_opens_nothing(scene: Scene) 
     wait_until(lambda: scene.calls.registry.get(call_id).state == "ended", seconds=2, what="the end")  # type: ignore[union-attr]
     assert scene.calls.registry.counts().active == 1
     assert len(scene.vendor.attempts) == 1
+
+
+def test_the_first_answer_of_a_connection_belongs_to_no_other_request(scene: Scene) -> None:
+    """So an id that is there already is the vendor's own doing: a stand-in may have one for all."""
+    scene.upstream.may_be_stray = False
+    first, second = scene.act(), scene.act()
+
+    assert first != second
+    assert scene.calls.find(second, USER).state == "open"
+
+
+@pytest.mark.parametrize(("status", "active"), [(429, 0), (404, 0), (500, 1), (503, 1), (302, 1)])
+def test_a_refusal_is_one_as_soon_as_its_status_is_known(scene: Scene, status: int, active: int) -> None:
+    """Whatever becomes of its body, no 4xx has opened a session; other errors need the vendor's own words for that."""
+    scene.upstream.breaks, scene.upstream.status = {}, status
+
+    with pytest.raises(UpstreamError):
+        scene.act(REALTIME)
+    assert scene.calls.registry.counts().active == active
 
 
 @pytest.mark.parametrize(
