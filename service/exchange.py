@@ -30,7 +30,7 @@ from service.vendors.base import Vendor
 from service.vendors.minting import mint_secret
 from service.vendors.transport import Transport
 
-Counted = TypeVar("Counted")
+Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 Done_co = TypeVar("Done_co", covariant=True)
 
@@ -112,10 +112,11 @@ class Exchange:
         facts: dict[str, Any] = {"event": action.event}
         result: Result | None = None
         with _noting_errors(facts), counting_failed_auth(self.limits, incoming):
-            facts["caller"] = caller = self._authenticate(incoming)
+            facts["caller"] = caller = _using_storage(action.event, lambda: self._authenticate(incoming))
             request, grant = self._decide(action, caller, incoming)
             facts["grant"] = grant
-            facts["quota_headers"] = _count(action.event, self.limits.acquire, caller).headers
+            quota = _using_storage(action.event, lambda: self.limits.acquire(caller))
+            facts["quota_headers"] = quota.headers
             started = perf_counter()
             try:
                 facts["result"] = result = action.act(caller, request, grant)
@@ -173,7 +174,7 @@ class Exchange:
         limited: RateLimitedError | None = None
         try:
             try:
-                _count("call", self.limits.acquire_call_control, caller)
+                _using_storage("call", lambda: self.limits.acquire_call_control(caller))
             except RateLimitedError as error:
                 limited = error
             return action.act(caller, limited)
@@ -211,10 +212,10 @@ def counting_failed_auth(limits: RateLimits, incoming: Incoming) -> Iterator[Non
         raise
 
 
-def _count(event: Event, count: Callable[[Caller], Counted], caller: Caller) -> Counted:
-    """Count a request. Calls are kept where limits are counted: without it they have an error of their own."""
+def _using_storage(event: Event, ask: Callable[[], Answer]) -> Answer:
+    """Ask the storage of the limits. Calls are kept there, too: without it they have an error of their own."""
     try:
-        return count(caller)
+        return ask()
     except RateLimitStorageUnavailableError as error:
         if event == "call":
             raise CallRegistryUnavailableError.because(error) from error

@@ -154,6 +154,26 @@ def test_a_user_or_all_users_who_have_as_many_calls_as_they_may_open_no_other(
     assert (len(vendor.mints()), len(at_sandbox(vendor))) == (2 if is_minted else 0, 2)
 
 
+@pytest.mark.parametrize("single_use", ["0", "1"])
+@pytest.mark.parametrize("on_failure", ["deny", "local"])
+def test_while_the_storage_is_away_openings_have_one_code(
+    make_call_app: MakeApp, own_redis: RedisServer, on_failure: str, single_use: str
+) -> None:
+    """Whatever asks it first: the use of a token, or the limits."""
+    service = make_call_app(
+        RATE_LIMIT_STORAGE_URL=own_redis.url,
+        RATE_LIMIT_ON_STORAGE_FAILURE=on_failure,
+        JWT_SINGLE_USE=single_use,
+    )
+    own_redis.kill()
+    for path, body in (("/calls", OPEN), ("/v1/live/sessions", {"session": {"model": LIVE}, "sdp": OFFER})):
+        answer = ask(service, "POST", path, sign(jti=path), json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "call_registry_unavailable")
+    minted = ask(service, "POST", "/token", sign(jti="mint"), json={"model": REALTIME})
+    if on_failure == "deny":
+        assert minted.json()["error"]["code"] == "rate_limit_storage_unavailable"
+
+
 def test_a_token_for_one_use_opens_one_call_and_reads_and_ends_it(make_call_app: MakeApp) -> None:
     service = make_call_app(JWT_SINGLE_USE="1")
     token = sign(jti="once")
