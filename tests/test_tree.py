@@ -94,7 +94,6 @@ SIZES = {
     "service/sandbox/sessions/sample_sentences.py": "texts, in scripts that the linter warns about",
     "service/core/errors.py": "one tree, drawn in its docstring",
     "service/companion/client.py": "one file that an app can copy",
-    "service/sandbox/http/calls.py": "the routes of both APIs' calls, read beside each other",
     "service/serving/connection.py": "one state machine from a connection's first byte to its last",
     "service/vendors/connections.py": "one connection from its opening to a whole answer, and the pool that keeps it",
     "service/vendors/base.py": "the interface that every vendor implements, on one page",

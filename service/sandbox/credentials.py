@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -102,16 +103,25 @@ class SecretStore:
         if secret is None or secret.expires_at <= self._now():
             raise invalid_api_key(f"{SECRET_PREFIX}***")
         if value in self._used:
-            raise ApiError(
-                "This ephemeral token was already used to open a session. Create a new one for each session.",
-                code=wire.SECRET_ALREADY_USED,
-                status=401,
-            )
+            raise _already_used()
         return secret
 
-    def use(self, secret: Secret) -> None:
-        """Mark a secret as used: it opened its one session."""
-        self._used.add(secret.value)
+    @contextmanager
+    def claim(self, secret: Secret) -> Iterator[None]:
+        """Use up a secret for the one session that the block opens; one that is not opened leaves it as it was.
+
+        Raises:
+            ApiError: 401, if another session has been opened with it meanwhile, or is being opened.
+        """
+        with self._lock:
+            if secret.value in self._used:
+                raise _already_used()
+            self._used.add(secret.value)
+        try:
+            yield
+        except BaseException:
+            self._used.discard(secret.value)
+            raise
 
     def expire_all(self) -> None:
         """Forget all secrets: an expired one and an unknown one get the same answer."""
@@ -119,3 +129,8 @@ class SecretStore:
             self._secrets.clear()
             self._used.clear()
             self._by_expiry.clear()
+
+
+def _already_used() -> ApiError:
+    message = "This ephemeral token was already used to open a session. Create a new one for each session."
+    return ApiError(message, code=wire.SECRET_ALREADY_USED, status=401)

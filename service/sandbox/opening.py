@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from service.sandbox import models
@@ -96,11 +97,12 @@ class Admission:
         config = self._configuration(request, secret)
         if request.beta and config["type"] != "realtime":
             raise invalid_value("The sandbox speaks the beta in conversations only.", "intent")
-        if secret:
-            self.secrets.use(secret)
         expires_at = int(self.now()) + configuration.SESSION_SECONDS
         session_class = _SESSION_CLASSES[config["type"]]
-        session = session_class({**config, "expires_at": expires_at}, new_id=self.new_id, clock=self.clock)
+        with self.secrets.claim(secret) if secret else nullcontext():
+            session = session_class(
+                {**config, "expires_at": expires_at}, new_id=self.new_id, clock=self.clock
+            )
         return BetaSession(session) if request.beta else session
 
     def _authenticate(self, credential: str) -> Secret | None:

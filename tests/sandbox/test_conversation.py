@@ -365,6 +365,8 @@ def test_a_bad_session_update_is_named_and_changes_nothing(session: Event, code:
         ("{", "invalid_json", None),
         (b"\xff", "invalid_json", None),
         ("[" * 100_000, "invalid_json", None),
+        ('{"type": "response.cancel", "x": ' + "[" * 900 + "]" * 900 + "}", "invalid_json", None),
+        ('{"type": "response.cancel", "x": NaN}', "invalid_json", None),
         ("[]", "invalid_type", None),
         ("{}", "missing_required_parameter", "type"),
         ('{"type": 7}', "invalid_value", "type"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests.support.offers import OFFER
 from tests.support.realtime import KEY
 from tests.support.service import Sandbox
 
@@ -34,6 +36,24 @@ def test_a_fault_with_a_status_is_answered_in_the_vendors_shape(
     """With the vendor's error object."""
     answer = _mint(sandbox, model, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("query", "session"),
+    [
+        ("?model=fault-503", None),
+        ("?model=fault-503", {"type": "realtime"}),
+        ("", {"type": "realtime", "model": "fault-503"}),
+        ("", {"type": "transcription", "audio": {"input": {"transcription": {"model": "fault-503"}}}}),
+    ],
+    ids=["query", "query beside a session", "session", "transcription"],
+)
+def test_a_fault_is_found_wherever_an_opening_names_its_model(
+    sandbox: Sandbox, query: str, session: dict[str, Any] | None
+) -> None:
+    parts = {"sdp": (None, OFFER)} | ({"session": (None, json.dumps(session))} if session else {})
+    answer = requests.post(f"{sandbox.base_url}/realtime/calls{query}", files=parts, headers=KEY, timeout=10)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "server_overloaded")
 
 
 def test_the_rate_limit_says_when_to_retry(sandbox: Sandbox) -> None:

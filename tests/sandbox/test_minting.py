@@ -262,9 +262,20 @@ def test_unknown_routes_and_methods_get_the_vendors_errors(
     assert answer.json()["error"]["message"].startswith(words)
 
 
-def test_a_body_that_is_not_json_is_refused(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[" * 100_000,
+        '{"session": {"type": "realtime", "tracing": {"metadata": ' + '{"a": ' * 900 + "1" + "}" * 903,
+        '{"session": {"type": "realtime", "tracing": {"metadata": {"a": NaN}}}}',
+        '{"session": {"type": "realtime", "tracing": {"metadata": {"a": 1e999}}}}',
+    ],
+    ids=["cut off", "deep", "deep in a member", "NaN", "Infinity"],
+)
+def test_a_body_that_is_not_json_is_refused(sandbox: Sandbox, body: str) -> None:
     """Whatever its content type says."""
-    answer = requests.post(sandbox.base_url + _MINT, data="{", headers=KEY, timeout=10)
+    answer = requests.post(sandbox.base_url + _MINT, data=body, headers=KEY, timeout=10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
 
 
@@ -308,7 +319,8 @@ def test_expired_secrets_are_dropped_from_memory() -> None:
     clock = Clock()
     secrets = SecretStore(clock)
     for _ in range(50):
-        secrets.use(secrets.mint({}, 10))
+        with secrets.claim(secrets.mint({}, 10)):
+            pass
         clock.now += 1
     assert len(secrets) <= 10
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ifaddr
@@ -47,6 +48,15 @@ def test_a_browser_calls_with_its_secret_once(sandbox: Sandbox) -> None:
     with line(sandbox.base_url, **bearing(secret)) as client:
         client.listen()
         assert client.closed == (3000, "invalid_request_error.ephemeral_token_already_used")
+
+
+def test_of_many_calls_at_once_a_secret_opens_one(sandbox: Sandbox) -> None:
+    """The answer to an offer takes long, and others must not be let in meanwhile."""
+    secret = mint(sandbox.base_url)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: _call(sandbox, secret, data=OFFER, headers=_SDP), range(8)))
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert [_code(answer)[:2] for answer in refused] == [(401, "ephemeral_token_already_used")] * 7
 
 
 def test_the_suffix_of_a_call_is_that_of_its_session(sandbox: Sandbox) -> None:

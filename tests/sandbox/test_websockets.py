@@ -126,6 +126,17 @@ def test_of_many_connections_at_once_a_secret_opens_one(sandbox: Sandbox) -> Non
     assert sorted(first) == ["error"] * 7 + ["session.created"]
 
 
+def test_half_of_an_emoji_ends_no_session(sandbox: Sandbox) -> None:
+    """As JavaScript's ``slice`` leaves it; it is sent back as it came."""
+    half = {"type": "realtime", "instructions": "\ud83d"}
+    with line(sandbox.base_url, **offering(mint(sandbox.base_url, session=_REALTIME | half))) as client:
+        assert client.until("session.created")["session"]["instructions"] == "\ud83d"
+        client.send({"type": "response.cancel", "event_id": "\ud800"})
+        assert client.until("error")["error"]["event_id"] == "\ud800"
+        client.send({"type": "session.update", "session": {"type": "realtime"}})
+        client.until("session.updated")
+
+
 def test_a_refused_attempt_does_not_use_up_the_secret(sandbox: Sandbox) -> None:
     """Asking for another model is refused, and the right one still opens."""
     secret = mint(sandbox.base_url, session=_REALTIME)

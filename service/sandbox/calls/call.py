@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from av import AudioFrame
 
+from service.sandbox import json_text
 from service.sandbox.calls.listeners import Listener, Listeners, Reflection
 from service.sandbox.calls.turns import Machinery, Turns
 from service.sandbox.newest import Newest, size_of
@@ -175,7 +175,7 @@ class Call:
         self._backlog.clear()
         for event in self._session.channel_opened():
             if self._reaches_client(event["type"]):
-                self._send(_encode(event))
+                self._send(json_text.encode(event))
         return []
 
     def _on_audio(self, frame: AudioFrame | None) -> list[Event]:
@@ -208,7 +208,7 @@ class Call:
 
     def _deliver(self, event: Event, origin: Source | Listener | None) -> None:
         """Tell an event to the client and to the sidebands, or, with an origin, to that one alone."""
-        message, kind = _encode(event), event["type"]
+        message, kind = json_text.encode(event), event["type"]
         if callable(origin):
             origin(message)
             return
@@ -243,7 +243,3 @@ class Call:
             self._loop.start(self._peer.close())
         self._over.set()
         self._on_end(self)
-
-
-def _encode(event: Event) -> str:
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False)

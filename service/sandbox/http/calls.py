@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from pydantic import TypeAdapter
 
-from service.sandbox import models
+from service.sandbox import json_text, models
 from service.sandbox.azure import client_events, require_secret
 from service.sandbox.calls.call import Api, Call, Opened
 from service.sandbox.calls.registry import Offer
 from service.sandbox.credentials import SECRET_PREFIX, Secret, bearer
 from service.sandbox.errors import ApiError, invalid_value, missing_parameter
 from service.sandbox.faults import NoResponse, fault_for
-from service.sandbox.http.routes import BASE_PATH, controls, require_key
+from service.sandbox.http.routes import BASE_PATH, controls, read_json, require_key
 from service.sandbox.http.state import NOTICE, current
 from service.sandbox.ids import new_id
 from service.sandbox.live.checks import check_opening
+from service.sandbox.minting import requested_model
 from service.sandbox.opening import call_configuration, live_configuration
 from service.sandbox.recorder import worth_keeping
 from service.sandbox.schemas.session import AnySession
@@ -67,11 +68,10 @@ def create_translation_call() -> Response:
 def create_live_session() -> Response:
     """Open a Live session, which begins with this request whether or not a client connects."""
     require_key()
-    body = request.get_json(silent=True) if request.mimetype == "application/json" else None
-    if body is None:
+    if request.mimetype != "application/json":
         raise ApiError("We could not parse the JSON body of your request.", code="invalid_json")
-    model = _model_of(body)
-    fault = fault_for(model)
+    body = read_json()
+    fault = fault_for(requested_model(body))
     if fault:
         return fault()
     check_opening(body)
@@ -167,9 +167,12 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     posted, sdp = (
         (None, request.get_data().decode(errors="replace")) if request.mimetype == _SDP else _read_form()
     )
-    fault = fault_for((secret.session if secret else posted or request.args).get("model"))
+    named = requested_model(secret.session if secret else posted) or request.args.get("model")
+    fault = fault_for(named)
     if fault:
         return fault()
+    if posted is not None:
+        check(_SESSION, posted, root="session")
     use: models.Use = "translation" if "translation" in session_types else "realtime"
     config = call_configuration(posted, request.args.get("model"), secret, use, session_id=new_id("sess"))
     if not sdp:
@@ -178,9 +181,8 @@ def _create_realtime(path: str, session_types: set[str]) -> Response:
     if posted is None:
         posted = config if secret else {"type": use, "model": config["model"]}
     opened = _opened(call_id, "realtime", posted, config, by_secret=secret is not None)
-    answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
-    if secret:
-        current().secrets.use(secret)
+    with current().secrets.claim(secret) if secret else nullcontext():
+        answer = current().calls.open_realtime(opened, config, Offer(sdp, "sdp", _channel_id()))
     if opened.model == "fault-lost":
         return NoResponse()
     headers = {} if opened.model == "fault-no-location" else {"Location": f"{BASE_PATH}{path}/{call_id}"}
@@ -220,17 +222,16 @@ def _secret(session_types: set[str]) -> Secret | None:
 
 
 def _read_form() -> tuple[Config | None, str]:
-    """Read the multipart form that servers send: a session, which is checked, and the offer."""
+    """Read the multipart form that servers send: a session, which is not checked yet, and the offer."""
     uploads = {name: upload.read().decode(errors="replace") for name, upload in request.files.items()}
     parts = {**request.form, **uploads}
     session = None
     if "session" in parts:
         try:
-            session = json.loads(parts["session"])
+            session = json_text.parse(parts["session"])
         except ValueError:
             message = "The form's 'session' is not valid JSON."
             raise ApiError(message, code="invalid_json", param="session") from None
-        check(_SESSION, session, root="session")
     if "sdp" not in parts:
         raise missing_parameter("sdp")
     return session, str(parts["sdp"])
@@ -244,8 +245,3 @@ def _channel_id() -> int | None:
     if not given.isdecimal() or int(given) > _MAX_CHANNEL_ID:
         raise invalid_value(f"Invalid 'dcid': expected a number from 0 to {_MAX_CHANNEL_ID}.", "dcid")
     return int(given)
-
-
-def _model_of(body: Any) -> object:
-    session = body.get("session") if isinstance(body, dict) else None
-    return session.get("model") if isinstance(session, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import ssl
@@ -17,6 +16,7 @@ from simple_websocket import ConnectionClosed, Server  # type: ignore[import-unt
 from wsproto.events import Ping
 from wsproto.utilities import LocalProtocolError
 
+from service.sandbox import json_text
 from service.sandbox.sessions.events import Event
 
 _SOCKET = "gunicorn.socket"
@@ -156,7 +156,7 @@ def receive(ws: Server, timeout: float | None = None) -> str | bytes | None:
 def send(ws: Server, events: list[Event]) -> None:
     """Send events as JSON."""
     for event in events:
-        send_text(ws, json.dumps(event, separators=(",", ":"), ensure_ascii=False))
+        send_text(ws, json_text.encode(event))
 
 
 def send_text(ws: Server, message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from service.sandbox import models
+from service.sandbox import json_text, models
 from service.sandbox.azure import check_account, refuse_version
 from service.sandbox.credentials import bearer, check_key
 from service.sandbox.errors import ApiError
@@ -150,6 +150,19 @@ def handle_http_exception(error: HTTPException) -> tuple[Response, int, dict[str
     return handle_api_error(ApiError(message, code=code, kind=kind, status=status))
 
 
+def read_json() -> Any:
+    """Read the body.
+
+    Raises:
+        ApiError: 400, if it is not JSON.
+    """
+    try:
+        return json_text.parse(request.get_data())
+    except ValueError:
+        message = "We could not parse the JSON body of your request."
+        raise ApiError(message, code="invalid_json") from None
+
+
 def _minter() -> Minter:
     return Minter(current().secrets, new_id)
 
@@ -165,11 +178,7 @@ def _mint_deployed(mint: Callable[[Any], dict[str, Any]], body: Any, use: models
 
 def _mint(mint: Callable[[Any], dict[str, Any]], use: models.Use) -> Response:
     require_key()
-    body: Any = {}
-    if request.get_data():
-        body = request.get_json(silent=True, force=True)
-        if body is None:
-            raise ApiError("We could not parse the JSON body of your request.", code="invalid_json")
+    body = read_json() if request.get_data() else {}
     fault = fault_for(requested_model(body))
     if fault:
         return fault()

@@ -117,6 +117,12 @@ class Sideband:
 
     def write(self) -> None:
         """Send what is put, until the end."""
+        try:
+            self._write()
+        finally:
+            self._ws.event.set()  # wakes the reading half, which then finds the socket closed
+
+    def _write(self) -> None:
         next_ping = time.monotonic() + self._ping_seconds
         with suppress(*CLIENT_LEFT):
             while not self._overflowed:
@@ -132,4 +138,3 @@ class Sideband:
                 self._count(-size_of(message))
             code, reason = (_TRY_AGAIN, _TOO_SLOW) if self._overflowed else (self._close_code, None)
             send_close(self._ws, code, reason)
-        self._ws.event.set()  # wakes the reading half, which then finds the socket closed

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from pydantic import TypeAdapter
 
+from service.sandbox import json_text
 from service.sandbox.errors import ApiError, invalid_value, missing_parameter
 from service.sandbox.ids import NewId
 from service.sandbox.schemas.validation import check, json_type
@@ -112,8 +112,8 @@ def parse(message: str | bytes) -> Event:
         ApiError: if it is not a JSON object with a ``type``.
     """
     try:
-        event = json.loads(message)
-    except (ValueError, RecursionError):
+        event = json_text.parse(message)
+    except ValueError:
         raise ApiError("The message is not valid JSON.", code="invalid_json") from None
     if not isinstance(event, dict):
         text = f"Invalid type for the event: expected an object, but got {json_type(event)} instead."
