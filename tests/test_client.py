@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -19,6 +20,7 @@ import requests
 import websocket
 
 from service.client import (
+    CompanionError,
     RealtimeSession,
     SessionRefusedError,
     Token,
@@ -162,11 +164,11 @@ def without_renewal(token: Token) -> Token:
 
 
 def an_answering_host(body: bytes, *, status: int = 200, seconds: float = 0, **fields: str) -> Any:
-    """Run a token service that answers with just this; a body that takes some seconds comes byte by byte."""
+    """Run a server that answers with just this, upgrades too; a body that takes some seconds comes byte by byte."""
 
     class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
             for name, value in fields.items():
                 self.send_header(name.replace("_", "-"), value)
@@ -177,6 +179,8 @@ def an_answering_host(body: bytes, *, status: int = 200, seconds: float = 0, **f
                     self.wfile.write(bytes([byte]))
                     time.sleep(seconds / len(body))
                 self.wfile.write(b"" if seconds else body)
+
+        do_GET = do_POST  # noqa: N815 - http.server's name; a WebSocket's upgrade
 
     return serving(Handler)
 
@@ -191,6 +195,56 @@ def test_an_answer_that_unpacks_to_more_than_there_can_be_is_none() -> None:
     ):
         request_token(url, "jwt")
     assert memory.most < 3 * 32 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (401, b'{"error": {"code": "token_expired"}}', "token_expired"),
+        (403, b'{"error": {"code": "insufficient_permissions"}}', "insufficient_permissions"),
+        (401, b"<html>", "invalid_api_key"),
+        (401, b'{"error": {"code": null}}', "invalid_api_key"),
+        (401, b"[]", "invalid_api_key"),
+        (403, b"", None),
+    ],
+)
+def test_an_upgrade_that_is_refused_carries_the_vendors_code(
+    status: int, body: bytes, code: str | None
+) -> None:
+    with (
+        an_answering_host(body, status=status) as url,
+        pytest.raises(SessionRefusedError) as refused,
+        connect(Token("ek_1", 0, {}, url.replace("http", "ws", 1), subprotocols("ek_1")), timeout=5),
+    ):
+        pass
+    assert refused.value.code == code
+
+
+def test_a_used_secret_that_is_refused_at_the_upgrade_is_replaced_once() -> None:
+    renewed: list[Token] = []
+    used = b'{"error": {"code": "ephemeral_token_already_used"}}'
+    with an_answering_host(used, status=401) as url:
+        token = Token("ek_1", 0, {}, url.replace("http", "ws", 1), subprotocols("ek_1"))
+
+        def renew() -> Token:
+            renewed.append(token)
+            return token
+
+        with pytest.raises(SessionRefusedError), connect(replace(token, renew=renew), timeout=5):
+            pass
+    assert len(renewed) == 1
+
+
+@pytest.mark.parametrize("jwt", ["canary\nX: y", "can\rary", "canary\u00e9", "can ary", "", " \n"], ids=ascii)
+def test_a_jwt_that_no_header_can_carry_is_refused_and_not_repeated(jwt: str) -> None:
+    with pytest.raises(CompanionError) as refused:
+        request_token("http://127.0.0.1:9/token", jwt)
+    assert refused.value.code == "invalid_token"
+    assert "canary" not in str(refused.value)
+
+
+def test_the_line_end_of_a_file_is_no_part_of_its_jwt(service: TokenService) -> None:
+    assert request_token(f"{service.url}/token", f" {sign()}\r\n").value.startswith("ek_")
 
 
 def test_an_answer_that_drips_is_bounded_as_a_whole() -> None:

@@ -93,6 +93,13 @@ def test_a_command_names_an_env_file_that_is_no_text(tmp_path: Path, monkeypatch
     assert "Error: .env is not text in UTF-8" in done.output
 
 
+def test_a_development_jwt_lives_no_longer_than_tokens_may() -> None:
+    printed = run("issue-jwt", "--sub", "ada", **SIGNING, JWT_MAX_LIFETIME="60")
+
+    claims = jwt.decode(printed.stdout.strip(), SECRET, algorithms=["HS256"], audience=AUDIENCE)
+    assert claims["exp"] - claims["iat"] == 60
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "said"),
     [
@@ -120,6 +127,9 @@ def test_connect_takes_its_jwt_from_the_environment_and_tells_a_refusal_in_words
     assert refused.returncode == 1
     assert "invalid_token" in refused.stderr
     assert "canary" not in refused.stderr
+    torn = run("connect", "--token-url", f"{service.url}/token", REALTIME_JWT="canary\rjwt")
+    assert (torn.returncode, "canary" in torn.stderr, "Traceback" in torn.stderr) == (1, False, False)
+    assert "copy it again" in torn.stderr
 
 
 @pytest.mark.parametrize(

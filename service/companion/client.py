@@ -12,6 +12,7 @@ Usable alone, beside ``service.vendors.wire``: no Flask, no server.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -110,7 +111,7 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
     timeout: float = 30,
     ca_certs: str | None = None,
 ) -> Token:
-    """Ask the token service for a client secret.
+    """Ask the token service for a client secret. White space around ``jwt``, as a file leaves it, is not sent.
 
     ``expires_in`` and ``timeout`` are in seconds; ``ca_certs`` is a file of certificates to trust instead
     of the usual ones.
@@ -118,6 +119,7 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
     Raises:
         TokenRefusedError: where it answered with an error.
         requests.RequestException: where it could not be reached.
+        CompanionError: ``invalid_token``, where ``jwt`` is none that could be sent.
     """
     body: dict[str, Any] = {}
     if model is not None:
@@ -202,7 +204,10 @@ class Bearer(requests.auth.AuthBase):
     """Sets the header itself: without an ``auth``, ``~/.netrc`` would overwrite it."""
 
     def __init__(self, jwt: str) -> None:
-        self._jwt = jwt
+        self._jwt = jwt.strip()
+        if not re.fullmatch(r"[!-~]+", self._jwt):  # http.client's own error would repeat it
+            message = "The JWT holds white space, control or non-ASCII characters, or nothing; copy it again."
+            raise CompanionError(message, code="invalid_token")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._jwt}"
@@ -402,6 +407,17 @@ def connect(token: Token, *, timeout: float = 30, ca_certs: str | None = None) -
         session.close()
 
 
+def _upgrade_refusal(refused: websocket.WebSocketBadStatusException) -> SessionRefusedError:
+    """Read the vendor's code off an upgrade that was refused. The exception's own text holds the headers."""
+    code = "invalid_api_key" if refused.status_code == HTTPStatus.UNAUTHORIZED else None
+    with suppress(ValueError, KeyError, TypeError):  # it may be any server's page
+        said = json.loads(refused.resp_body or b"")["error"]["code"]
+        code = said if isinstance(said, str) else code
+    return SessionRefusedError(
+        f"The Realtime API refused the connection with status {refused.status_code}.", code=code
+    )
+
+
 def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession:
     try:
         opened = websocket.create_connection(
@@ -413,11 +429,7 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
             class_=BoundedWebSocket,
         )
     except websocket.WebSocketBadStatusException as refused:
-        # An expired secret may be refused at the upgrade; the exception's text holds the headers.
-        raise SessionRefusedError(
-            f"The Realtime API refused the connection with status {refused.status_code}.",
-            code="invalid_api_key" if refused.status_code == HTTPStatus.UNAUTHORIZED else None,
-        ) from None
+        raise _upgrade_refusal(refused) from None
     session = RealtimeSession(opened)
     try:
         session._await_start()  # noqa: SLF001 - the other half of opening
