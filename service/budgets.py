@@ -21,6 +21,7 @@ MINIMUM_GRANT: Final = 30
 MINIMUM_CHARGE: Final = 15
 """Minimum charge in seconds: the vendor's own for a Live session, and that of a call of unknown outcome."""
 
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EXAMPLE: Final = "60/day;600/month"
 _MOST_MINUTES: Final = 1_000_000_000
 _LONGEST: Final = 10 * 366 * 86_400
@@ -32,6 +33,17 @@ class MinuteLimit:
 
     amount: int
     length: int
+
+    def __str__(self) -> str:
+        """Write it in words: ``30 minutes in 1 day``."""
+        return f"{self.amount / 60:g} minutes in {span_in_words(self.length)}"
+
+
+def span_in_words(seconds: int) -> str:
+    """Write the length of a window: ``1 minute``, ``30 days``."""
+    unit, length = next((unit, length) for unit, length in _UNITS if seconds % length == 0)
+    number = seconds // length
+    return f"{number} {unit}{'s' if number > 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
 from service.limits.settings import LimitSettings
 
+_USUAL_LIFETIME = 3600
+
 
 @click.command("issue-jwt")
 @click.option("--sub", required=True, metavar="USER", help="The user that the token is for.")
@@ -22,15 +24,13 @@ from service.limits.settings import LimitSettings
 @click.option("--scope", metavar="S", help="Sets 'scope'; default: JWT_REQUIRED_SCOPE, if there is one.")
 @click.option(
     "--expires-in",
-    default=3600,
-    show_default=True,
     type=click.IntRange(1),
     metavar="S",
-    help="Life in seconds.",
+    help="Life in seconds; default: 3600, or JWT_MAX_LIFETIME where that is less.",
 )
 @environ_option
 def issue_jwt(
-    sub: str, tier: str | None, scope: str | None, expires_in: int, environ: dict[str, str]
+    sub: str, tier: str | None, scope: str | None, expires_in: int | None, environ: dict[str, str]
 ) -> None:
     """Print a development JWT signed with the first JWT_SECRET."""
     try:
@@ -42,7 +42,8 @@ def issue_jwt(
         raise click.ClickException("JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE are needed to sign a token.")
     if not sub.strip():
         raise click.BadParameter("must not be blank.", param_hint="--sub")
-    if expires_in > settings.jwt_max_lifetime:
+    lifetime = expires_in or min(_USUAL_LIFETIME, settings.jwt_max_lifetime)
+    if lifetime > settings.jwt_max_lifetime:
         raise click.BadParameter(
             f"JWT_MAX_LIFETIME refuses more than {settings.jwt_max_lifetime} seconds.",
             param_hint="--expires-in",
@@ -58,7 +59,7 @@ def issue_jwt(
             audience=settings.jwt_audience[0],
             subject=sub,
             now=time.time(),
-            lifetime=expires_in,
+            lifetime=lifetime,
             **{name: value for name, value in claims.items() if value},
         )
     )

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import click
 
@@ -40,12 +40,12 @@ Check = Callable[[], list[Finding]]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
 @click.option(
     "--token",
-    type=click.File("r"),
+    type=click.File("rb"),
     metavar="FILE",
     help="Check one user's JWT (- reads standard input) as the service would, and nothing else.",
 )
 @environ_option
-def check(environ: dict[str, str], *, as_json: bool, token: TextIO | None) -> None:
+def check(environ: dict[str, str], *, as_json: bool, token: BinaryIO | None) -> None:
     """Say whether this environment is fit to serve, and how to fix what is not.
 
     ✗ has to be fixed, ! is worth a look, ✓ is as it should be; the last line sums it up.
@@ -54,9 +54,14 @@ def check(environ: dict[str, str], *, as_json: bool, token: TextIO | None) -> No
     processes with the host. Exits with 0 only if there is no problem.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # what fails is a finding, and no line before them
-    report = check_one_token(token.read(), environ) if token else Report(run(checks(environ)))
+    report = check_one_token(read_text(token), environ) if token else Report(run(checks(environ)))
     click.echo(json.dumps(report.members, indent=2) if as_json else "\n".join(report.lines))
     sys.exit(0 if report.ok else 1)
+
+
+def read_text(file: BinaryIO) -> str:
+    """Read a file that another program wrote, perhaps with a byte order mark; what is not UTF-8 is no token."""
+    return file.read().decode("utf-8-sig", "replace")
 
 
 def checks(environ: Mapping[str, str]) -> dict[str, Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from errno import EACCES, EADDRINUSE
 from typing import Final
 
 from service.core.environment_types import authority
@@ -27,13 +28,25 @@ def take_port(
     """Choose a port of ``host``: the named one (0: any), else the first free from ``preferred`` on that can be claimed.
 
     Raises:
-        PortTakenError: another program listens on the named one, or on all that were tried.
+        PortTakenError: another program listens on the named one, or on all that were tried; or no program of this
+            machine can listen on ``host``.
     """
+    try:
+        return _take_port(host, named, preferred, claim, apart_from)
+    except OSError as error:
+        raise PortTakenError(
+            f"This machine cannot listen on {host} ({error.strerror}); name one of its own addresses."
+        ) from None
+
+
+def _take_port(
+    host: str, named: int | None, preferred: int, claim: Callable[[int], bool], apart_from: int
+) -> int:
+    if named == 0:
+        with socket.create_server((host, 0)) as probe:
+            return int(probe.getsockname()[1])
     if named is not None:
-        if named == 0:
-            with socket.create_server((host, 0)) as probe:
-                return int(probe.getsockname()[1])
-        if is_taken(host, named):
+        if named == apart_from or is_taken(host, named):
             raise PortTakenError(f"Port {named} of {host} is taken; name another one, or none.")
         return named
     for port in range(preferred, min(preferred + _TRIES, 65_536)):
@@ -43,14 +56,20 @@ def take_port(
 
 
 def is_taken(host: str, port: int) -> bool:
-    """Return whether a server could not listen there, or whether somebody answers there already."""
+    """Return whether a server could not listen there, or whether somebody answers there already.
+
+    Raises:
+        OSError: no server could, whatever the port.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         # As servers do, or connections that have just ended would keep the port from its next start.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno not in {EADDRINUSE, EACCES}:
+                raise
             return True
     with socket.socket(family) as probe:
         # On some systems two may listen, one on all addresses and one on this one.

@@ -77,13 +77,15 @@ def _await_sandbox(process: subprocess.Popen[str]) -> None:
 def _await_service(process: subprocess.Popen[str], server: DemoServer) -> None:
     trusted = str(server.certificate.authority) if server.certificate else True
     end = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            requests.get(f"{server.url}/healthz", timeout=1, verify=trusted).raise_for_status()
-        except requests.RequestException:
-            time.sleep(0.05)
-        else:
-            return
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy that it names does not lead to this machine
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                session.get(f"{server.url}/healthz", timeout=1, verify=trusted).raise_for_status()
+            except requests.RequestException:
+                time.sleep(0.05)
+            else:
+                return
     raise StartError(f"The token service did not start on {urlsplit(server.url).netloc}; is the port in use?")
 
 

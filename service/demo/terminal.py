@@ -67,7 +67,7 @@ def costs(settings: Settings) -> Iterator[str]:
     yield "This is the vendor, and not the sandbox: every session is billed to the key in OPENAI_API_KEY."
     yield "GPT-Live costs $0.05 a minute, at least 15 s a call; Realtime is billed by tokens of audio and text"
     yield "(https://openai.com/api/pricing/). A session that a client secret opened may last for an hour."
-    yield f"Bounds, all users of this page together: {limits} requests; calls: {minutes} minutes,"
+    yield f"Bounds, all users of this page together: {limits} requests; calls: {minutes},"
     yield f"each {settings.calls.call_max_seconds} s at most. RATE_LIMIT_GLOBAL, CALL_MINUTES_GLOBAL and"
     yield "CALL_MAX_SECONDS change them; a budget at the vendor is the only bound that survives a restart."
     yield ""

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from limits import RateLimitItem, RateLimitItemPerSecond, parse_many
 
+from service.budgets import span_in_words
 from service.core.claims import claim_values, is_user_editable
 from service.core.model import Caller
 
@@ -26,8 +27,6 @@ Each takes some 150 bytes: 1 MB in all."""
 
 NETWORK_FACTOR: Final = 10
 """How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""
-
-_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 class Window(RateLimitItemPerSecond):
@@ -46,9 +45,7 @@ class Window(RateLimitItemPerSecond):
     @property
     def span(self) -> str:
         """How long the window is, in words: ``1 minute``."""
-        unit, length = next((unit, length) for unit, length in _UNITS if self.seconds % length == 0)
-        number = self.seconds // length
-        return f"{number} {unit}{'s' if number > 1 else ''}"
+        return span_in_words(self.seconds)
 
     def key_for(self, *identifiers: bytes | str | float) -> str:
         """Name the counter: ``user/IDENTITY/60``."""

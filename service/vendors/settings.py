@@ -139,20 +139,17 @@ class VendorSettings(DialectSettings):
     @field_validator("requests_ca_bundle")
     @classmethod
     def _bundle_holds_certificates(cls, value: Path | None) -> Path | None:
-        if value is None or value.is_dir():
-            return value
+        wanted = "it must be the path of certificates in PEM form"
         try:
-            ssl.create_default_context(cafile=value)
-        except OSError as error:  # an SSLError is one
-            seen = (
-                "names no file or folder that exists"
-                if not value.exists()
-                else "names a file that cannot be used"
-            )
-            why = (
-                "" if isinstance(error, FileNotFoundError) else f" ({error.strerror or type(error).__name__})"
-            )
-            raise ValueError(f"{seen}{why}; it must be the path of certificates in PEM form") from None
+            if value is not None and not value.is_dir():
+                ssl.create_default_context(cafile=value)
+        except FileNotFoundError:
+            raise ValueError(f"names no file or folder that exists; {wanted}") from None
+        except OSError as error:  # an SSLError is one, and what a whole certificate in its place causes
+            why = error.strerror or type(error).__name__
+            raise ValueError(f"names a file that cannot be used ({why}); {wanted}") from None
+        except ValueError:
+            raise ValueError(f"is no path; {wanted}") from None
         return value
 
     @cached_property

@@ -154,6 +154,15 @@ def test_the_command_prints_a_line_for_each_check_and_never_the_token() -> None:
     assert all(part not in good.stdout + bad.stdout for part in token.split("."))
 
 
+def test_the_command_reads_what_other_programs_write(tmp_path: Any) -> None:
+    """A byte order mark is none of a token's; what is no text is no token, and no traceback."""
+    file = tmp_path / "token"
+    for encoding, accepted in (("utf-8-sig", True), ("utf-16", False)):
+        file.write_bytes(sign_hs256(claims(), SECRET).encode(encoding))
+        done = run_command("check", "--token", str(file), environ=bare_environ(**ENVIRON))
+        assert (done.returncode == 0, "Traceback" in done.stderr) == (accepted, False), done.stdout
+
+
 def test_the_command_reads_a_file_and_names_wrong_variables(tmp_path: Any) -> None:
     """``--token FILE``, so that the token is in no shell's history."""
     file = tmp_path / "token"

@@ -204,6 +204,13 @@ def test_two_demos_run_beside_each_other(tmp_path: Path) -> None:
         assert requests.get(second.page, timeout=10).status_code == 200
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(tmp_path: Path) -> None:
+    proxy = f"http://127.0.0.1:{free_port()}"
+    environ = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"), proxy)
+    with printed_demo(named_ports=False, XDG_CACHE_HOME=str(tmp_path), **environ) as demo:
+        assert requests.get(demo.page, timeout=10).status_code == 200
+
+
 def test_a_port_of_another_program_is_passed_over() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
@@ -334,6 +341,9 @@ def test_a_demo_with_many_clients_ends_all_the_same(published: PrintedDemo) -> N
         (("--lan", "--host", "127.0.0.1"), "--host"),
         (("--origin", "https://app.example.com/"), "without a path"),
         (("--live",), "OPENAI_API_KEY"),
+        (("--host", "203.0.113.5"), "cannot listen on 203.0.113.5"),
+        (("--host", "nowhere.invalid"), "cannot listen on nowhere.invalid"),
+        (("--port", "17001", "--sandbox-port", "17001"), "taken"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
@@ -364,6 +374,7 @@ def test_live_is_the_vendor_with_the_key_of_the_env_file_and_says_what_it_costs(
         assert "billed to the key in OPENAI_API_KEY" in live.run.output
         assert "$0.05 a minute" in live.run.output
         assert "30 per 1 hour" in live.run.output
+        assert "calls: 30 minutes in 1 day, " in " ".join(live.run.output.split())
         url = live.exports["TOKEN_SERVICE"]
         for jwt, status in ((live.exports["JWT"], 200), (demo.exports["JWT"], 401)):
             headers = {"Authorization": f"Bearer {jwt}"}
