@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
 
 from werkzeug.datastructures import Headers
 
+from service.sandbox import json_text
 from service.sandbox.newest import MAX_BYTES, Newest
 from service.vendors import wire
 
@@ -93,6 +93,6 @@ def worth_keeping(headers: Headers) -> dict[str, str]:
 
 def _json_or_none(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return json_text.parse(body)
+    except ValueError:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from service.calls.errors import CallEndedError
@@ -31,12 +30,12 @@ def test_every_expression_names_samples_that_exist() -> None:
     )
     metrics.write(minted)
     for error in (RejectedCredentialsError("no"), UpstreamQuotaExhaustedError("no")):
-        metrics.write(replace(minted, error=error))
-        metrics.write(replace(minted, event="call", error=error))
-    metrics.write(replace(minted, error=RateLimitedError("no", limit="global", retry_after=1)))
-    opened = replace(minted, event="call", route="/calls")
+        metrics.write(minted._replace(error=error))
+        metrics.write(minted._replace(event="call", error=error))
+    metrics.write(minted._replace(error=RateLimitedError("no", limit="global", retry_after=1)))
+    opened = minted._replace(event="call", route="/calls")
     metrics.write(opened)
-    metrics.write(replace(opened, error=CallEndedError("no")))
+    metrics.write(opened._replace(error=CallEndedError("no")))
     assert metrics.calls is not None
     ended = Call("call_1", "user", "live", "gpt-live-1.1", "ended", 1, 0, 0, ended_by="client")
     events = CallEvents(metrics.calls)
