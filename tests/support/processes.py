@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 CACHE = Path(tempfile.gettempdir()) / f"token-service-tests-{os.getuid()}"
 """Where the demo keeps its keys and ports in tests: not among those of the developer."""
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+"""How long a program may take to start: some install packages first, on a slow machine beside two other tests."""
+
 # Below the range Linux takes source ports from, so that a server that is down for a while finds its port free; and
 # each of pytest-xdist's workers (gw0, gw1, ...) has 2,000 of its own, so that no two choose one at the same time.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
