@@ -73,7 +73,7 @@ class AuthSettings(InsecureHosts):
     allow_machine_tokens: Flag = False
     jwt_single_use: Flag = False
     jwt_required_scope: Annotated[str, AfterValidator(scope)] | None = None
-    jwt_max_lifetime: Annotated[int, Field(ge=1, le=315_360_000)] = 86_400
+    jwt_max_lifetime: Annotated[int, Field(ge=1, le=10 * 365 * 86_400)] = 86_400
     jwt_leeway: Annotated[int, Field(ge=0, le=300)] = 10
 
     @property

@@ -51,10 +51,8 @@ class Connection:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self.gettimeout, self.settimeout = (
-            sock.gettimeout,
-            sock.settimeout,
-        )  # which gunicorn calls for each request
+        # gunicorn calls both for each request, and __getattr__ takes longer.
+        self.gettimeout, self.settimeout = sock.gettimeout, sock.settimeout
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         # The kernel would buffer megabytes for a client that asks on and reads nothing.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -73,7 +73,8 @@ By a proxy also for its answer to CONNECT.
 """
 
 JUST_NOW_SECONDS: Final = 1.0
-"""For how long after its last answer a connection surely stays open: no server that keeps some closes them sooner."""
+"""How soon after its last answer a connection is used for what must not be sent twice: a host that keeps connections
+waits longer before it closes one for being idle (2 s and more, by the defaults of common servers)."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _BLOCK_BYTES: Final = 65_536
@@ -258,7 +259,7 @@ class _Connection:
         return self._uses < MAX_USES and monotonic() < self._ends
 
     def was_used_just_now(self) -> bool:
-        """Return whether its last answer is so recent that the host is not yet closing it for being idle."""
+        """Return whether its last answer is so recent that the host is hardly closing it for being idle."""
         return monotonic() - self._answered < JUST_NOW_SECONDS
 
     def is_silent(self) -> bool:
