@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from service.core.errors import StorageBusyError
 from service.limits.counter import create_counter
 from service.limits.rules import Bucket, Window
 from tests.support.limits import STRATEGIES, Client, client, limits, make_store
@@ -22,7 +23,15 @@ AT_ONCE = 32
 def admitted_at_once(clients: list[Client]) -> int:
     """Let each client ask once, all at the same time; count the admitted."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(Client.is_admitted, clients))
+        return sum(pool.map(is_admitted, clients))
+
+
+def is_admitted(user: Client) -> bool:
+    """Whether a user is admitted; one that waited too long for a connection is not, which a busy machine may do."""
+    try:
+        return user.is_admitted()
+    except StorageBusyError:
+        return False
 
 
 def statuses_at_once(service: TokenService, requests: int, **options: str) -> Counter[int]:
