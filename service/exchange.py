@@ -63,7 +63,7 @@ class VendorAction(Protocol[Done_co]):
         """Read what is asked for.
 
         Raises:
-            InvalidRequestError: the body does not say something that can be done.
+            InvalidRequestError: the body is invalid.
         """
 
     def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> Done_co:
@@ -186,7 +186,7 @@ class Exchange:
 
 @contextmanager
 def _noting_errors(facts: dict[str, Any]) -> Iterator[None]:
-    """Make what is raised one of the facts: a fault of our own is recorded as every other error is."""
+    """Make what is raised one of the facts: an internal error is recorded as every other error is."""
     try:
         yield
     except ServiceError as error:

@@ -25,10 +25,10 @@ from service.http.settings import HttpSettings
 from service.limits.settings import LimitSettings
 from service.observe.settings import ObserveSettings
 from service.policy.explain import warnings as policy_warnings
-from service.policy.settings import PolicySettings
+from service.policy.settings import CONFLICTING, PolicySettings
 from service.policy.settings import build as build_policy
 from service.store.settings import StoreSettings
-from service.vendors.dialect import DialectSettings
+from service.vendors.dialect import possible_vendors
 from service.vendors.settings import VendorSettings
 
 
@@ -73,7 +73,7 @@ class Settings:
             ConfigurationError: naming every variable with a problem, of all groups, and no value.
         """
         groups, problems = read_groups(environ)
-        problems += find_conflicts(groups.get("policy"), environ)
+        problems += find_conflicts(problems, environ)
         misspelt = find_misspelt(environ, cls.names())
         if problems:
             raise ConfigurationError(tuple(_with_misspelt(problem, misspelt) for problem in problems))
@@ -156,12 +156,12 @@ class Settings:
         if policy.call_types and self.store.is_memory:
             yield (
                 "RATE_LIMIT_STORAGE_URL: calls are kept in memory; they are ended when the process stops, and after"
-                " a crash they run until the vendor ends them; set it to a Redis"
+                " a crash they run until the vendor ends them; set it to the URL of a Redis"
             )
         if self.calls.admin_token and not secret:
             yield (
                 "SAFETY_IDENTIFIER_SECRET: without it users are named by a key that is derived from OPENAI_API_KEY,"
-                " so a new API key renames every user, and a revocation would no longer find its own"
+                " so a new API key renames every user, and earlier revocations no longer apply"
             )
         if (
             self.calls.admin_token
@@ -221,17 +221,23 @@ def read_groups(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Probl
     return groups, tuple(problems)
 
 
-def find_conflicts(policy: PolicySettings | None, environ: Mapping[str, str]) -> tuple[Problem, ...]:
-    """List what the policy's variables ask of a vendor that does not have it, whatever is wrong with other variables.
+def find_conflicts(found: Collection[Problem], environ: Mapping[str, str]) -> tuple[Problem, ...]:
+    """List what the policy's variables ask of each other, or of a vendor that does not have it.
 
-    ``policy`` is ``None`` where those variables have problems of their own. Of the vendor's only those that choose it
-    need be right.
+    ``found`` are the problems of variables by themselves. A conflict between some of these is not known. Where the
+    vendor is not known, a conflict counts if every vendor has it.
     """
+    wrong = {problem.variable.removesuffix(FILE_SUFFIX) for problem in found}
+    readable = {name: value for name, value in environ.items() if name.removesuffix(FILE_SUFFIX) not in wrong}
     try:
-        dialect = DialectSettings.from_environ(environ)
+        policy = PolicySettings.from_environ(readable)
     except ConfigurationError:
         return ()
-    return policy.problems(dialect.vendor.layout) if policy else ()
+    first, *others = (policy.problems(vendor.layout) for vendor in possible_vendors(readable, wrong))
+    of_others = [{problem.variable for problem in problems} for problems in others]
+    common = {problem.variable for problem in first}.intersection(*of_others)
+    known = {variable for variable in common if not wrong & CONFLICTING[variable]}
+    return tuple(problem for problem in first if problem.variable in known)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import socket
 import subprocess
 import threading
@@ -262,6 +263,36 @@ def test_a_redirect_is_not_followed_with_the_users_jwt() -> None:
     ):
         request_token(url, "jwt")
     assert refused.value.status == 307
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"value": "ek_canary", "expires_at": 1, "session": {}},
+        {"value": "ek_canary", "expires_at": 1, "session": {}, "connection": None},
+        {"value": "ek_canary", "expires_at": 1, "session": {}, "connection": {"url": "wss://x"}},
+        ["ek_canary"],
+        "ek_canary",
+    ],
+    ids=str,
+)
+def test_an_answer_of_another_route_is_told_as_that(body: Any) -> None:
+    """As of the vendor's own, which have no ``connection``."""
+    with an_answering_host(json.dumps(body).encode()) as url, pytest.raises(CompanionError) as refused:
+        request_token(url, "jwt")
+    assert refused.value.code == "unexpected_answer"
+    assert "POST /token" in str(refused.value)
+    assert "canary" not in str(refused.value)
+
+
+def test_a_service_on_loopback_is_reached_without_the_proxy(
+    service: TokenService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert request_token(f"{service.url}/token", sign()).value.startswith("ek_")
 
 
 def test_an_answer_that_is_no_json_is_told_as_that() -> None:

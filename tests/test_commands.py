@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from service import __version__
 from service.cli import main
+from tests.support.authentication import sign_in_from
 from tests.support.documentation import README
 from tests.support.forks import run_command
 from tests.support.processes import (
@@ -98,6 +99,13 @@ def test_a_development_jwt_lives_no_longer_than_tokens_may() -> None:
 
     claims = jwt.decode(printed.stdout.strip(), SECRET, algorithms=["HS256"], audience=AUDIENCE)
     assert claims["exp"] - claims["iat"] == 60
+
+
+def test_a_development_jwt_is_one_of_the_presets_users() -> None:
+    preset = {"AUTH_PROVIDER": "supabase:ref", "JWT_SECRET": SECRET}
+    printed = run("issue-jwt", "--sub", "ada", **preset).stdout.strip()
+
+    assert sign_in_from(**preset).accepts(printed).subject == "ada"
 
 
 @pytest.mark.parametrize(

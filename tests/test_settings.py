@@ -132,6 +132,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("RATE_LIMIT_TIERS", "{", "JSON"),
         ("RATE_LIMIT_TIERS", '{"pro": "canary"}', "tier 'pro'"),
         ("RATE_LIMIT_TIERS", '{"pro": 5}', "limits by tier"),
+        ("RATE_LIMIT_TIERS", "[" * 100_000, "JSON"),
         ("RATE_LIMIT_STORAGE_URL", "mysql://:canary@host", "redis://"),
         ("REDIS_URL", "canary", "redis://"),
         ("RATE_LIMIT_STRATEGY", "canary", "fixed-window"),
@@ -198,6 +199,39 @@ def test_what_does_not_fit_together_is_reported_beside_what_is_wrong_by_itself(
     conflict: dict[str, str], named: set[str], other: dict[str, str]
 ) -> None:
     assert set(problems_of({**GOOD, **conflict, **other})) == {*named, *other}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"TOKEN_TTL": "abc", "CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "none"}, "CLIENT_SECRET_TYPES"),
+        ({"TOKEN_TTL": "abc", "SESSION_POLICY": '{"profiles": {"p": {"model": "gpt-9"}}}'}, "SESSION_POLICY"),
+        (
+            {"OPENAI_BASE_URL": "junk", "SESSION_POLICY": '{"profiles": {"p": {"model": "x"}}}'},
+            "SESSION_POLICY",
+        ),
+        ({"REALTIME_API": "x", "CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "none"}, "CLIENT_SECRET_TYPES"),
+        ({"OPENAI_BASE_URL": "junk", "OPENAI_VENDOR": "xai", "TOKEN_MAX_TTL": "7200"}, "TOKEN_MAX_TTL"),
+    ],
+)
+def test_a_conflict_is_reported_beside_a_variable_that_it_is_not_about(
+    wrong: dict[str, str], named: str
+) -> None:
+    assert {named, next(iter(wrong))} <= set(problems_of({**GOOD, **wrong}))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"TOKEN_MAX_TTL": "abc", "SESSION_POLICY": '{"profiles": {"p": {"expires_in": 5000}}}'},
+        {"ALLOWED_MODELS": "*", "SESSION_POLICY": '{"profiles": {"p": {"model": "gpt-9"}}}'},
+        {"CALL_TYPES": "x", "CLIENT_SECRET_TYPES": "none"},
+        {"OPENAI_BASE_URL": "http://acme.openai.azure.com/", "ALLOWED_MODELS": "gpt-realtime-2.1=mine"},
+        {"OPENAI_BASE_URL": "junk", "TOKEN_MAX_TTL": "7200"},
+    ],
+)
+def test_no_conflict_is_made_up_by_a_variable_that_cannot_be_read(wrong: dict[str, str]) -> None:
+    assert set(problems_of({**GOOD, **wrong})) == {next(iter(wrong))}
 
 
 def test_problems_come_in_the_contracts_order_and_each_once() -> None:

@@ -103,7 +103,6 @@ SIZES = {
 """Modules of fewer than 40 lines, or more than 250, and why each is so."""
 
 LONG_FUNCTIONS = {
-    "service/companion/client.py request_token": "the request and its answer, with a bound on each step",
     "service/serving/summary.py summary": "a table of what is in force",
     "service/http/responses.py install": "the hooks and handlers of an app, made once",
     "service/vendors/responses.py refusal": "a table of statuses",

@@ -156,6 +156,15 @@ def test_the_vendors_words_of_a_refusal_are_in_the_log_without_our_key(
     assert masked not in service.run.output
 
 
+@pytest.mark.parametrize("code", ["organization_rate_limit_exceeded", "rate_limit_exceeded"])
+def test_a_rate_limit_of_the_account_is_no_missing_credit(
+    vendor: Vendor, service: TokenService, code: str
+) -> None:
+    vendor.will(Answer(429, json.dumps({"error": {"message": "Slow down.", "code": code}}).encode(), {}))
+
+    assert service.token().json()["error"]["code"] == "upstream_rate_limited"
+
+
 @pytest.mark.parametrize("status", [400, 402, 403, 429, 503])
 @pytest.mark.parametrize(
     "code",
@@ -164,6 +173,8 @@ def test_the_vendors_words_of_a_refusal_are_in_the_log_without_our_key(
         "credit_balance_exhausted",
         "project_spend_limit_exceeded",
         "organization_spend_limit_exceeded",
+        "organization_spend_cap_reached",
+        "project_balance_exhausted",
         "billing_hard_limit_reached",
     ],
 )

@@ -26,7 +26,7 @@ _USUAL_LIFETIME = 3600
     "--expires-in",
     type=click.IntRange(1),
     metavar="S",
-    help="Life in seconds; default: 3600, or JWT_MAX_LIFETIME where that is less.",
+    help="Lifetime in seconds; default: 3600, or JWT_MAX_LIFETIME where that is less.",
 )
 @environ_option
 def issue_jwt(
@@ -49,7 +49,13 @@ def issue_jwt(
             param_hint="--expires-in",
         )
     secret = load_secret(settings.jwt_secret[0].get_secret_value(), settings.jwt_secret_encoding).key
-    claims = {tier_claim: tier, "scope": scope or settings.jwt_required_scope, "azp": _choose_party(settings)}
+    provider = settings.auth_provider
+    claims: dict[str, str | None] = dict(provider.user_claims) if provider and provider.shares_secret else {}
+    claims |= {
+        tier_claim: tier,
+        "scope": scope or settings.jwt_required_scope,
+        "azp": _choose_party(settings),
+    }
     if settings.jwt_user_claim != "sub":
         claims[settings.jwt_user_claim] = sub
     click.echo(

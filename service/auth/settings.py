@@ -35,10 +35,8 @@ _METADATA = ("/.well-known/openid-configuration", "/.well-known/oauth-authorizat
 def exact_issuer(text: str) -> str:
     """Check that it may be an issuer: tokens hold it as it is, and one that no token can hold refuses everybody."""
     if text.endswith(_METADATA):
-        raise ValueError(
-            "is the address of an issuer's metadata; set it to the 'issuer' that is written there, the part before "
-            "/.well-known"
-        )
+        advice = "set it to the 'issuer' that is written there, the part before /.well-known"
+        raise ValueError(f"is the address of an issuer's metadata; {advice}")
     if any(character.isspace() for character in text):
         raise ValueError("holds white space; separate several issuers by commas")
     return no_pattern(text)
@@ -115,8 +113,9 @@ class AuthSettings(InsecureHosts):
     @property
     def discovered_issuers(self) -> tuple[str, ...]:
         """The issuers without a source of keys, whose key sets are found by discovery."""
-        is_covered = self.has_configured_keys or (self.jwt_jwks_url and not self.auth_provider)
-        return () if is_covered else self.other_issuers
+        own_secret = self.jwt_secret and not self.key_set_is_optional
+        own_key_set = self.jwt_jwks_url and not self.auth_provider
+        return () if self.jwt_public_key or own_secret or own_key_set else self.other_issuers
 
     def user_namespace(self, issuer: str | None = None) -> str:
         """Return the issuer under which a user is counted and named, given ``iss`` of the user's tokens.
@@ -138,14 +137,14 @@ class AuthSettings(InsecureHosts):
         """List what the admin should look at, though tokens can be verified."""
         warnings = []
         if is_user_editable(self.jwt_user_claim):
-            warnings.append(
-                f"JWT_USER_CLAIM: users may be able to write {self.jwt_user_claim} themselves, and so to take "
-                "another user's name and limits"
-            )
+            claim = f"JWT_USER_CLAIM: users may be able to write {self.jwt_user_claim} themselves"
+            warnings.append(f"{claim}, and so to take another user's name and limits")
+        if self.auth_provider and not self.jwt_audience and not self.jwt_authorized_parties:
+            tokens = f"AUTH_PROVIDER: tokens that {self.auth_provider.name} issued for any app are accepted"
+            warnings.append(f"{tokens}; set JWT_AUTHORIZED_PARTIES or JWT_AUDIENCE to name yours")
         if any(" " in audience or ";" in audience for audience in self.jwt_audience):
-            warnings.append(
-                "JWT_AUDIENCE: one audience holds a space or a semicolon; separate several of them by commas"
-            )
+            seen = "JWT_AUDIENCE: one audience holds a space or a semicolon"
+            warnings.append(f"{seen}; separate several of them by commas")
         return tuple(warnings)
 
     @field_validator("auth_provider")
@@ -205,7 +204,8 @@ class AuthSettings(InsecureHosts):
                 "no other source of keys (JWT_JWKS_URL, JWT_PUBLIC_KEY, JWT_SECRET) OpenID discovery finds the key set"
             )
         issuers = tuple(dict.fromkeys(value or (provider.issuers if provider else ())))
-        has_keys = is_given("jwt_secret", info) or is_given("jwt_public_key", info)
+        own_secret = is_given("jwt_secret", info) and not (provider and provider.shares_secret)
+        has_keys = own_secret or is_given("jwt_public_key", info)
         if not has_keys and (provider or not is_given("jwt_jwks_url", info)):
             preset = _preset_issuers(provider, issuers)
             others = [issuer for issuer in issuers if issuer not in preset]

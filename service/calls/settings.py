@@ -11,7 +11,7 @@ from service.core.environment import EnvironmentModel
 from service.core.environment_types import header_value, parsed_by
 
 LONGEST: Final = 7200
-"""The vendor's own maximum in seconds, for a live session; a conversation's is 3,600."""
+"""The vendor's own maximum in seconds, for a live session (observed); a conversation's is 3,600."""
 
 _ADMIN_TOKEN_CHARACTERS: Final = 32
 

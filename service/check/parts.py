@@ -19,10 +19,10 @@ def check_variables(
     *, problems: Iterable[Problem], misspelt: Iterable[Misspelt], warnings: Iterable[str]
 ) -> list[Finding]:
     """Report each problem, each variable that is not read although it was meant to be, and what a start warns of."""
-    findings = [_explain(found) for found in problems]
+    findings = [_explain(found) for found in problems] or [ok("variables", "all valid")]
     findings += [_warn(str(each.problem)) for each in misspelt]
     findings += [_warn(text) for text in warnings]
-    return findings or [ok("variables", "all valid")]
+    return findings
 
 
 def _explain(found: Problem) -> Finding:

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 import websocket
@@ -46,6 +47,10 @@ MAX_MESSAGE_BYTES = _MAX_ANSWER_BYTES
 """Maximum size of one event: ``session.created`` repeats the whole session."""
 
 _CONNECT_SECONDS = 30.0
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_PROXIES: Final = {"http": "", "https": ""}
+"""For loopback, which no proxy reaches; ``None`` would leave the environment's in force."""
 
 _NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
 
@@ -135,19 +140,36 @@ def request_token(  # noqa: PLR0913 - the contract's names, and two that every n
         )
         if response.status_code != HTTPStatus.OK:
             raise token_refusal(response, content)
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            raise requests.exceptions.InvalidJSONError("The token service's answer is not JSON.") from None
+        return read_token(content, renew=ask)
+
+    return ask()
+
+
+def read_token(body: bytes, *, renew: Callable[[], Token]) -> Token:
+    """Read the answer of ``POST /token``; members that are not known here are left out.
+
+    Raises:
+        requests.RequestException: it is not JSON.
+        CompanionError: ``unexpected_answer``, where it is something else, as the vendor's own routes answer.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise requests.exceptions.InvalidJSONError("The token service's answer is not JSON.") from None
+    try:
+        connection = answer["connection"]
         return Token(
             value=answer["value"],
             expires_at=answer["expires_at"],
             session=answer["session"],
-            **answer["connection"],
-            renew=ask,
+            url=connection["url"],
+            protocols=connection["protocols"],
+            calls_url=connection.get("calls_url"),
+            renew=renew,
         )
-
-    return ask()
+    except (KeyError, TypeError, AttributeError):
+        message = "The answer is not that of POST /token; give the URL of that route."
+        raise CompanionError(message, code="unexpected_answer") from None
 
 
 def request_bounded(
@@ -185,6 +207,7 @@ def _send(
     return requests.request(
         method,
         url,
+        proxies=_NO_PROXIES if urlsplit(url).hostname in _LOOPBACK else None,
         data=body,
         headers={} if body is None else {"Content-Type": "application/json"},
         auth=Bearer(jwt),

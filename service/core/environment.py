@@ -33,7 +33,7 @@ class ConfigurationError(Exception):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
         count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-        last = f"The environment has {count}; python -m service check tells more."
+        last = f"The environment has {count}; run `python -m service check` for details."
         super().__init__("\n".join([*map(str, problems), last]))
 
 

@@ -32,7 +32,7 @@
     │   │   └── StorageBusyError               503
     │   └── IdentityProviderUnavailableError   503
     ├── UpstreamTimeoutError       504
-    └── InternalError              500  a fault of our own
+    └── InternalError              500  an internal error
 
 Those of calls are in ``service.calls.errors``.
 
@@ -105,7 +105,7 @@ def code_of(status: HTTPStatus) -> str:
 
 
 class InvalidRequestError(ServiceError):
-    """The request does not say something we can do."""
+    """The request is invalid."""
 
     status = 400
     type = "invalid_request_error"
@@ -184,7 +184,7 @@ class InvalidTokenError(UnauthorizedError):
 
 
 class ForbiddenError(ServiceError):
-    """The caller is known, and may not have this."""
+    """The caller is authenticated, but not allowed to have this."""
 
     status = 403
     type = "invalid_request_error"
@@ -372,7 +372,7 @@ class UpstreamTimeoutError(ServiceError):
 
 
 class InternalError(ServiceError):
-    """A fault of our own: the log has all of it, the caller nothing."""
+    """An internal error: the log has all of it, the caller nothing."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -62,6 +62,7 @@ class TokenRequest:
     ``session_type`` is ``None`` where the caller names none (a profile may then say it), ``model`` is the
     top-level one, and ``expires_in`` is in seconds, ``None`` for the admin's default. ``max_seconds`` is how long
     a call may last at most, ``None`` where the caller does not say; ``offer`` is the client's, for a call.
+    ``route_types`` are the types that the route is for, ``None`` for all.
     """
 
     session_type: SessionType | None
@@ -72,6 +73,11 @@ class TokenRequest:
     action: Action = "secret"
     max_seconds: int | None = None
     offer: Offer | None = None
+    route_types: tuple[SessionType, ...] | None = None
+
+    def may_be(self, session_type: SessionType) -> bool:
+        """Whether the route is for sessions of this type."""
+        return self.route_types is None or session_type in self.route_types
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ def _origins(_context: click.Context, _option: click.Parameter, given: tuple[str
     callback=_origins,
     help="Let pages of this origin call, too; those on loopback always may. Can be given several times.",
 )
-@click.option("--live", is_flag=True, help="The vendor instead of the sandbox: costs money. Reads .env, too.")
+@click.option(
+    "--live", is_flag=True, help="Use the vendor instead of the sandbox, which is billed; also reads .env."
+)
 def demo(  # noqa: PLR0913 - an argument for each option
     host: str | None,
     port: int | None,
@@ -74,7 +76,7 @@ def demo(  # noqa: PLR0913 - an argument for each option
     origins: tuple[str, ...],
     live: bool,
 ) -> None:
-    """Run the sandbox and the token service together: no key, no network, no cost.
+    """Run the sandbox and the token service together: without --live no key, no network, no cost.
 
     Keys and ports stay the same over restarts; they are kept in the user's cache folder.
     """

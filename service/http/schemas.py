@@ -112,10 +112,11 @@ class ClientSecretBody(RequestBody):
         """Take the two types that the vendor's route mints for."""
         session = dict(self.session)
         return TokenRequest(
-            session_type=pop_type(session, ("realtime", "transcription"), refused_by_policy=_WITHOUT_SECRETS),
+            session_type=pop_type(session, _CLIENT_SECRET_TYPES, refused_by_policy=_WITHOUT_SECRETS),
             session=session,
             expires_in=self.expires_after.seconds if self.expires_after else None,
             profile=self.profile,
+            route_types=_CLIENT_SECRET_TYPES,
         )
 
 
@@ -139,6 +140,7 @@ class TranslationSecretBody(RequestBody):
         )
 
 
+_CLIENT_SECRET_TYPES: tuple[SessionType, ...] = ("realtime", "transcription")
 _WITHOUT_SECRETS: tuple[SessionType, ...] = ("live",)
 
 

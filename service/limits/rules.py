@@ -23,7 +23,7 @@ ADDRESS_BUCKETS: Final = 2048
 NETWORK_BUCKETS: Final = 512
 """How many buckets all clients without a valid token share, by the hash of an address or network.
 
-Each takes some 150 bytes: 1 MB in all."""
+Each takes some 150 bytes in Redis: under 1 MB in all."""
 
 NETWORK_FACTOR: Final = 10
 """How much more a whole IPv6 /48 may have refused than one /64 in it: a customer is often given all of it."""

@@ -41,7 +41,7 @@ def parse_tiers(text: str) -> Mapping[str, Tier]:
     """
     try:
         tiers = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError(f"is not JSON; write for example {_EXAMPLE}") from None
     if not isinstance(tiers, dict) or not all(isinstance(limits, str | dict) for limits in tiers.values()):
         raise ValueError(f"must be an object of limits by tier, for example {_EXAMPLE}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from service.core.errors import ServiceError, SessionTypeNotAllowedError
-from service.core.model import CallType, SecretType
+from service.core.model import Action, CallType, SecretType, SessionType
 from service.policy.json_path import MISSING, get, join_names, merge, put, suggest
 from service.policy.request import ResolvedRequest
 from service.policy.rules import Name, Rule, StrictModel, not_allowed
@@ -22,38 +22,46 @@ from service.vendors.base import LiveLayout
 
 MIN_CALL_SECONDS = 30
 MAX_CALL_SECONDS = 7200
-"""The vendor's own maximum for a live session; for a conversation it is 3,600."""
+"""The vendor's own maximum for a live session (observed); for a conversation it is 3,600."""
 
+Kind = TypeVar("Kind", SecretType, CallType)
 CallSeconds = Annotated[int, Field(ge=MIN_CALL_SECONDS, le=MAX_CALL_SECONDS)]
 
 
-class SecretTypes(Rule[tuple[SecretType, ...]]):
+class SessionTypes(Rule[tuple[Kind, ...]]):
+    """The types of session that one action is allowed for. ``subject`` names in a refusal what is asked for."""
+
+    action: ClassVar[Action]
+    subject: ClassVar[str]
+
+    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
+        yield from self.refusals(request.action, request.session_type)
+
+    def refusals(self, action: Action, session_type: SessionType) -> Iterator[ServiceError]:
+        """Yield the refusal of a type, which needs no model to be known."""
+        if action == self.action and session_type not in self.value:
+            yield SessionTypeNotAllowedError(
+                f"{self.subject} of type {session_type} are not available to you. {suggest(self.value)}",
+                param="session.type",
+            )
+
+
+class SecretTypes(SessionTypes[SecretType]):
     """The types of session that client secrets are minted for."""
 
     parsed_as = tuple[SecretType, ...]
     words = "session types that secrets are minted for: {}"
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        if request.action == "secret" and request.session_type not in self.value:
-            yield SessionTypeNotAllowedError(
-                f"Client secrets for sessions of type {request.session_type} are not available to you."
-                f" {suggest(self.value)}",
-                param="session.type",
-            )
+    action = "secret"
+    subject = "Client secrets for sessions"
 
 
-class CallTypes(Rule[tuple[CallType, ...]]):
+class CallTypes(SessionTypes[CallType]):
     """The types of session that calls are opened for."""
 
     parsed_as = tuple[CallType, ...]
     words = "session types that calls are opened for: {}"
-
-    def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
-        if request.action == "call" and request.session_type not in self.value:
-            yield SessionTypeNotAllowedError(
-                f"Calls of type {request.session_type} are not available to you. {suggest(self.value)}",
-                param="session.type",
-            )
+    action = "call"
+    subject = "Calls"
 
 
 class MaxCallSeconds(Rule[CallSeconds]):

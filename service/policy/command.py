@@ -33,7 +33,7 @@ _JSON_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--try",
     "request",
     type=_JSON_FILE,
-    help="A body of POST /token, or with an sdp of POST /calls: show what would be sent, or the refusal.",
+    help="A body of POST /token, or with an sdp of POST /calls: show the session that is granted, or the refusal.",
 )
 @click.option(
     "--call", "is_call", is_flag=True, help="With --try: a body of POST /calls, though it has no sdp."
@@ -81,7 +81,7 @@ def _read_policy(environ: Mapping[str, str]) -> tuple[Policy, Vendor]:
 def _caller(path: Path | None) -> Caller:
     try:
         claims = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"is not JSON: {error}", param_hint="--claims") from None
     if not isinstance(claims, dict):
         raise click.BadParameter("must be a JSON object, the claims of a JWT.", param_hint="--claims")
@@ -132,7 +132,11 @@ def _try(decided: Policy, vendor: Vendor, body: bytes, caller: Caller, *, is_cal
     findings = [f"would be refused by {finding}" for finding in grant.findings]
     if grant.action == "call":
         longest = grant.max_call_seconds
-        how_long = f"at most {longest} seconds" if longest else "as CALL_MAX_SECONDS says"
+        how_long = "as long as CALL_MAX_SECONDS or the user's tier allows"
+        if longest:
+            how_long = (
+                f"at most {longest} seconds, and not longer than CALL_MAX_SECONDS or the user's tier allows"
+            )
         session = json.dumps(grant.session, indent=2, ensure_ascii=False)
         return "\n".join([f"granted: a {grant.session_type} call, {how_long}", session, *findings])
     request = vendor.mint(grant, caller.pseudonym)

@@ -15,6 +15,7 @@ from service.policy.calls import (
     LiveMembers,
     ReservedLiveMembers,
     SecretTypes,
+    SessionTypes,
     complete_live_session,
 )
 from service.policy.document import ClaimRule, PolicyDocument
@@ -80,6 +81,7 @@ class Policy:
             SourcedRule("TOKEN_MAX_TTL", MaxExpiresIn(token_max_ttl)),
             *(live_rules(layout.live, document) if layout.live else ()),
         )
+        self._enforces = document is None or document.mode == "enforce"
         self.common_rules = document.common_rules() if document else ()
         self.claim_rules = tuple(
             ClaimRuleParts(rule, place, rules_of(rule, f"{place}."))
@@ -96,11 +98,15 @@ class Policy:
         """
         refuse_unsupported(request, self.layout)
         base = self.resolver.find(request)
-        resolved = self.resolver.resolve(caller, request, base)
         always = self.environment_rules + base.usable_claims
         rules = base.rules + self.rules_for(caller)
+        try:
+            resolved = self.resolver.resolve(caller, request, base)
+        except MissingModelError:
+            refuse_type(request.action, base.session_type, always + rules if self._enforces else always)
+            raise
         findings: tuple[str, ...] = ()
-        if self.document is None or self.document.mode == "enforce":
+        if self._enforces:
             resolved = enforce(resolved, always + rules)
         else:
             resolved = enforce(resolved, always)
@@ -192,6 +198,14 @@ def live_rules(live: LiveLayout, document: PolicyDocument | None) -> Iterator[So
 
 def _common(configured: tuple[Kind, ...], vendor: tuple[SessionType, ...]) -> tuple[Kind, ...]:
     return tuple(kind for kind in configured if kind in vendor)
+
+
+def refuse_type(action: Action, session_type: SessionType, rules: Iterable[SourcedRule]) -> None:
+    """Raise the refusal of a type of session that no model could be named for."""
+    for source, rule in rules:
+        for error in rule.refusals(action, session_type) if isinstance(rule, SessionTypes) else ():
+            error.reason = f"{source}: {error.message}"
+            raise error
 
 
 def clamp(request: ResolvedRequest, rules: Iterable[SourcedRule]) -> ResolvedRequest:

@@ -53,7 +53,7 @@ class SessionDefaults(StrictModel):
         " in from the caller's JWT.",
     )
     expires_in: Seconds | None = Field(
-        None, description="The life of a secret where the caller asks for none."
+        None, description="The lifetime of a secret where the caller asks for none."
     )
     locked: LockedMembers = Field(
         default_factory=lambda: LockedMembers(()),
@@ -120,7 +120,9 @@ class Constraints(StrictModel):
     models: AllowedModels | None = Field(
         None, description="Models, beside `ALLOWED_MODELS`, which always holds."
     )
-    max_expires_in: MaxExpiresIn | None = Field(None, description="The longest life of a secret, in seconds.")
+    max_expires_in: MaxExpiresIn | None = Field(
+        None, description="The longest lifetime of a secret, in seconds."
+    )
     profile_required: ProfileRequired = Field(
         default_factory=lambda: ProfileRequired(False),  # noqa: FBT003 - as JSON has it
         json_schema_extra={"default": False},

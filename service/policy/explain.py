@@ -36,7 +36,7 @@ def explain(policy: Policy) -> str:
 def _lines(policy: Policy) -> Iterator[str]:
     document = policy.document
     if document is None:
-        yield "SESSION_POLICY is not set: the models and lifetimes of the environment are the only limits."
+        yield "SESSION_POLICY is not set: callers are limited by the environment alone."
     elif document.mode == "enforce":
         yield "This policy is enforced: what it does not allow is refused."
     else:
@@ -77,13 +77,14 @@ def _describe_base(base: BaseSession, policy: Policy) -> Iterator[str]:
     action: Action = "call" if base.session_type == "live" else "secret"
     session = policy.resolver.add_default_model(base.session, base.session_type, action)
     sent = join_names(sorted(session))
-    yield f"is sent: {sent}" if session else "nothing is sent beside what the caller sets"
+    yield f"is sent: {sent}" if session else "nothing is sent other than what the caller sets"
     if isinstance(session.get("model"), str):
         yield f"model, unless the caller names another that is allowed: {session['model']}"
     if base.expires_in is None:
-        yield f"a secret lives {policy.resolver.token_ttl} seconds unless the caller asks otherwise (TOKEN_TTL)"
+        seconds = f"{policy.resolver.token_ttl} seconds unless the caller requests otherwise (TOKEN_TTL)"
+        yield f"a secret is valid for {seconds}"
     else:
-        yield f"a secret lives {base.expires_in} seconds unless the caller asks otherwise"
+        yield f"a secret is valid for {base.expires_in} seconds unless the caller requests otherwise"
     yield from _describe(base.rules)
 
 

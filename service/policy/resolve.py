@@ -78,8 +78,7 @@ class Resolver:
         if request.action == "call" and session_type is None:
             session_type = self._type_of_call(request.model or get(request.session, MODEL))
         defaults = self.base_sessions.get("defaults")
-        usable = defaults is not None and self.supports(defaults, request.action)
-        if defaults and usable and session_type in {None, defaults.session_type}:
+        if defaults and self._is_usable(defaults, request) and session_type in {None, defaults.session_type}:
             return defaults
         if session_type is None:
             session_type = self._type_of_call(self._default_model) if request.action == "call" else "realtime"
@@ -96,6 +95,9 @@ class Resolver:
         types = self.layout.call_types if action == "call" else self.layout.session_types
         return base.session_type in types
 
+    def _is_usable(self, base: BaseSession, request: TokenRequest) -> bool:
+        return self.supports(base, request.action) and request.may_be(base.session_type)
+
     def _find_profile(self, name: str, request: TokenRequest) -> BaseSession:
         if not self._has_document:
             raise UnknownParameterError("Unknown parameter: 'profile'.", param="profile")
@@ -111,6 +113,10 @@ class Resolver:
             )
         if request.action == "call" and not self.supports(profile, "call"):
             raise InvalidValueError(f"{kind}, which has no calls.", param="profile")
+        if not request.may_be(profile.session_type):
+            raise InvalidValueError(
+                f"{kind}, which this route does not mint for; POST /token does.", param="profile"
+            )
         return profile
 
     def resolve(self, caller: Caller, request: TokenRequest, base: BaseSession) -> ResolvedRequest:

@@ -203,15 +203,15 @@ class AllowedModels(NameList):
 
 
 class MaxExpiresIn(Rule[Seconds]):
-    """The longest life of a secret, in seconds."""
+    """The longest lifetime of a secret, in seconds."""
 
     parsed_as = Seconds
-    words = "a secret lives at most {} seconds"
+    words = "a secret is valid for at most {} seconds"
 
     def violations(self, request: ResolvedRequest) -> Iterator[ServiceError]:
         if request.expires_in > self.value:
             param = "expires_after.seconds"
-            message = f"Invalid value for '{param}': a secret lives at most {self.value} seconds."
+            message = f"Invalid value for '{param}': a secret may be valid for at most {self.value} seconds."
             yield InvalidValueError(message, param=param)
 
     def clamp(self, request: ResolvedRequest) -> ResolvedRequest:

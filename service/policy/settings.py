@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 
@@ -46,6 +47,21 @@ def one_model(text: str) -> str:
     if "," in text:
         raise ValueError("must be one model; list the others in ALLOWED_MODELS")
     return model_name(text)
+
+
+_TYPES = frozenset({"CLIENT_SECRET_TYPES", "CALL_TYPES"})
+_MODELS = frozenset({"DEFAULT_MODEL", "ALLOWED_MODELS"})
+
+CONFLICTING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "CLIENT_SECRET_TYPES": _TYPES,
+        "DEFAULT_MODEL": _TYPES | _MODELS,
+        "ALLOWED_MODELS": _TYPES | _MODELS,
+        "TOKEN_MAX_TTL": frozenset({"TOKEN_MAX_TTL"}),
+        "SESSION_POLICY": _TYPES | _MODELS | {"TOKEN_MAX_TTL", "SESSION_POLICY"},
+    }
+)
+"""For each variable that ``problems`` blames, those that the problem may come from."""
 
 
 class PolicySettings(EnvironmentModel):

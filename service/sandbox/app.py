@@ -37,9 +37,10 @@ def create_sandbox(
 
     With ``beta`` it also speaks the retired beta: its mint, its header and subprotocol, its events. With ``azure`` it
     is that resource instead. WebSockets are pinged every ``ping_seconds``, as the vendor does about every 20 s. A Live
-    session waits ``connection_lost_seconds`` for a client that is gone (observed: some 30 s). ``max_websockets`` are
-    open at once, sidebands included: each has one of the server's 1,000 threads. The token service may end 512 calls at
-    a time, by sidebands; where one is refused, it ends the call by a request, for which the other 250 threads are.
+    session waits ``connection_lost_seconds`` for a client that has disconnected (observed: some 30 s).
+    ``max_websockets`` are open at once, sidebands included: each has one of the server's 1,000 threads. The token
+    service may end 512 calls at a time, by sidebands; where one is refused, it ends the call by a request, for which
+    the other 250 threads are.
     """
     app = Flask(__name__, static_folder=None)
     app.config["SOCK_SERVER_OPTIONS"] = websockets.OPTIONS

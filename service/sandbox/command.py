@@ -75,7 +75,7 @@ def _check_deployments(
     default=30.0,
     show_default=True,
     type=click.FloatRange(0),
-    help="How long a Live session waits for a client that is gone.",
+    help="How long a Live session waits for a client that has disconnected.",
 )
 @click.option(
     "--certificate",
@@ -105,8 +105,8 @@ def sandbox(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Run the offline stand-in for the vendor's Realtime and GPT-Live APIs: no network, no cost.
 
-    It is no model: its answers are canned, its voices are synthetic and cannot be understood, and a transcript says
-    only how long somebody spoke.
+    It contains no AI model: its answers are canned, its voices are synthetic and cannot be understood, and a
+    transcript says only how long somebody spoke.
 
     WebRTC needs a network interface that is up, not the Internet: without one, a browser offers no address. On a
     machine with nothing but loopback, start Chromium with --allow-loopback-in-peer-connection. Peers are reached at

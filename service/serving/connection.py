@@ -125,7 +125,9 @@ class Connection:
         if self._received:
             piece, self._received = self._received[:size], self._received[size:]
         else:
-            with self._ending_by(self._ended_by or TimeoutError("the place was needed for another request")):
+            with self._ending_by(
+                self._ended_by or TimeoutError("the connection was needed for another request")
+            ):
                 piece = self._receive(size)
         self._body_bytes -= len(piece)
         if self._body_bytes < 0:

@@ -125,6 +125,17 @@ def on_starting(server: Any) -> None:
     _freeze_startup_objects()
 
 
+def nworkers_changed(server: Any, new: int, _old: int | None) -> None:
+    """Keep one process where limits are counted in its memory, whatever ``-w`` or a signal asks for."""
+    if settings.store.is_memory and new > 1:
+        server.log.warning(
+            "WEB_CONCURRENCY: limits are counted in one process's memory, so one process serves instead of %s; "
+            "set RATE_LIMIT_STORAGE_URL to the URL of a Redis to start more",
+            new,
+        )
+        server.num_workers = 1
+
+
 def _import_for_workers() -> None:
     """Import what workers run before they are forked, so that they share its pages with this process.
 

@@ -34,7 +34,7 @@ from service.vendors.openai_calls import OpenAICalls
 LAYOUT: Final = replace(openai.LAYOUT, name="OPENAI_VENDOR=azure")
 
 _CALL_SECRET_SECONDS: Final = 30
-"""The life of a secret that is used at once; an opening ends within 20 s."""
+"""The lifetime of a secret that is used at once; an opening ends within 20 s."""
 
 
 @dataclass(frozen=True, slots=True)

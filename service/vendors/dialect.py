@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from service.core.environment import ConfigurationError
 from service.core.environment_types import InsecureHosts, model_names, secure_base_url_setting
 from service.vendors import wire
 from service.vendors.azure import Azure, AzureCalls
@@ -72,6 +74,10 @@ _DEFAULT: Final = "openai"
 _ROUTE: Final = re.compile(
     r"/(realtime|client_secrets|sessions|chat|completions|responses|models|calls)(/|\Z)"
 )
+
+
+_CHOOSING: Final = frozenset({"OPENAI_BASE_URL", "OPENAI_VENDOR", "REALTIME_API", "ALLOW_INSECURE_HOSTS"})
+"""The variables by which the vendor and its dialect are chosen."""
 
 
 def api_base(text: str, info: ValidationInfo) -> str:
@@ -156,3 +162,17 @@ class DialectSettings(InsecureHosts):
         """The vendor that secrets are minted at."""
         beta = self.row.beta
         return beta if beta and self.realtime_api == "beta" else self.row.make(self.deployments)
+
+
+def possible_vendors(environ: Mapping[str, str], wrong: Collection[str]) -> tuple[Vendor, ...]:
+    """List the vendors that may be meant, the most likely one first.
+
+    It is one, unless a variable that chooses it is ``wrong``, and so not in ``environ``.
+    """
+    if not _CHOOSING & set(wrong):
+        with suppress(ConfigurationError):
+            return (DialectSettings.from_environ(environ).vendor,)
+    named = VENDORS.get(environ.get("OPENAI_VENDOR", ""))
+    rows = (named,) if named else tuple(VENDORS.values())
+    made = tuple(row.make({}) for row in rows)
+    return made + tuple(row.beta for row in rows if row.beta)

@@ -97,7 +97,7 @@ class OpenAICalls:
         return Closing(float(seconds))
 
     def control_socket(self, call_type: CallType, upstream_id: str) -> str:
-        """Return the path of the sideband, which answers 404 for a session that has ended or is not connected yet."""
+        """Return the path of the sideband, whose 404 means an ended session or (observed) one not connected yet."""
         name = quote(upstream_id, safe="")
         if call_type == "realtime":
             return f"{wire.REALTIME_PATH}?call_id={name}"

@@ -38,7 +38,8 @@ MAX_RETRY_AFTER: Final = 600
 """Maximum wait in seconds. A longer one is not plausible, and clients would keep to it."""
 
 _QUOTA_CODE: Final = re.compile(
-    r"insufficient_quota|credit_balance_\w+|billing_\w+|(project|organization)_\w*(limit|quota|credit|budget)\w*"
+    r"insufficient_quota|credit_balance_\w+|billing_\w+|"
+    r"(project|organization)_(?!rate_limit)\w*(limit|quota|credit|budget|spend|balance|billing)\w*"
 )
 """The codes, and types, of an account without credit, or with a spend limit that is reached."""
 

@@ -39,10 +39,10 @@ AZURE_EVENT_FILTER = "?webrtcfilter=on"
 
 MIN_SECRET_TTL = 10
 MAX_SECRET_TTL = 7200
-"""The life of a secret in seconds, as the vendor bounds it."""
+"""The lifetime of a secret in seconds, as the vendor bounds it."""
 
 SECRET_ALREADY_USED = "ephemeral_token_already_used"  # noqa: S105 - an error code
-"""The vendor's code for a secret that has opened its one session."""
+"""The vendor's code for a secret that has opened its one session (observed)."""
 
 
 def subprotocols(

@@ -3,7 +3,8 @@
 Documented (https://docs.x.ai/developers/model-capabilities/audio/ephemeral-tokens and .../speech-to-speech, November
 2026): the mint takes neither ``session`` nor ``expires_after.anchor`` and answers without a session; a browser offers
 the one subprotocol ``xai-client-secret.<value>``; the model is named in the URL, and the client configures its session.
-From the vendor's TypeScript SDK: a secret lives at most an hour. Assumed: refusals have OpenAI's statuses and shape.
+From the vendor's TypeScript SDK: a secret is valid for at most an hour. Assumed: refusals have OpenAI's statuses and
+shape.
 """
 
 from __future__ import annotations

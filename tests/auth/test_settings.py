@@ -112,6 +112,30 @@ def test_each_variable_of_sign_in_reaches_its_check() -> None:
     sign_in_from(**base, JWT_AUTHORIZED_PARTIES="x,-").accepts(token)
 
 
+def test_a_presets_own_secret_stands_for_no_other_issuer() -> None:
+    """The other's key set is found by discovery, as it is without the secret."""
+    base = {"AUTH_PROVIDER": "supabase:ref", "JWT_AUDIENCE": "app"}
+    issuers = {"JWT_ISSUER": "https://ref.supabase.co/auth/v1,https://other.example"}
+    for secret in ({}, {"JWT_SECRET": SECRET}):
+        assert AuthSettings.from_environ({**base, **issuers, **secret}).discovered_issuers == (
+            "https://other.example",
+        )
+    with pytest.raises(ConfigurationError, match="discovery"):
+        AuthSettings.from_environ(
+            {**base, "JWT_SECRET": SECRET, "JWT_ISSUER": "https://ref.supabase.co/auth/v1,other"}
+        )
+
+
+def test_a_preset_that_names_no_app_is_warned_about() -> None:
+    """Clerk's tokens have no audience: without ``azp`` those of every app of the instance would do."""
+    clerk = {"AUTH_PROVIDER": "clerk:clerk.example.com"}
+    (warning,) = AuthSettings.from_environ(clerk).auth_warnings()
+    assert "JWT_AUTHORIZED_PARTIES" in warning
+    for named in ({"JWT_AUTHORIZED_PARTIES": "https://app.example"}, {"JWT_AUDIENCE": "app"}):
+        assert AuthSettings.from_environ({**clerk, **named}).auth_warnings() == ()
+    assert AuthSettings.from_environ({"AUTH_PROVIDER": "google:app"}).auth_warnings() == ()
+
+
 def test_a_presets_own_secret_is_held_to_its_checks() -> None:
     """Supabase's legacy secret: machine-made keys of the project are no users; anonymous users only if welcome."""
     base = {"AUTH_PROVIDER": "supabase:ref", "JWT_SECRET": SECRET}

@@ -70,6 +70,13 @@ def test_all_is_ok_with_the_sandbox(sandbox: Sandbox) -> None:
     assert parts == expected
 
 
+def test_variables_without_a_problem_are_valid_beside_a_warning(check: Check, sandbox: Sandbox) -> None:
+    """Of calls in memory, which is worth a look and no problem."""
+    lines = check(service_environ(sandbox.base_url)).stdout.splitlines()
+    assert "✓ variables: all valid" in lines
+    assert any(line.startswith("! variable RATE_LIMIT_STORAGE_URL: ") for line in lines)
+
+
 def test_machines_read_the_same_as_json(check: Check, sandbox: Sandbox) -> None:
     """One object, whose findings have the members of each line."""
     result = check(

@@ -80,12 +80,15 @@ def expect_end(demo: PrintedDemo, number: signal.Signals) -> None:
 def test_what_it_prints_works_from_any_folder_until_a_signal_ends_it(
     options: tuple[str, ...], ends_by: signal.Signals, tmp_path: Path
 ) -> None:
-    """Also where it is a background job, which ignores SIGINT."""
+    """Also where it is a background job, which ignores SIGINT, and where the folder has a package of the same name."""
     require("curl")
     with printed_demo(*options, prefix=IGNORING_SIGINT, OPENAI_API_KEY="sk-canary") as demo:
         printed = {line.partition(" ")[0] for line in demo.run.output.splitlines() if line[:1].islower()}
         assert printed == {"curl", "env", "export"}, "a command that is printed, and not run below"
         assert json.loads(shell(f"{demo.curl} --silent", tmp_path))["value"].startswith("ek_")
+        assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
+        (tmp_path / "service").mkdir()
+        (tmp_path / "service" / "__init__.py").touch()
         assert '"response.done"' in shell(demo.connect, tmp_path).splitlines()[-1]
         exports = "\n".join(line for line in demo.run.output.splitlines() if line.startswith("export "))
         curl = 'curl -sS "$TOKEN_SERVICE/token" -H "Authorization: Bearer $JWT" -H "Content-Type: application/json"'

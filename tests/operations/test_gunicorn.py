@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import PYTHON, ROOT, accepts_connections, free_port, run_program, running
+from tests.support.processes import (
+    PYTHON,
+    ROOT,
+    accepts_connections,
+    free_port,
+    run_program,
+    running,
+    wait_until,
+)
 from tests.support.redis import running_redis
 from tests.support.service import GUNICORN, Sandbox, TokenService, running_service, service_environ
 
@@ -130,6 +140,23 @@ def test_what_the_admin_should_look_at_is_said_once_at_start(sandbox: Sandbox) -
         warnings = [line for line in service.run.output.splitlines() if '"level":"warning"' in line]
     assert len([line for line in warnings if "WEB_CONCURRENCY" in line]) == 1
     assert len([line for line in warnings if "RATE_LIMIT_TIER_CLAIM" in line]) == 1
+
+
+def test_memory_holds_processes_at_one_whoever_asks_for_more(sandbox: Sandbox) -> None:
+    """By gunicorn's own option, and by its signal: each process would have limits of its own."""
+    environ = service_environ(sandbox.base_url, PORT=str(free_port()))
+    command = (*GUNICORN, "--workers", "3", "wsgi:app")
+    with running(command, environ=environ, ready=lambda run: "Booting worker" in run.output) as run:
+        assert run.output.count("instead of 3") == 1
+        os.kill(run.pid, signal.SIGTTIN)
+        wait_until(lambda: "instead of 2" in run.output, seconds=20, what="the refusal of a second process")
+        os.kill(run.pid, signal.SIGHUP)
+        wait_until(
+            lambda: run.output.count("Booting worker") > 1,
+            seconds=20,
+            what="another worker in the first one's place",
+        )
+        assert run.output.count("Booting worker") == 2
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_a_start_says_first_which_variable_is_wrong_and_what_fixes_it(mistake: M
     assert first.startswith(f"{mistake.variable}: ")
     assert mistake.fix in first
     assert re.fullmatch(
-        r"The environment has (one problem|\d+ problems); python -m service check tells more\.", last
+        r"The environment has (one problem|\d+ problems); run `python -m service check` for details\.", last
     )
     for foreign in ("canary", "Traceback", "Value error"):
         assert foreign not in started.stderr

@@ -14,7 +14,7 @@ from service.core.errors import InvalidRequestError, ServiceError
 from service.core.model import TokenRequest
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from service.policy import Policy
-from tests.support.policies import caller, policy
+from tests.support.policies import caller, decide, policy, refusal
 
 EXAMPLES = 2_000 if os.environ.get("CI") else 1_000
 
@@ -131,6 +131,18 @@ def test_an_empty_body_counts_as_an_empty_object(route: type[RequestBody]) -> No
 def test_the_vendors_own_request_may_leave_the_seconds_out(route: type[RequestBody]) -> None:
     """Its SDKs send an anchor alone where an app asks for nothing else."""
     assert parse_body(route, b'{"expires_after": {"anchor": "created_at"}}').expires_in is None
+
+
+def test_the_vendors_route_mints_for_the_types_that_it_is_for() -> None:
+    """Whatever a profile or the defaults are of: another type has a route of its own."""
+    model = {"model": "gpt-realtime-translate", "session": {"type": "translation"}}
+    prepared = policy({"profiles": {"tr": model}, "defaults": model})
+    error = refusal(prepared, {"profile": "tr"}, route=ClientSecretBody)
+    assert error is not None
+    assert (error.status, error.code, error.param) == (400, "invalid_value", "profile")
+    assert decide(prepared, {}, route=ClientSecretBody).session_type == "realtime"
+    assert decide(prepared, {"profile": "tr"}).session_type == "translation"
+    assert decide(prepared, {"profile": "tr"}, route=TranslationSecretBody).session_type == "translation"
 
 
 def test_the_translation_route_asks_for_a_translation_session() -> None:

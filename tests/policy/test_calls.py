@@ -402,6 +402,29 @@ def test_the_environment_says_which_types_there_are_secrets_and_calls_for() -> N
     assert decide_call(settings(), live()).model == LIVE
 
 
+@pytest.mark.parametrize("session_type", ["transcription", "translation"])
+def test_a_type_that_is_not_allowed_is_refused_before_a_model_is_asked_for(session_type: str) -> None:
+    """Naming one would not help."""
+    body = {"session": {"type": session_type}}
+    for decider in (settings(CLIENT_SECRET_TYPES="realtime"), opener({"secret_types": ["realtime"]})):
+        error = refusal(decider, body)
+        assert error is not None
+        assert (error.status, error.code, error.param) == (403, "session_type_not_allowed", "session.type")
+    audited = refusal(opener({"mode": "audit", "secret_types": ["realtime"]}), body)
+    assert audited is not None
+    assert (audited.status, audited.code) == (400, "invalid_value")
+
+
+def test_a_type_of_call_that_is_not_allowed_is_refused_before_a_model_is_asked_for() -> None:
+    without_live = settings(CALL_TYPES="realtime", ALLOWED_MODELS=REALTIME)
+    assert refused_call(without_live, live()).code == "session_type_not_allowed"
+    without_secrets = settings(CLIENT_SECRET_TYPES="none", ALLOWED_MODELS=LIVE, DEFAULT_MODEL=LIVE)
+    error = refusal(without_secrets, {"model": LIVE})
+    assert error is not None
+    assert (error.status, error.code) == (400, "invalid_value")
+    assert "POST /calls" in error.message
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("CLIENT_SECRET_TYPES", "live"), ("CALL_TYPES", "transcription"), ("CALL_TYPES", "none,live")],

@@ -64,12 +64,12 @@ def test_it_says_in_words_what_each_profile_and_rule_allows() -> None:
     for words in (
         "This policy is enforced",
         "models: gpt-realtime-2.1",
-        "a secret lives at most 600 seconds",
+        "a secret is valid for at most 600 seconds",
         "max_output_tokens: a number at most 1024",
         "remote MCP servers the caller may bring: none",
         "Callers who name no profile (sessions of type realtime)",
         'Profile "support" (type realtime): Help desk',
-        "a secret lives 45 seconds unless the caller asks otherwise",
+        "a secret is valid for 45 seconds unless the caller requests otherwise",
         "for callers whose scope is realtime:support",
         "text is filled in from the caller's claims: given_name",
         "the caller may not change: instructions",
@@ -145,7 +145,9 @@ def test_a_call_can_be_tried(written: Any) -> None:
     for options in ((*bare, "--call"), offered, (*offered, "--call")):
         result = run(*options, document=document, **CALLS)
         first, _, session = result.output.partition("\n")
-        assert first == "granted: a live call, at most 300 seconds"
+        assert first == (
+            "granted: a live call, at most 300 seconds, and not longer than CALL_MAX_SECONDS or the user's tier allows"
+        )
         assert json.loads(session)["client"]["data_channel"]["allowed_client_events"][-1] == "session.close"
         assert "v=0" not in result.output
 
@@ -155,7 +157,9 @@ def test_a_call_may_last_as_long_as_the_environment_says(written: Any) -> None:
     result = run(
         "--try", written("call.json", {"model": "gpt-realtime-2.1"}), "--call", document=None, **CALLS
     )
-    assert result.output.startswith("granted: a realtime call, as CALL_MAX_SECONDS says\n")
+    assert result.output.startswith(
+        "granted: a realtime call, as long as CALL_MAX_SECONDS or the user's tier allows\n"
+    )
 
 
 @pytest.mark.parametrize(

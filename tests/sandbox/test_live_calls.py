@@ -31,7 +31,7 @@ from tests.support.webrtc import Clients, listed, open_live, webrtc_clients
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Sandbox]:
-    """A sandbox that waits one second for a client that is gone."""
+    """A sandbox that waits one second for a client that has disconnected."""
     with running_sandbox("--connection-lost-seconds", "1") as sandbox:
         yield sandbox
 

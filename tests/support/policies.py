@@ -65,11 +65,14 @@ def decide_call(decider: Policy, body: dict[str, Any], claims: dict[str, Any] | 
 
 
 def refusal(
-    decider: Policy, body: dict[str, Any], claims: dict[str, Any] | None = None
+    decider: Policy,
+    body: dict[str, Any],
+    claims: dict[str, Any] | None = None,
+    route: type[RequestBody] = TokenBody,
 ) -> ServiceError | None:
     """Decide, and return the refusal, if there is one."""
     try:
-        decide(decider, body, claims)
+        decide(decider, body, claims, route)
     except ServiceError as error:
         return error
     return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from service.auth.token import ParsedToken
@@ -23,7 +25,8 @@ class Provider(ABC):
     ``name`` and ``form`` are how it is written in ``AUTH_PROVIDER``; ``algorithms`` those its key set is used
     with; ``audience_required`` says that the admin must name the audience; ``always_typed`` that its tokens always
     carry ``typ``; ``shares_secret`` that ``JWT_SECRET`` beside it is the provider's own, so its checks hold for
-    HS256 too; ``one_namespace`` that its issuers are spellings of one, with the same users.
+    HS256 too; ``one_namespace`` that its issuers are spellings of one, with the same users; ``user_claims`` are what
+    tells its users' tokens from others.
     """
 
     name: ClassVar[str]
@@ -33,6 +36,7 @@ class Provider(ABC):
     always_typed: ClassVar[bool] = False
     shares_secret: ClassVar[bool] = False
     one_namespace: ClassVar[bool] = False
+    user_claims: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     issuers: tuple[str, ...]
     jwks_url: str

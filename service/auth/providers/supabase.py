@@ -7,6 +7,7 @@ https://supabase.com/docs/guides/auth/jwt-fields
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 from service.auth.keys import EDDSA_ALGORITHMS
@@ -24,6 +25,7 @@ class Supabase(Provider):
     algorithms: ClassVar = ("ES256", "RS256", *EDDSA_ALGORITHMS)
     always_typed: ClassVar = True
     shares_secret: ClassVar = True
+    user_claims: ClassVar = MappingProxyType({"role": "authenticated"})
 
     @classmethod
     def parse(cls, text: str) -> Self:

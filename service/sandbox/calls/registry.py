@@ -62,7 +62,7 @@ _BOUNDS = Bounds()
 class Calls:
     """The calls, in the order of their creation; those that have ended are remembered until ``reset``, up to bounds.
 
-    A Live session waits ``lost_seconds`` for a client that is gone.
+    A Live session waits ``lost_seconds`` for a client that has disconnected.
     """
 
     def __init__(self, *, lost_seconds: float, bounds: Bounds = _BOUNDS) -> None:
