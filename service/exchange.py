@@ -23,12 +23,9 @@ from service.core.errors import (
     RateLimitStorageUnavailableError,
     ServiceError,
 )
-from service.core.model import Caller, ClientSecret, Event, Grant, Record, TokenRequest
+from service.core.model import Caller, Event, Grant, Record, TokenRequest
 from service.limits.limiter import RateLimits, add_call_seconds
 from service.policy import Policy
-from service.vendors.base import Vendor
-from service.vendors.minting import mint_secret
-from service.vendors.transport import Transport
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -38,6 +35,10 @@ _COUNTED_REFUSALS: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 )
 """Refusals of a known user's request that count against ``RATE_LIMIT_REFUSED_PER_USER``."""
+
+
+_COUNTED_OF_CONTROL: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
+"""The same of a request that reads or ends calls, against that limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Exchange:
         except ServiceError as error:
             if error.status in _COUNTED_REFUSALS:
                 self.limits.count_refused(caller)
+                self.limits.check_along(caller)
             raise
 
     def control(self, action: Control[Result], incoming: Incoming, known: Record) -> Outcome[Result]:
@@ -173,13 +175,13 @@ class Exchange:
                 raise
         limited: RateLimitedError | None = None
         try:
-            try:
-                _using_storage("call", lambda: self.limits.acquire_call_control(caller))
-            except RateLimitedError as error:
-                limited = error
+            _using_storage("call", lambda: self.limits.acquire_call_control(caller))
+        except RateLimitedError as error:
+            limited = error
+        try:
             return action.act(caller, limited)
         except ServiceError as error:
-            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if error.status in _COUNTED_OF_CONTROL:
                 self.limits.count_refused(caller, control=True)
             raise
 
@@ -227,24 +229,3 @@ def _find_minutes(result: object, error: ServiceError | None) -> tuple[MinuteSta
     if isinstance(result, OpenedCall):
         return result.reservation.minutes
     return error.minutes if isinstance(error, CallLimitError) else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Mint:
-    """Mint a client secret. ``parse`` reads the body of the route that asks; ``models`` are those that are allowed."""
-
-    parse: Callable[[bytes], TokenRequest]
-    vendor: Vendor
-    transport: Transport
-    models: frozenset[str] = frozenset()
-    event: Event = "mint"
-
-    def read(self, body: bytes) -> TokenRequest:
-        """Read what is asked for."""
-        return self.parse(body)
-
-    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
-        """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
-        del request  # the grant has all of it
-        mint = self.vendor.mint(grant, caller.pseudonym)
-        return mint_secret(self.vendor, self.transport, mint, grant, self.models)

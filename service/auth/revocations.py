@@ -20,8 +20,9 @@ _REVOKE: Final = Script(
     """
     local old, new = tonumber(redis.call('GET', KEYS[1]) or '-1'), tonumber(ARGV[1])
     local left = math.max(redis.call('TTL', KEYS[1]), 0)
-    redis.call('SET', KEYS[1], string.format('%d', math.max(old, new)), 'EX', math.max(left, ARGV[2]))
-    return math.max(old, new)
+    local stands = string.format('%.17g', math.max(old, new))  -- a number would be answered without its fraction
+    redis.call('SET', KEYS[1], stands, 'EX', math.max(left, ARGV[2]))
+    return stands
     """,
 )
 
@@ -47,12 +48,12 @@ class Revocations:
         self._clock = clock
 
     @property
-    def default_issued_before(self) -> int:
+    def default_issued_before(self) -> float:
         """Now, and the leeway more: the clocks of issuers differ."""
-        return ceil(self._clock()) + self._leeway
+        return self._clock() + self._leeway
 
-    def revoke(self, user: str, issued_before: int | None = None) -> int:
-        """Refuse what was issued to a user (a pseudonym) until then, in seconds since the epoch, that second included.
+    def revoke(self, user: str, issued_before: float | None = None) -> float:
+        """Refuse what was issued to a user (a pseudonym) until then, in seconds since the epoch, that moment included.
 
         An earlier moment than one that stands changes nothing. Returns the one that stands now.
 
@@ -62,14 +63,14 @@ class Revocations:
         issued_before = self.default_issued_before if issued_before is None else issued_before
         key = _key(user)
         if not isinstance(self._store, MemoryStore):
-            return int(self._store.run(_REVOKE, [key], [issued_before, self._kept_seconds(issued_before)]))
+            return float(self._store.run(_REVOKE, [key], [issued_before, self._kept_seconds(issued_before)]))
         with self._store.lock:
             issued_before = max(issued_before, self._store.get(key) or 0)
             self._store.set(key, issued_before, self._kept_seconds(issued_before))
             return issued_before
 
-    def _kept_seconds(self, issued_before: int) -> int:
-        return self._kept + max(0, issued_before - self.default_issued_before)
+    def _kept_seconds(self, issued_before: float) -> int:
+        return self._kept + max(0, ceil(issued_before - self.default_issued_before))
 
     def key(self, caller: Caller) -> str:
         """Name what is read for a caller."""
@@ -83,10 +84,10 @@ class Revocations:
         """
         if value is None:
             return
-        issued_before, issued_at = int(value), caller.claims.get("iat")
+        issued_before, issued_at = float(value), caller.claims.get("iat")
         if not isinstance(issued_at, int | float) or issued_at <= issued_before:
             raise InvalidTokenError(
-                f"revoked: tokens of this user are refused that were issued up to {issued_before}",
+                f"revoked: tokens of this user are refused that were issued up to {issued_before:.15g}",
                 cause="revoked",
             )
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
 from service.auth.revocations import Revocations
 from service.calls.factory import build_registry
-from service.calls.model import Call
+from service.calls.model import Call, Change
 from service.calls.registry import CallRegistry
 from service.core.env_file import environ_option
 from service.core.environment import ConfigurationError
@@ -26,7 +27,7 @@ _IN_MEMORY = (
 
 
 @click.command("calls")
-@click.option("--sub", metavar="SUB", help="Show this user's calls only ('sub' of their tokens).")
+@click.option("--sub", metavar="SUB", help="Show, or end, this user's calls only ('sub' of their tokens).")
 @click.option("--issuer", metavar="ISS", help="'iss' of the user's tokens; default: JWT_ISSUER.")
 @click.option("--end", "end_id", metavar="ID", help="End this call.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
@@ -37,14 +38,15 @@ def calls(
     """List open and ending calls, oldest first, or end one of them."""
     with _kept(environ, "GET /admin/calls or DELETE /admin/calls/ID") as (settings, store):
         registry = build_registry(store, upstream_timeout=settings.vendor.upstream_timeout)
-        if end_id is not None:
-            _end(registry, end_id)
-            return
         user = _user(settings, sub, issuer) if sub is not None else None
+        if end_id is not None:
+            change = _end(registry, end_id, user)
+            state = "is being ended" if change.changed else f"is {change.call.state} already"
+            click.echo(_json({"call": _shown(change.call)}) if as_json else f"call {end_id} {state}")
+            return
         found = registry.list_calls(user=user)
     if as_json:
-        listed = [call.as_json() | {"user": call.user, "upstream_id": call.upstream_id} for call in found]
-        click.echo(json.dumps({"calls": listed}, indent=2))
+        click.echo(_json({"calls": [_shown(call) for call in found]}))
         return
     for call in found:
         click.echo(_line(call))
@@ -95,12 +97,20 @@ def _user(settings: Settings, sub: str, issuer: str | None) -> str:
         raise click.BadParameter(str(error), param_hint="--issuer") from None
 
 
-def _end(registry: CallRegistry, call_id: str) -> None:
-    change = registry.end(call_id, "admin")
+def _end(registry: CallRegistry, call_id: str, user: str | None) -> Change:
+    change = registry.end(call_id, "admin", user=user)
     if change is None:
-        raise click.ClickException(f"There is no call {call_id}.")
-    state = "is being ended" if change.changed else f"is {change.call.state} already"
-    click.echo(f"call {call_id} {state}")
+        raise click.ClickException(f"There is no call {call_id}{' of this user' if user else ''}.")
+    return change
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    """Write a call down as the admin routes show it."""
+    return call.as_json() | {"user": call.user, "upstream_id": call.upstream_id}
+
+
+def _json(shown: Mapping[str, Any]) -> str:
+    return json.dumps(shown, indent=2)
 
 
 def _line(call: Call) -> str:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from service.calls.bounds import Threads
@@ -93,6 +93,17 @@ def retry_pause(attempts: int) -> int:
     return min(LONGEST_PAUSE, 1 << min(attempts - 1, 5))
 
 
+@dataclass(frozen=True, slots=True)
+class FoundEnded:
+    """A call that was found ended at ``at`` (``time.monotonic``), not yet told to the storage. ``name`` is its own."""
+
+    call: Call
+    cause: Cause
+    told_seconds: float | None = None
+    at: float = field(default_factory=time.monotonic)
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
 class Endings:
     """The attempts under way in this process, and what has ended without the storage knowing yet."""
 
@@ -107,7 +118,7 @@ class Endings:
         self._running: dict[str, tuple[Call, float]] = {}
         self._attempts = Threads(ATTEMPTS_AT_ONCE)
         self._checks = Threads(CHECKS_AT_ONCE)
-        self._unconfirmed: dict[str, tuple[Call, Cause, float | None, str]] = {}
+        self._unconfirmed: dict[str, FoundEnded] = {}
         self._renewed = 0.0
         self._clock_offset = time.time() - time.monotonic()
 
@@ -153,7 +164,7 @@ class Endings:
 
         def look() -> None:
             if _ask(self._vendor.check, call).state == "not_found":
-                self._confirm(call, "vendor", None)
+                self._confirm(FoundEnded(call, "vendor"))
 
         self._checks.start(look)
 
@@ -183,14 +194,14 @@ class Endings:
         for call_id in tuple(self._unconfirmed):
             with self._lock:
                 unconfirmed = self._unconfirmed.pop(call_id)
-            self._confirm(*unconfirmed)
+            self._confirm(unconfirmed)
             if time.monotonic() >= until:
                 return
 
     def _attempt(self, call: Call) -> None:
         outcome = _ask(self._vendor.end, call)
         if outcome.proves_end(self._age(call)):
-            self._confirm(call, call.ended_by or "unknown", outcome.told_seconds)
+            self._confirm(FoundEnded(call, call.ended_by or "unknown", outcome.told_seconds))
             self._stop_renewing(call)
         elif self._stop_renewing(call) and (pause := self._fail(call, outcome.reason or outcome.state)):
             with suppress(CallRegistryUnavailableError):  # its claim runs out by itself
@@ -209,7 +220,7 @@ class Endings:
         """Note that an attempt failed; return after how many seconds to make another, 0 where none is to be made."""
         if self._age(call) >= VENDOR_MAXIMUM_SECONDS[call.type]:
             self._give_up(call)
-            self._confirm(call, call.ended_by or "unknown", None)
+            self._confirm(FoundEnded(call, call.ended_by or "unknown"))
             return 0.0
         pause = retry_pause(call.attempts)
         _log.warning("call %s: attempt %d to end it failed, will retry: %s", call.id, call.attempts, reason)
@@ -221,10 +232,11 @@ class Endings:
         call, outcome = own.call, _ask(self._vendor.end, own.call)
         own.busy = False
         if outcome.proves_end(own.age()):
-            self._confirm(call, "unknown" if own.forced else "deadline", outcome.told_seconds)
+            cause: Cause = "unknown" if own.forced else "deadline"
+            self._confirm(FoundEnded(call, cause, outcome.told_seconds))
         elif own.age() >= VENDOR_MAXIMUM_SECONDS[call.type]:
             self._give_up(call)
-            self._confirm(call, "unknown", None)
+            self._confirm(FoundEnded(call, "unknown"))
         else:
             _log.warning(
                 "call %s: attempt %d to end it failed, will retry: %s",
@@ -235,21 +247,21 @@ class Endings:
             self._events.failed(call, outcome.reason or outcome.state)
             self._own.delay(call.id, retry_pause(own.attempts))
 
-    def _confirm(
-        self, call: Call, cause: Cause, told_seconds: float | None, confirmation: str | None = None
-    ) -> None:
+    def _confirm(self, found: FoundEnded) -> None:
+        call, ago = found.call, time.monotonic() - found.at
         self._own.forget(call.id)
-        confirmation = confirmation or secrets.token_hex(8)
-        told_ms = None if told_seconds is None else round(1000 * told_seconds)
+        told_ms = None if found.told_seconds is None else round(1000 * found.told_seconds)
         try:
-            change = self._registry.confirm(call.id, cause, told_ms=told_ms, confirmation=confirmation)
+            change = self._registry.confirm(
+                call.id, found.cause, told_ms=told_ms, confirmation=found.name, ago_ms=int(1000 * ago)
+            )
         except CallRegistryUnavailableError:
             with self._lock:
-                self._unconfirmed[call.id] = (call, cause, told_seconds, confirmation)
+                self._unconfirmed[call.id] = found
             return
         if change is None:  # the storage has lost it: it is told as this process knows it
-            elapsed_ms = round(1000 * self._age(call))
-            self._events.ended(replace(call, state="ended", ended_by=cause, elapsed_ms=elapsed_ms))
+            elapsed_ms = round(1000 * (self._age(call) - ago))
+            self._events.ended(replace(call, state="ended", ended_by=found.cause, elapsed_ms=elapsed_ms))
         elif change.changed:
             self._events.ended(change.call)
 

@@ -9,6 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 from service import budgets
@@ -126,11 +127,12 @@ class MinuteCounters:
             request.seconds, (budgets.left_in(window, limit) for _, limit, window in found)
         )
         if not seconds:
-            ends_at, owner = max(
+            exhausted = [
                 (window.ends_at, owner)
                 for (owner, _), limit, window in found
                 if not budgets.grantable(request.seconds, [budgets.left_in(window, limit)])
-            )
+            ]
+            ends_at, owner = max(exhausted, key=itemgetter(0))  # of equals the first, which is the user's
             raise CallMinutesExhaustedError(
                 "global" if owner == ALL else "user",
                 retry_after=(ends_at - now) / 1000,

@@ -205,13 +205,14 @@ class MemoryCalls:
         *,
         told_ms: int | None = None,
         confirmation: str | None = None,  # noqa: ARG002 - no answer of this process's memory is ever lost
+        ago_ms: int = 0,
     ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
         with self._lock:
             call = self._calls.read(call_id, self._now())
             if call is None:
                 return None
-            ended = self._finish(call, cause, self._now(), told_ms)
+            ended = self._finish(call, cause, max(call.opened_ms, self._now() - ago_ms), told_ms)
             return Change(ended or call, changed=ended is not None)
 
     def get(self, call_id: str) -> Call | None:

@@ -133,10 +133,19 @@ class RedisCalls:
         return frozenset(self._run("postpone", claims=held)["held"])
 
     def confirm(
-        self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None
+        self,
+        call_id: str,
+        cause: Cause,
+        *,
+        told_ms: int | None = None,
+        confirmation: str | None = None,
+        ago_ms: int = 0,
     ) -> Change | None:
         """Note that a call has ended, give its slot and unused minutes back; see ``CallRegistry``."""
-        return _change(self._run("confirm", id=call_id, cause=cause, told=told_ms, confirmation=confirmation))
+        answer = self._run(
+            "confirm", id=call_id, cause=cause, told=told_ms, confirmation=confirmation, ago=ago_ms
+        )
+        return _change(answer)
 
     def get(self, call_id: str) -> Call | None:
         """Read a call in any state, an ended one for an hour."""

@@ -74,9 +74,15 @@ class CallRegistry(Protocol):
         """
 
     def confirm(
-        self, call_id: str, cause: Cause, *, told_ms: int | None = None, confirmation: str | None = None
+        self,
+        call_id: str,
+        cause: Cause,
+        *,
+        told_ms: int | None = None,
+        confirmation: str | None = None,
+        ago_ms: int = 0,
     ) -> Change | None:
-        """Note that a call has ended, give its slot and unused minutes back.
+        """Note that a call has ended, ``ago_ms`` ago, and give its slot and unused minutes back.
 
         ``cause`` counts where the call was not ``ending`` already; ``told_ms`` is what the vendor says it bills.
         ``confirmation`` names this one: repeated, since its answer was lost, it counts as ``changed`` again.

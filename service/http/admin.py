@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from math import ceil, isfinite
 from typing import Annotated, Any, Final
 
 import structlog
 from flask import Blueprint, Response
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from service.auth.revocations import Revocations
 from service.calls.errors import CallNotFoundError
@@ -29,17 +28,12 @@ _LATEST: Final = 4_102_444_800
 """Latest time accepted, in seconds since the epoch (the year 2100): a later one is a mistake, such as milliseconds."""
 
 
-def _whole_second(value: Any) -> Any:
-    """Round a time up to whole seconds, as which revocations are kept: what it revokes is revoked all the same."""
-    return ceil(value) if isinstance(value, float) and isfinite(value) else value
-
-
 class RevocationBody(StrictModel):
     """``POST /admin/revocations``."""
 
     sub: Name
     iss: Optional[Name] = None
-    issued_before: Optional[Annotated[int, Field(ge=0, le=_LATEST), BeforeValidator(_whole_second)]] = None
+    issued_before: Optional[Annotated[float, Field(ge=0, le=_LATEST, allow_inf_nan=False)]] = None
 
 
 @dataclass(frozen=True, slots=True)

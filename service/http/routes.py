@@ -11,13 +11,14 @@ from flask import Blueprint, Response
 
 from service.core.errors import InvalidRequestError
 from service.core.model import ClientSecret, Event, Grant, TokenRequest
-from service.exchange import Exchange, Mint, Outcome
+from service.exchange import Exchange, Outcome
 from service.http.request import RecordedRequest, current_request, read_json
 from service.http.responses import json_response
 from service.http.schemas import ClientSecretBody, RequestBody, TokenBody, TranslationSecretBody, parse_body
 from service.http.settings import HttpSettings
 from service.vendors import wire
 from service.vendors.base import PublicEndpoint, Vendor
+from service.vendors.minting import Mint
 from service.vendors.transport import Transport
 
 Result = TypeVar("Result")

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final, Protocol, Self
 
 from flask import Flask
 
 from service.budgets import MinuteStatus
-from service.core.errors import RateLimitedError, StorageFailureError
+from service.core.errors import RateLimitedError, RateLimitStorageUnavailableError, StorageFailureError
 from service.core.model import Caller, StorageState
 from service.limits.counter import MemoryCounter, create_counter
 from service.limits.failed_auth import STRATEGY, FailedAuthCounter
@@ -107,6 +107,7 @@ class RateLimits:
         self._fallback = create_counter(fallback, strategy) if fallback is not None else None
         self._failed_auth = FailedAuthCounter(store)
         self._refused = MemoryCounter(MemoryStore(max_keys=MAX_REFUSED_USERS), STRATEGY)
+        self._waiting = MemoryStore(max_keys=MAX_REFUSED_USERS)
         self._global_buckets = rules.global_buckets()
 
     def init_app(self, app: Flask) -> None:
@@ -134,11 +135,15 @@ class RateLimits:
     def check_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Look whether too many requests of this caller were refused already, and count nothing.
 
-        ``control``: of those that read or end calls, as many as their own limit admits.
+        ``control``: of those that read or end calls, as many as their own limit admits; once that is used up, they
+        are refused here until it admits one.
 
         Raises:
             RateLimitedError: too many were, in this process.
         """
+        if control and (used_up := self._waiting.get(caller.pseudonym)):
+            status, until = used_up
+            raise _limited([replace(status, wait=max(0.0, until - self._waiting.now()))])
         buckets = self._rules.refused_buckets(caller.pseudonym, control=control)
         if self._refused.has_counted(buckets):
             statuses = self._refused.peek(buckets)
@@ -158,7 +163,26 @@ class RateLimits:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
         acquisition = self._acquire(caller, self._rules.call_control_buckets(caller.pseudonym))
         if not acquisition.admitted:
+            self._refuse_locally(caller, max(acquisition.statuses, key=lambda status: status.wait))
             raise _limited(acquisition.statuses)
+
+    def _refuse_locally(self, caller: Caller, status: BucketStatus) -> None:
+        """Note until when the limit is used up: what comes until then costs no round trip."""
+        with suppress(StorageFailureError), self._waiting.lock:
+            until = self._waiting.now() + status.wait
+            self._waiting.set(caller.pseudonym, (status, until), status.wait)
+
+    def check_along(self, caller: Caller) -> None:
+        """Check ``read_along`` alone, for a request that is refused before it counts.
+
+        Raises:
+            InvalidTokenError: ``read_along`` refuses the caller.
+        """
+        if self._read_along:
+            with suppress(
+                RateLimitStorageUnavailableError
+            ):  # then it cannot be known, and the refusal stands
+                self._acquire(caller, ())
 
     def count_failed_auth(self, address: str) -> None:
         """Count a refused credential of a client (``client_address``), after it was refused.

@@ -6,13 +6,38 @@ answer is read before its connection serves the next request, since one that bel
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.core.model import ClientSecret, Grant
+from service.core.model import Caller, ClientSecret, Event, Grant, TokenRequest
 from service.vendors.base import Request, Response, Vendor
 from service.vendors.responses import bad_response
 from service.vendors.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """Mint a client secret, an action of ``exchange``.
+
+    ``parse`` reads the body of the route that asks; ``models`` are those that are allowed.
+    """
+
+    parse: Callable[[bytes], TokenRequest]
+    vendor: Vendor
+    transport: Transport
+    models: frozenset[str] = frozenset()
+    event: Event = "mint"
+
+    def read(self, body: bytes) -> TokenRequest:
+        """Read what is asked for."""
+        return self.parse(body)
+
+    def act(self, caller: Caller, request: TokenRequest, grant: Grant) -> ClientSecret:
+        """Ask the vendor for a secret; the caller's pseudonym names the end user to its abuse checks."""
+        del request  # the grant has all of it
+        mint = self.vendor.mint(grant, caller.pseudonym)
+        return mint_secret(self.vendor, self.transport, mint, grant, self.models)
 
 
 def mint_secret(

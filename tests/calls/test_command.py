@@ -38,7 +38,11 @@ def test_calls_are_listed_ended_and_revoked(own_redis: RedisServer) -> None:
     document = json.loads(run(own_redis, "calls", "--sub", "bob", "--json").stdout)
     (shown,) = document["calls"]
     assert (shown["id"], shown["user"], shown["upstream_id"]) == (third.id, bob, third.upstream_id)
+    others = run(own_redis, "calls", "--sub", "bob", "--end", first.id)
+    assert (others.exit_code, others.stderr) == (1, f"Error: There is no call {first.id} of this user.\n")
     assert run(own_redis, "calls", "--end", first.id).stdout == f"call {first.id} is being ended\n"
+    ending = json.loads(run(own_redis, "calls", "--end", first.id, "--sub", "ada", "--json").stdout)
+    assert (ending["call"]["id"], ending["call"]["state"]) == (first.id, "ending")
     assert run(own_redis, "calls", "--end", first.id).stdout == f"call {first.id} is ending already\n"
     revoked = run(own_redis, "revoke", "ada")
     assert revoked.exit_code == 0, revoked.stderr

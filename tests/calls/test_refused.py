@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -136,3 +137,19 @@ def test_what_one_user_asks_in_vain_leaves_the_limit_of_all_users_to_others(vend
     for opened, user in ((own[0], "ada"), (other, "bob")):  # or the end of this process waits for them
         assert status_and_words(service, "DELETE", opened.headers["Location"], user)[0] == 204
     wait_until(lambda: len(vendor.hung_up) == 2, seconds=5, what="the endings")
+
+
+def test_who_waits_as_long_as_is_said_is_admitted(vendor: CallVendor) -> None:
+    """Whatever was refused meanwhile: what is refused for the limit is not counted again."""
+    service = app_in_process(
+        vendor.base_url,
+        RATE_LIMIT_CALL_CONTROL_PER_USER="2/3second",
+        RATE_LIMIT_STRATEGY="fixed-window",
+    )
+    headers = {"Authorization": f"Bearer {sign(sub='ada')}"}
+    assert [service.get("/calls", headers=headers).status_code for _ in range(2)] == [200, 200]
+    time.sleep(1.5)
+    refused = [service.get("/calls", headers=headers) for _ in range(4)]
+    assert {answer.status_code for answer in refused} == {429}
+    time.sleep(int(refused[0].headers["Retry-After"]))
+    assert service.get("/calls", headers=headers).status_code == 200

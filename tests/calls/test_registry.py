@@ -277,6 +277,33 @@ def test_minutes_of_all_users_together_are_limited(registry: CallRegistry) -> No
     assert [each.left for each in refused.value.minutes] == [3600]
 
 
+@pytest.mark.parametrize("user", ["00" * 32, "ff" * 32])
+def test_where_both_limits_are_used_up_for_as_long_the_users_is_named(
+    registry: CallRegistry, user: str
+) -> None:
+    limits = {"seconds": 90, "minutes": "1/hour", "minutes_global": "1/hour"}
+    assert registry.reserve(request(user, **limits)).call.max_seconds == 60
+    with pytest.raises(CallMinutesExhaustedError) as refused:
+        registry.reserve(request(user, **limits))
+    assert refused.value.limit == "user"
+
+
+def test_a_call_that_ended_a_while_ago_is_charged_until_then(registry: CallRegistry, clock: Clock) -> None:
+    """Who found it ended could not tell the storage before."""
+    user = new_user()
+    call = opened(registry, user, seconds=600)
+    clock.advance(100)
+    ended = registry.confirm(call.id, "deadline", ago_ms=40_000)
+    assert ended is not None
+    assert (ended.call.seconds, ended.call.charged_seconds) == (60, 60)
+    assert ended.call.ended_at == clock.now() - 40
+    assert left(registry, user) == 3540
+    early = opened(registry, user, seconds=600)
+    ended = registry.confirm(early.id, "deadline", ago_ms=40_000)
+    assert ended is not None
+    assert (ended.call.seconds, ended.call.ended_at) == (0, early.opened_at)
+
+
 def test_what_is_given_back_goes_to_the_window_it_was_taken_from(
     registry: CallRegistry, clock: Clock
 ) -> None:
@@ -488,6 +515,16 @@ def test_a_confirmation_whose_answer_was_lost_can_be_repeated(redis: RedisServer
     call = opened(registry)
     changes = [registry.confirm(call.id, "vendor", confirmation=name) for name in ("one", "one", "other")]
     assert [change.changed for change in changes if change] == [True, True, False]
+
+
+@pytest.mark.parametrize("lost", ["due", "active", "user:{user}"])
+def test_a_call_that_redis_cannot_find_counts_as_lost(redis: RedisServer, lost: str) -> None:
+    """Each key may be evicted by itself; the process that opened the call then ends it."""
+    registry, user = redis_calls(redis), new_user()
+    call, ended = opened(registry, user), opened(registry, new_user())
+    registry.confirm(ended.id, "vendor")
+    redis.client.zrem(f"{{realtime-token}}:calls:{lost.format(user=user)}", call.id)
+    assert poll(registry, own=(call.id, ended.id)).own == {call.id: None, ended.id: "ended"}
 
 
 def test_a_call_that_redis_lost_holds_no_slot(redis: RedisServer) -> None:

@@ -91,13 +91,14 @@ local function lose(call)
     return true
 end
 
-local function finish(call, cause, told, confirmation)
+local function finish(call, cause, told, confirmation, ago)
     local state = MOVES.confirm[call.state]
     if not state then return false end
-    local elapsed = call.upstream_id and math.max(0, now - call.opened_ms) or 0
+    local ended = math.max(call.opened_ms, now - (ago or 0))
+    local elapsed = call.upstream_id and ended - call.opened_ms or 0
     settle(call, math.min(call.reserved_ms, math.max(LEAST_CHARGE, told or elapsed)))
     save(call, {
-        state = state, ended_ms = now, elapsed_ms = elapsed, ended_by = call.ended_by or cause,
+        state = state, ended_ms = ended, elapsed_ms = elapsed, ended_by = call.ended_by or cause,
         confirmation = confirmation,
     })
     forget(call.id)
@@ -275,6 +276,14 @@ local function claim(id, due, found)
     end
 end
 
+-- Whether a call is where the keeper and its user look for it. A Redis that evicts keys may have dropped one of these.
+local function is_indexed(id, user)
+    for _, key in ipairs({ACTIVE, DUE, user_key(user)}) do
+        if not redis.call('ZSCORE', key, id) then return false end
+    end
+    return true
+end
+
 function operations.poll()
     local found = {now = now, claims = {}, lost = {}, ended = {}, checks = {}, own = {}}
     if given.endings > 0 then
@@ -293,7 +302,8 @@ function operations.poll()
         end
     end
     for i, id in ipairs(given.own) do
-        local state, upstream_id = unpack(redis.call('HMGET', call_key(id), 'state', 'upstream_id'))
+        local state, upstream_id, user = unpack(redis.call('HMGET', call_key(id), 'state', 'upstream_id', 'user'))
+        if state and state ~= 'ended' and not is_indexed(id, user) then state = nil end
         found.own[i] = state and not upstream_id and 'opening' or state or ''
     end
     found.next = tonumber(redis.call('ZRANGE', DUE, 0, 0, 'WITHSCORES')[2])
@@ -316,7 +326,7 @@ end
 function operations.confirm()
     local call = load(given.id)
     if not call then return {} end
-    local changed = finish(call, given.cause, given.told, given.confirmation)
+    local changed = finish(call, given.cause, given.told, given.confirmation, given.ago)
     -- A confirmation that is repeated, since its answer was lost, is answered as the first time.
     local repeated = given.confirmation ~= nil and call.confirmation == given.confirmation
     return {call = call, changed = changed or repeated}
