@@ -30,6 +30,8 @@ from service.client import (
     request_token,
     subprotocols,
 )
+from service.companion.client import text_turn
+from service.companion.command import raise_refusal
 from tests.support.http_server import Quiet, serving
 from tests.support.memory import traced_memory
 from tests.support.processes import PYTHON, ROOT
@@ -293,6 +295,23 @@ def test_a_service_on_loopback_is_reached_without_the_proxy(
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     assert request_token(f"{service.url}/token", sign()).value.startswith("ek_")
+
+
+def test_a_turn_that_is_refused_ends_connect() -> None:
+    """No answer follows, and the session stays open."""
+    say, answer = text_turn("Hi.")
+    assert say["event_id"] != answer["event_id"]
+    sent = {say["event_id"], answer["event_id"]}
+    error = {"type": "error", "error": {"message": "No.", "code": "no", "event_id": answer["event_id"]}}
+    with pytest.raises(SessionRefusedError, match="No") as refused:
+        raise_refusal(error, sent)
+    assert refused.value.code == "no"
+    for other in (
+        {"type": "error", "error": {"event_id": None}},
+        {"type": "error"},
+        {"type": "session.created"},
+    ):
+        raise_refusal(other, sent)
 
 
 def test_an_answer_that_is_no_json_is_told_as_that() -> None:

@@ -277,8 +277,12 @@ def text_turn(text: str, modalities: str = "output_modalities") -> list[dict[str
     """Write the events that say a text and ask for an answer in text; the beta calls ``modalities`` so."""
     content = [{"type": "input_text", "text": text}]
     return [
-        {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": content}},
-        {"type": "response.create", "response": {modalities: ["text"]}},
+        {
+            "event_id": "say",
+            "type": "conversation.item.create",
+            "item": {"type": "message", "role": "user", "content": content},
+        },
+        {"event_id": "answer", "type": "response.create", "response": {modalities: ["text"]}},
     ]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,13 +150,26 @@ def _converse(options: Options) -> Iterator[dict[str, Any]]:
     token = client.request_token(options.token_url, options.jwt, model=options.model, ca_certs=options.cacert)
     modalities = "modalities" if wire.BETA_SUBPROTOCOL in token.protocols else "output_modalities"
     with client.connect(token, ca_certs=options.cacert) as session:
-        for event in client.text_turn(options.text, modalities):
+        turn = client.text_turn(options.text, modalities)
+        for event in turn:
             session.send(event)
         for event in session:
             yield event
             if event.get("type") == "response.done":
                 return
+            raise_refusal(event, {sent["event_id"] for sent in turn})
     raise client.SessionRefusedError("The session ended before response.done.")
+
+
+def raise_refusal(event: Mapping[str, Any], sent: Container[str]) -> None:
+    """Raise the error that answers one of the events that were sent: no answer follows, and the session stays open.
+
+    Raises:
+        SessionRefusedError: it is one.
+    """
+    error = event.get("error")
+    if event.get("type") == "error" and isinstance(error, dict) and error.get("event_id") in sent:
+        raise client.SessionRefusedError(str(error.get("message")), code=error.get("code"))
 
 
 async def _call(options: Options, show: Text | JsonLines) -> None:

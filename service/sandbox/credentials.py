@@ -40,7 +40,7 @@ def check_key(key: str) -> None:
             "You didn't provide an API key. You need to provide your API key in an Authorization header "
             "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
         )
-        raise ApiError(message, status=401)
+        raise ApiError(message, code="invalid_api_key", status=401)
     if not key.startswith("sk-") or key.startswith("sk-invalid"):
         raise invalid_api_key(f"{key[:_VISIBLE_CHARACTERS]}***")
 

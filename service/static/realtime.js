@@ -130,10 +130,10 @@ export function subprotocols(secret, { organization = null, project = null, beta
 export async function requestToken(tokenUrl, jwt, options = {}) {
   const { model, session, expiresIn, profile, timeout = 30, signal, fetch } = options;
   const body = {
-    ...(model ? { model } : {}),
-    ...(session ? { session } : {}),
-    ...(expiresIn ? { expires_after: { anchor: "created_at", seconds: expiresIn } } : {}),
-    ...(profile ? { profile } : {}),
+    ...(model != null ? { model } : {}),
+    ...(session != null ? { session } : {}),
+    ...(expiresIn != null ? { expires_after: { anchor: "created_at", seconds: expiresIn } } : {}),
+    ...(profile != null ? { profile } : {}),
   };
   return ask(tokenUrl, jwt, { method: "POST", body, timeout, signal, fetch });
 }
@@ -781,10 +781,10 @@ export class RealtimeCall extends EventStream {
     const asked = Date.now();
     const body = {
       sdp: peer.localDescription?.sdp,
-      ...(model ? { model } : {}),
-      ...(session ? { session } : {}),
-      ...(profile ? { profile } : {}),
-      ...(maxSeconds ? { max_seconds: maxSeconds } : {}),
+      ...(model != null ? { model } : {}),
+      ...(session != null ? { session } : {}),
+      ...(profile != null ? { profile } : {}),
+      ...(maxSeconds != null ? { max_seconds: maxSeconds } : {}),
     };
     // Not ended by `end()`: an answer that nobody reads would leave a call behind.
     const { call, sdp } = await this.#ask("", { method: "POST", body, timeout });

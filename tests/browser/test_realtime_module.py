@@ -148,6 +148,15 @@ def test_a_refusal_of_the_service_carries_its_status_code_and_param(
     assert error["requestId"]
 
 
+@pytest.mark.parametrize(
+    ("options", "param"), [({"expiresIn": 0}, "expires_after.seconds"), ({"model": ""}, "model")], ids=str
+)
+def test_what_is_zero_or_empty_is_sent_as_it_is(app: App, options: dict[str, Any], param: str) -> None:
+    """So that the service refuses it, instead of giving the default."""
+    error = app.run("return mint(given.options).catch(told);", options=options)
+    assert (error["status"], error["code"], error["param"]) == (400, "invalid_value", param)
+
+
 def test_a_service_that_cannot_be_reached_is_told_apart(app: App) -> None:
     """Status 0: there was no answer."""
     url = f"http://127.0.0.1:{free_port()}/token"

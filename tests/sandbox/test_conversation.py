@@ -433,3 +433,77 @@ def test_a_conversation_keeps_a_bounded_number_of_items_and_bytes(monkeypatch: p
         kept.add({"id": f"item_{number}"})
     assert [item["id"] for item in kept] == ["item_37", "item_38", "item_39"]
     assert kept.audio.keys() == {"item_37", "item_38", "item_39"}
+
+
+@pytest.mark.parametrize(
+    "part", [{}, {"transcript": None}, {"audio": base64.b64encode(bytes(48_000)).decode()}]
+)
+def test_a_spoken_item_without_words_can_be_truncated(part: dict[str, Any]) -> None:
+    """Clients may write such items into a conversation."""
+    client = SessionClient()
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_audio", **part}]}
+    item_id = one(client.send("conversation.item.create", item=item), "conversation.item.added")["item"]["id"]
+    cut = {"item_id": item_id, "content_index": 0, "audio_end_ms": 0}
+    assert (
+        one(client.send("conversation.item.truncate", **cut), "conversation.item.truncated")["audio_end_ms"]
+        == 0
+    )
+
+
+def test_a_null_is_no_id() -> None:
+    """As clients write what they have not set: each item gets an id of its own."""
+    client = SessionClient()
+    message = {
+        "id": None,
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": "Hi."}],
+    }
+    call = {"id": None, "call_id": None, "type": "function_call", "name": "look", "arguments": "{}"}
+    added = [
+        one(client.send("conversation.item.create", item=item), "conversation.item.added")["item"]
+        for item in (message, message, call)
+    ]
+    assert len({item["id"] for item in added}) == 3
+    assert all(item["id"] for item in added)
+    assert added[2]["call_id"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"audio": {"output": {"format": None, "voice": None}}},
+        {"audio": {"output": None}},
+        {"audio": None},
+        {
+            "output_modalities": None,
+            "max_output_tokens": None,
+            "tools": None,
+            "tool_choice": None,
+            "metadata": None,
+        },
+    ],
+    ids=str,
+)
+def test_what_a_response_leaves_open_is_the_sessions(params: dict[str, Any]) -> None:
+    """Null as well as nothing, where it is accepted."""
+    client = SessionClient()
+    told = client.send("response.create", response=params) + client.listen()
+    if "error" in kinds(told):
+        assert error_of(told)["param"].startswith("response.")
+    else:
+        assert one(told, "response.done")["response"]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("item", "param"),
+    [
+        ({"type": "mcp_list_tools", "server_label": "x", "tools": []}, "item.type"),
+        (
+            {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]},
+            "item.content",
+        ),
+    ],
+)
+def test_the_beta_has_no_items_of_today(item: dict[str, Any], param: str) -> None:
+    assert error_of(SessionClient(beta=True).send("conversation.item.create", item=item))["param"] == param

@@ -190,12 +190,14 @@ def test_speech_is_found_in_telephone_audio(encoding: str) -> None:
 
 
 def test_an_idle_timeout_starts_a_response() -> None:
-    """The model answers by itself, five seconds after its last response."""
+    """The model answers by itself, five seconds after its last response has been played."""
     client = _listener(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000})
     client.send("response.create")
     events = client.listen(4)
     assert kinds(events)[-1] == "rate_limits.updated"
-    events = client.listen(3)
+    deltas = [event["delta"] for event in events if event["type"] == "response.output_audio.delta"]
+    assert client.listen(sum(len(base64.b64decode(delta)) for delta in deltas) / 48_000) == []
+    events = client.listen(6)
     assert kinds(events)[:3] == [
         "input_audio_buffer.timeout_triggered",
         "input_audio_buffer.committed",

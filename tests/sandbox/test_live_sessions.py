@@ -360,7 +360,6 @@ _BODY = {"session": {"model": "gpt-live-1.1"}, "transport": {"type": "webrtc", "
         ({"delegation": {"type": "responses"}}, {}, "invalid_value", "session.delegation.type"),
         ({"delegation": {"type": "other"}}, {}, "invalid_value", "session.delegation.type"),
         ({"triggers": [{}]}, {}, "invalid_value", "session.triggers"),
-        ({"idle_timeout_s": 5}, {}, "invalid_value", "session"),
         ({"audio": {"format": {}}}, {}, "unknown_parameter", "session.audio.format"),
         ({"store": "no"}, {}, "invalid_type", "session.store"),
         ({"model": None}, {}, "invalid_type", "session.model"),

@@ -9,6 +9,7 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from service.sandbox.sessions.realtime_media import OUTPUT_BUFFER_EVENTS
+from service.sandbox.webrtc.playout import Playout
 from tests.support.media_session import MediaClient, realtime_client
 from tests.support.sandbox_session import SILENCE, Event, error_of, kinds, one, speak
 
@@ -79,6 +80,66 @@ def test_a_cancelled_answer_is_silent_at_once(*, while_generating: bool) -> None
     assert ("response.done" in kinds(told)) == while_generating
     truncated = one(told, "conversation.item.truncated")
     assert truncated["audio_end_ms"] > 900
+
+
+def _two_answers() -> tuple[MediaClient, list[str]]:
+    """A session whose first answer is still heard when the second one is spoken; and their ids."""
+    client = _talking()
+    while "response.done" not in kinds(client.received):
+        client.clock.now += client.session.due_in() or 0
+        client.keep(client.session.advance())
+    client.send("response.create")
+    client.keep(client.session.advance())
+    assert client.speaker.sounding
+    return client, [e["response"]["id"] for e in client.received if e["type"] == "response.created"]
+
+
+def test_each_answers_sound_is_told_though_they_follow_without_a_pause() -> None:
+    client, (first, second) = _two_answers()
+    told = client.session.playback("stopped") + client.session.playback("started")
+    assert [(event["type"], event["response_id"]) for event in told] == [
+        ("output_audio_buffer.stopped", first),
+        ("output_audio_buffer.started", second),
+    ]
+    assert client.session.playback("stopped")[0]["response_id"] == second
+
+
+def test_what_follows_the_sound_that_is_cut_was_not_heard() -> None:
+    """Of the first answer a part was, of the second one nothing."""
+    client, (first, _) = _two_answers()
+    told = client.send("response.cancel")
+    assert not client.speaker.sounding
+    assert one(told, "output_audio_buffer.cleared")["response_id"] == first
+    heard, unheard = [e["audio_end_ms"] for e in told if e["type"] == "conversation.item.truncated"]
+    assert heard > 900
+    assert unheard == 0
+
+
+def test_cancelling_an_answer_that_is_not_heard_silences_no_other() -> None:
+    """Such as one outside the conversation, in text."""
+    client = _talking()
+    params = {"conversation": "none", "output_modalities": ["text"], "instructions": _LONG}
+    other = one(client.send("response.create", response=params), "response.created")["response"]["id"]
+    told = client.send("response.cancel", response_id=other)
+    assert one(told, "response.done")["response"]["status"] == "cancelled"
+    assert "output_audio_buffer.cleared" not in kinds(told)
+    assert client.speaker.sounding
+
+
+def test_a_playout_tells_one_sound_from_the_next() -> None:
+    changes: list[str] = []
+    playout = Playout(changes.append)
+    playout.play(bytes(4800))
+    playout.begin()
+    playout.play(bytes(9600))
+    playout.finish()
+    heard = []
+    while playout.sounding:
+        playout.take()
+        heard.append(playout.played_ms)
+    assert changes == ["started", "stopped", "started", "stopped"]
+    assert heard.index(20, 1) in range(5, 8)  # the codec holds a packet back
+    assert max(heard[heard.index(20, 1) :]) >= 180
 
 
 def test_a_cleared_buffer_stays_silent_for_the_rest_of_its_answer() -> None:

@@ -42,6 +42,9 @@ class Speaker:
         self.sound += pcm
         self.finished = False
 
+    def begin(self) -> None:
+        self.finished = True
+
     def finish(self) -> None:
         self.finished = True
 

@@ -172,12 +172,6 @@ class LiveConfig(StrictModel):
             raise _invalid("The history has at most {most} tokens.", most=_MAX_HISTORY_TOKENS)
         return value
 
-    @model_validator(mode="after")
-    def _pauses_need_waking(self) -> LiveConfig:
-        if self.idle_timeout_s is not None and self.wake_policy is None:
-            raise _invalid("'idle_timeout_s' needs a 'wake_policy': without one, nothing would end a pause.")
-        return self
-
 
 class WebRtcTransport(StrictModel):
     """The client's offer."""

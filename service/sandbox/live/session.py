@@ -60,7 +60,7 @@ class LiveSession:
         self._scheduler = Scheduler(clock)
         self._scheduler.start("expiry", self._closing("expired", None), delay=configs.SESSION_SECONDS)
         self._lost_seconds = lost_seconds
-        self._meter = Meter(clock, pauses=given.get("idle_timeout_s") is not None)
+        self._meter = Meter(clock, pauses=bool(given.get("idle_timeout_s") and given.get("wake_policy")))
         self._muted = self._is_closing = False
         self._fixture: str | None = None
         self._output = output

@@ -20,7 +20,8 @@ class Standby:
         self._timeline = timeline
         self._meter = meter
         self._dialogue = dialogue
-        self._idle_seconds: int | None = given.get("idle_timeout_s")
+        # Without a policy nothing would end a pause, so there is none.
+        self._idle_seconds: int | None = given.get("idle_timeout_s") if given.get("wake_policy") else None
         self._threshold = (given.get("wake_policy") or {}).get("vad_threshold", _THRESHOLD)
         self._paused = False
 

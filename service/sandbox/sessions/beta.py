@@ -9,6 +9,7 @@ from service.sandbox.schemas.beta import DEFAULT_TEMPERATURE, RESPONSE, SESSION
 from service.sandbox.schemas.validation import check
 from service.sandbox.sessions.base import BaseSession
 from service.sandbox.sessions.beta_mapping import (
+    check_item,
     item_from_ga,
     item_to_ga,
     response_from_ga,
@@ -79,6 +80,7 @@ class BetaSession:
             check(RESPONSE, event["response"], root="response")
             return {**event, "response": response_to_ga(event["response"])}
         if kind == "conversation.item.create" and isinstance(event.get("item"), dict):
+            check_item(event["item"])
             return {**event, "item": item_to_ga(event["item"])}
         return event
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.sandbox.errors import invalid_value
 from service.sandbox.schemas.beta import DEFAULT_TEMPERATURE
 from service.sandbox.sessions.configuration import Config
 
@@ -94,6 +95,20 @@ def response_to_ga(flat: Config) -> Config:
     if flat.get("input") is not None:
         response["input"] = [item_to_ga(item) for item in flat["input"]]
     return response
+
+
+def check_item(item: Config) -> None:
+    """Refuse what came after the beta: images, and items of MCP servers.
+
+    Raises:
+        ApiError: it is one of these.
+    """
+    content = item.get("content")
+    parts = content if isinstance(content, list) else []
+    if str(item.get("type")).startswith("mcp_"):
+        raise invalid_value(f"Invalid value: '{item['type']}'. The beta has no such items.", "item.type")
+    if any(isinstance(part, dict) and part.get("type") == "input_image" for part in parts):
+        raise invalid_value("Invalid value: 'input_image'. The beta has no images.", "item.content")
 
 
 def item_to_ga(item: Config) -> Config:

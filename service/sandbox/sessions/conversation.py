@@ -50,7 +50,8 @@ class Conversation(Listening):
     def create_item(self, event: Event) -> list[Event]:
         """Add the client's item to the conversation."""
         check_reference(event["item"], self.items)
-        item = {"id": self.new_id("item"), **event["item"]}
+        given = {name: value for name, value in event["item"].items() if value is not None}
+        item = {"id": self.new_id("item"), **given}
         if not item["type"].startswith("mcp_"):
             item = {"object": "realtime.item", "status": "completed"} | item
         if "content" in item:
@@ -82,7 +83,7 @@ class Conversation(Listening):
         if end_ms > spoken_ms:
             message = f"Audio content of {spoken_ms}ms is already shorter than {end_ms}ms"
             raise invalid_value(message, "audio_end_ms")
-        words = part["transcript"].split(" ")
+        words = (part.get("transcript") or "").split(" ")
         part["transcript"] = " ".join(words[: len(words) * end_ms // max(1, spoken_ms)])
         self.items.audio[item_id] = audio[: end_ms * pcm.BYTES_PER_MS]
         members = {name: event[name] for name in ("item_id", "content_index", "audio_end_ms")}
@@ -161,7 +162,7 @@ class Conversation(Listening):
             if response.truncated
             else response.end("completed")
         )
-        self._await_idle()
+        self._await_idle(response)
         yield ended, _RATE_LIMITS_PAUSE
         yield [self.events("rate_limits.updated", rate_limits=_RATE_LIMITS)], 0.0
 
@@ -172,11 +173,12 @@ class Conversation(Listening):
     def _rate_limit_events(self) -> TimedEvents:
         yield [self.events("rate_limits.updated", rate_limits=_RATE_LIMITS)], 0.0
 
-    def _await_idle(self) -> None:
-        """Start the idle timeout, if the session has one."""
+    def _await_idle(self, response: Response) -> None:
+        """Start the idle timeout, if the session has one: it begins when the answer has been played."""
         idle_ms = (self.turn_detection or {}).get("idle_timeout_ms")
         if idle_ms:
-            self.scheduler.start(_IDLE, self._idle_events(), delay=idle_ms / 1000)
+            playing_ms = 0 if self.real_time else pcm.milliseconds(response.audio)
+            self.scheduler.start(_IDLE, self._idle_events(), delay=(playing_ms + idle_ms) / 1000)
 
     def _idle_events(self) -> TimedEvents:
         item_id = self.new_id("item")

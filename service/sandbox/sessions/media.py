@@ -27,6 +27,9 @@ class Output(Protocol):
     def play(self, pcm: bytes) -> None:
         """Add sound (16 bits, 24 kHz, mono)."""
 
+    def begin(self) -> None:
+        """Say that what follows is another sound: the one before is over when it is heard."""
+
     def finish(self) -> None:
         """Say that the sound is complete."""
 

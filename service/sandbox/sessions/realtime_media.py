@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections import deque
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from service.sandbox.audio import pcm
 from service.sandbox.ids import NewId
@@ -107,6 +108,7 @@ class MediaConversation(RealtimeMedia, Conversation):
         super().__init__(session, new_id=new_id, clock=clock, output=output)
         self._formats: dict[str, str] = {}
         self._sounding: tuple[str, str] | None = None  # the response and the item that are heard
+        self._queued: deque[tuple[str, str]] = deque()  # those whose sound follows
         self._silenced = ""
 
     def hear(self, audio: bytes) -> list[Event]:
@@ -124,15 +126,19 @@ class MediaConversation(RealtimeMedia, Conversation):
             kept.append(event)
             if kind == "response.created":
                 response = event["response"]
-                self._formats = {response["id"]: response["audio"]["output"]["format"]["type"]}
+                self._formats[response["id"]] = response["audio"]["output"]["format"]["type"]
             elif kind == "response.output_audio.done":
                 self.output.finish()
-            elif kind == "response.done" and event["response"]["status"] == "cancelled":
-                kept += self._cut()
+            elif kind == "response.done":
+                self._formats.pop(event["response"]["id"], None)
+                if event["response"]["status"] == "cancelled" and self._is_heard(event["response"]["id"]):
+                    kept += self._cut()
         return kept
 
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
         """Tell that the voice began or stopped to be heard."""
+        if change == "started" and self._queued:
+            self._sounding = self._queued.popleft()
         if self._sounding is None:
             return []
         return [self.events(f"output_audio_buffer.{change}", response_id=self._sounding[0])]
@@ -153,29 +159,45 @@ class MediaConversation(RealtimeMedia, Conversation):
         """Cut off the sound of the current response, of which more may be generated."""
         if self._sounding is None or not self.output.sounding:
             return []
-        self._silenced = self._sounding[0]
+        self._silenced, _ = self._queued[-1] if self._queued else self._sounding
         return self._cut()
 
     def _play(self, event: Event) -> None:
         if event["response_id"] == self._silenced:
             return
-        self._sounding = event["response_id"], event["item_id"]
+        sound = event["response_id"], event["item_id"]
+        latest = self._queued[-1] if self._queued else self._sounding
+        if sound != latest and self.output.sounding:
+            self._queued.append(sound)
+            self.output.begin()
+        elif sound != latest:
+            self._sounding = sound
         encoding = self._formats.get(event["response_id"], "audio/pcm")
         self.output.play(pcm.decode(base64.b64decode(event["delta"]), encoding))
 
+    def _is_heard(self, response_id: str) -> bool:
+        """Return whether a response is the one that is heard, or follows it."""
+        return any(response_id == sound[0] for sound in (self._sounding, *self._queued) if sound)
+
     def _cut(self) -> list[Event]:
-        """Stop the sound at once, and forget what was not heard of it."""
-        heard_ms = self.output.played_ms
+        """Stop the sound at once, and forget what was not heard of it, and of those that follow."""
+        heard_ms, following = self.output.played_ms, list(self._queued)
+        self._queued.clear()
         if not self.output.clear() or self._sounding is None:
             return []
         response_id, item_id = self._sounding
         told = [self.events("output_audio_buffer.cleared", response_id=response_id)]
-        audio = self.items.audio.get(item_id)
-        if audio and any(item["id"] == item_id for item in self.items):
-            members: dict[str, Any] = {"item_id": item_id, "content_index": 0}
-            end_ms = min(heard_ms, pcm.milliseconds(audio))
-            told += self.truncate_item({**members, "audio_end_ms": end_ms})
+        told += self._forget_unheard(item_id, heard_ms)
+        for _, unheard in following:
+            told += self._forget_unheard(unheard, 0)
         return told
+
+    def _forget_unheard(self, item_id: str, heard_ms: int) -> list[Event]:
+        audio = self.items.audio.get(item_id)
+        if not audio or all(item["id"] != item_id for item in self.items):
+            return []
+        end_ms = min(heard_ms, pcm.milliseconds(audio))
+        return self.truncate_item({"item_id": item_id, "content_index": 0, "audio_end_ms": end_ms})
 
     handlers: ClassVar[Mapping[str, Handler]] = {
         **Conversation.handlers,

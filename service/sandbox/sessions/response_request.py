@@ -49,7 +49,7 @@ class ResponseRequest:
 
     def question(self) -> replies.Question:
         """Return what the reply is based on."""
-        instructions, settings = self.session["instructions"], self.session | self.params
+        instructions, settings = self.session["instructions"], self._settings()
         return replies.Question(
             context=[self._with_transcript(item) for item in self._context()],
             asked=self.params.get("instructions", ""),
@@ -60,8 +60,8 @@ class ResponseRequest:
 
     def options(self, *, real_time: bool) -> ResponseOptions:
         """Return how the response is given."""
-        settings, context = self.session | self.params, self._context()
-        output = configuration.update(self.session, {"audio": self.params.get("audio")})["audio"]["output"]
+        settings, context = self._settings(), self._context()
+        output = configuration.update(self.session, {"audio": self._audio()})["audio"]["output"]
         text = " ".join(map(replies.text_of, context))
         audio_ms = sum(pcm.milliseconds(self.items.audio.get(item.get("id", ""), b"")) for item in context)
         return ResponseOptions(
@@ -76,6 +76,17 @@ class ResponseRequest:
             audio_in=tokens.input_audio_tokens(audio_ms),
             real_time=real_time,
         )
+
+    def _settings(self) -> Config:
+        """Return the session's settings, and in their place those that are given; null is none."""
+        return {**self.session, **{name: value for name, value in self.params.items() if value is not None}}
+
+    def _audio(self) -> Config | None:
+        """Return the audio settings that are given."""
+        audio = self.params.get("audio")
+        if not audio or not audio.get("output"):
+            return None
+        return {"output": {name: value for name, value in audio["output"].items() if value is not None}}
 
     def _context(self) -> list[Item]:
         """Return the items that the response sees: those in ``input``, or the whole conversation."""

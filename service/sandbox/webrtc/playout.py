@@ -45,7 +45,10 @@ class Playout:
         self._lock = threading.Lock()
         self._encoder = _encoder()
         self._pending = bytearray()
-        self._frames: deque[tuple[bytes, bytes]] = deque()
+        self._frames: deque[tuple[bytes, bytes, bool]] = (
+            deque()
+        )  # in Opus, in PCM, whether another sound begins
+        self._begins = False
         self._sounding = False
         self._finished = True
         self._played_frames = 0
@@ -71,6 +74,12 @@ class Playout:
                 self._encode(bytes(self._pending[:_FRAME_BYTES]))
                 del self._pending[:_FRAME_BYTES]
 
+    def begin(self) -> None:
+        """Say that what follows is another sound, which begins when the one before has been sent."""
+        self.finish()
+        with self._lock:
+            self._begins = True
+
     def finish(self) -> None:
         """Say that nothing follows what was added so far: once it is sent, the sound has stopped."""
         with self._lock:
@@ -85,23 +94,25 @@ class Playout:
             was_sounding = self._sounding or bool(self._frames) or bool(self._pending)
             self._frames.clear()
             self._pending.clear()
-            self._sounding, self._finished = False, True
+            self._sounding, self._finished, self._begins = False, True, False
         return was_sounding
 
     def take(self) -> bytes:
         """Give the next 20 ms in Opus, to be sent now."""
-        change: Change | None = None
+        changes: list[Change] = []
         with self._lock:
+            was_sounding = self._sounding
             if self._frames:
-                packet, pcm = self._frames.popleft()
-                if not self._sounding:
-                    self._sounding, self._played_frames, change = True, 0, "started"
+                packet, pcm, begins = self._frames.popleft()
+                if begins or not was_sounding:
+                    self._sounding, self._played_frames = True, 0
+                    changes = ["stopped", "started"] if was_sounding else ["started"]
                 self._played_frames += 1
             else:
                 packet, pcm = _SILENCE, bytes(_FRAME_BYTES)
-                if self._sounding and self._finished:
-                    self._sounding, change = False, "stopped"
-        if change:
+                if was_sounding and self._finished:
+                    self._sounding, changes = False, ["stopped"]
+        for change in changes:
             self._changed(change)
         if self._sent:
             self._sent(pcm)
@@ -111,7 +122,9 @@ class Playout:
         frame = AudioFrame(format="s16", layout="mono", samples=_FRAME_SAMPLES)
         frame.planes[0].update(pcm)
         frame.sample_rate = _INPUT_RATE
-        self._frames.extend((bytes(packet), pcm) for packet in self._encoder.encode(frame))
+        for packet in self._encoder.encode(frame):
+            self._frames.append((bytes(packet), pcm, self._begins))
+            self._begins = False
 
 
 class VoiceTrack(MediaStreamTrack):
