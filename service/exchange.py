@@ -36,9 +36,8 @@ _COUNTED_REFUSALS: Final = frozenset(
 )
 """Refusals of a known user's request that count against ``RATE_LIMIT_REFUSED_PER_USER``."""
 
-
 _COUNTED_OF_CONTROL: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
-"""The same of a request that reads or ends calls, against that limit."""
+"""Refusals of a request that reads or ends calls that count against ``RATE_LIMIT_CALL_CONTROL_PER_USER``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Control(Protocol[Done_co]):
     """What a caller can do with calls that are open."""
 
     def is_exempt(self, caller: Caller) -> bool:
-        """Return whether this may be done although too many such requests of the caller were refused."""
+        """Return whether this may be done although the caller's limit of such requests is used up."""
 
     def act(self, caller: Caller, limited: RateLimitedError | None) -> Done_co:
         """Do it. ``limited`` is the limit of such requests, where it is used up: the first ending is not refused.
@@ -134,6 +133,7 @@ class Exchange:
         except MissingScopeError as error:
             self.limits.check_refused(error.caller, control=control)
             self.limits.count_refused(error.caller, control=control)
+            self.limits.check_along(error.caller)
             raise
 
     def _decide(
@@ -149,6 +149,7 @@ class Exchange:
         except ServiceError as error:
             if error.status in _COUNTED_REFUSALS:
                 self.limits.count_refused(caller)
+            if not isinstance(error, RateLimitedError):
                 self.limits.check_along(caller)
             raise
 

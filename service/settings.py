@@ -224,10 +224,11 @@ def read_groups(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Probl
 def find_conflicts(found: Collection[Problem], environ: Mapping[str, str]) -> tuple[Problem, ...]:
     """List what the policy's variables ask of each other, or of a vendor that does not have it.
 
-    ``found`` are the problems of variables by themselves. A conflict between some of these is not known. Where the
-    vendor is not known, a conflict counts if every vendor has it.
+    ``found`` are the problems of variables by themselves, whose conflicts are not known. Where the vendor is not known,
+    a conflict counts if every vendor has it.
     """
     wrong = {problem.variable.removesuffix(FILE_SUFFIX) for problem in found}
+    wrong |= {"TOKEN_TTL"} if "TOKEN_MAX_TTL" in wrong else set()  # it need not be below the default maximum
     readable = {name: value for name, value in environ.items() if name.removesuffix(FILE_SUFFIX) not in wrong}
     try:
         policy = PolicySettings.from_environ(readable)
@@ -235,9 +236,8 @@ def find_conflicts(found: Collection[Problem], environ: Mapping[str, str]) -> tu
         return ()
     first, *others = (policy.problems(vendor.layout) for vendor in possible_vendors(readable, wrong))
     of_others = [{problem.variable for problem in problems} for problems in others]
-    common = {problem.variable for problem in first}.intersection(*of_others)
-    known = {variable for variable in common if not wrong & CONFLICTING[variable]}
-    return tuple(problem for problem in first if problem.variable in known)
+    known = {problem.variable for problem in first if not wrong & CONFLICTING[problem.variable]}
+    return tuple(problem for problem in first if problem.variable in known.intersection(*of_others))
 
 
 @cache

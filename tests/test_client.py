@@ -294,7 +294,16 @@ def test_a_service_on_loopback_is_reached_without_the_proxy(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert request_token(f"{service.url}/token", sign()).value.startswith("ek_")
+    token = request_token(f"{service.url}/token", sign())
+    with connect(token) as session:
+        session.send({"type": "response.create", "response": {"output_modalities": ["text"]}})
+        assert any(event["type"] == "response.done" for event in session)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://[bad]/token", "token"])
+def test_what_is_no_url_is_told_as_that(url: str) -> None:
+    with pytest.raises(requests.RequestException):
+        request_token(url, "jwt")
 
 
 def test_a_turn_that_is_refused_ends_connect() -> None:

@@ -103,9 +103,9 @@ def test_a_development_jwt_lives_no_longer_than_tokens_may() -> None:
 
 def test_a_development_jwt_is_one_of_the_presets_users() -> None:
     preset = {"AUTH_PROVIDER": "supabase:ref", "JWT_SECRET": SECRET}
-    printed = run("issue-jwt", "--sub", "ada", **preset).stdout.strip()
-
-    assert sign_in_from(**preset).accepts(printed).subject == "ada"
+    for tier_claim in ("tier", "role"):
+        printed = run("issue-jwt", "--sub", "ada", **preset, RATE_LIMIT_TIER_CLAIM=tier_claim).stdout.strip()
+        assert sign_in_from(**preset).accepts(printed).subject == "ada"
 
 
 @pytest.mark.parametrize(

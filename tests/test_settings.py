@@ -210,6 +210,15 @@ def test_what_does_not_fit_together_is_reported_beside_what_is_wrong_by_itself(
             {"OPENAI_BASE_URL": "junk", "SESSION_POLICY": '{"profiles": {"p": {"model": "x"}}}'},
             "SESSION_POLICY",
         ),
+        (
+            {
+                "TOKEN_MAX_TTL": "9999",
+                "TOKEN_TTL": "900",
+                "CLIENT_SECRET_TYPES": "none",
+                "CALL_TYPES": "none",
+            },
+            "CLIENT_SECRET_TYPES",
+        ),
         ({"REALTIME_API": "x", "CLIENT_SECRET_TYPES": "none", "CALL_TYPES": "none"}, "CLIENT_SECRET_TYPES"),
         ({"OPENAI_BASE_URL": "junk", "OPENAI_VENDOR": "xai", "TOKEN_MAX_TTL": "7200"}, "TOKEN_MAX_TTL"),
     ],

@@ -50,14 +50,14 @@ def issue_jwt(
         )
     secret = load_secret(settings.jwt_secret[0].get_secret_value(), settings.jwt_secret_encoding).key
     provider = settings.auth_provider
-    claims: dict[str, str | None] = dict(provider.user_claims) if provider and provider.shares_secret else {}
-    claims |= {
+    users = provider.user_claims if provider and provider.shares_secret else {}
+    asked = {
         tier_claim: tier,
         "scope": scope or settings.jwt_required_scope,
         "azp": _choose_party(settings),
     }
     if settings.jwt_user_claim != "sub":
-        claims[settings.jwt_user_claim] = sub
+        asked[settings.jwt_user_claim] = sub
     click.echo(
         sign(
             cast("bytes", secret),
@@ -66,7 +66,7 @@ def issue_jwt(
             subject=sub,
             now=time.time(),
             lifetime=lifetime,
-            **{name: value for name, value in claims.items() if value},
+            **{**users, **{name: value for name, value in asked.items() if value}},
         )
     )
 

@@ -95,13 +95,13 @@ def retry_pause(attempts: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FoundEnded:
-    """A call that was found ended at ``at`` (``time.monotonic``), not yet told to the storage. ``name`` is its own."""
+    """A call that was found ended at ``at`` (``time.monotonic``), not yet told to the storage."""
 
     call: Call
     cause: Cause
     told_seconds: float | None = None
     at: float = field(default_factory=time.monotonic)
-    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    confirmation: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class Endings:
@@ -253,7 +253,7 @@ class Endings:
         told_ms = None if found.told_seconds is None else round(1000 * found.told_seconds)
         try:
             change = self._registry.confirm(
-                call.id, found.cause, told_ms=told_ms, confirmation=found.name, ago_ms=int(1000 * ago)
+                call.id, found.cause, told_ms=told_ms, confirmation=found.confirmation, ago_ms=int(1000 * ago)
             )
         except CallRegistryUnavailableError:
             with self._lock:

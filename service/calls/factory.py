@@ -66,7 +66,7 @@ class Calls:
         return change
 
     def admits_ending(self, call_id: str, user: str) -> bool:
-        """Return whether a user may try to end a call although too many such requests of theirs were refused."""
+        """Return whether a user may try to end a call although their limit of such requests is used up."""
         return is_call_id(call_id) and self.first_endings.admits(call_id, user)
 
     def end_user(self, user: str, cause: Cause) -> int:

@@ -1,4 +1,4 @@
-"""Which endings are let through although too many of the caller's requests about calls were refused."""
+"""Which endings are let through although the caller's limit of such requests is used up."""
 
 from __future__ import annotations
 

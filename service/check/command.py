@@ -80,7 +80,7 @@ def checks(environ: Mapping[str, str]) -> dict[str, Check]:
         )
     if auth:
         planned["JWKS"] = lambda: check_key_sets(
-            build_key_sets(auth, network), is_optional=auth.key_set_is_optional
+            build_key_sets(auth, network), optional=auth.jwt_jwks_url if auth.key_set_is_optional else None
         )
     if store:
         planned["limit storage"] = lambda: [check_storage(store)]

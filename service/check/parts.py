@@ -39,20 +39,20 @@ def _warn(text: str) -> Finding:
     return warning(f"variable {variable}", seen or message, fix or "review it; keep it if it is intended")
 
 
-def check_key_sets(key_sets: Sequence[JwksKeys], *, is_optional: bool) -> list[Finding]:
-    """Fetch the identity providers' keys. ``is_optional``: all tokens may be signed with ``JWT_SECRET`` instead."""
+def check_key_sets(key_sets: Sequence[JwksKeys], *, optional: str | None) -> list[Finding]:
+    """Fetch the identity providers' keys. In the place of the set at the URL ``optional`` ``JWT_SECRET`` may stand."""
     if not key_sets:
         return [ok("JWKS", "none is configured; tokens are verified with the configured keys")]
-    return [_check_key_set(key_set, is_optional=is_optional) for key_set in key_sets]
+    return [_check_key_set(key_set, optional=optional) for key_set in key_sets]
 
 
-def _check_key_set(key_set: JwksKeys, *, is_optional: bool) -> Finding:
+def _check_key_set(key_set: JwksKeys, *, optional: str | None) -> Finding:
     state = key_set.load()
     if state.loaded:
         return ok("JWKS", f"{state.url} holds {', '.join(key_set.describe_keys())}")
     seen = f"{state.url}: {state.error or 'no answer'}"
     fix = "see that JWT_JWKS_URL, AUTH_PROVIDER or else JWT_ISSUER is right, and that this host may connect to it"
-    if is_optional:
+    if state.url == optional:
         return warning("JWKS", seen, f"{fix}; keep it if all tokens are signed with JWT_SECRET")
     return problem("JWKS", seen, fix)
 

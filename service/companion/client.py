@@ -51,6 +51,8 @@ _CONNECT_SECONDS = 30.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NO_PROXIES: Final = {"http": "", "https": ""}
 """For loopback, which no proxy reaches; ``None`` would leave the environment's in force."""
+_NO_WEBSOCKET_PROXY: Final[dict[str, Any]] = {"http_proxy_host": "unused", "http_no_proxy": ["*"]}
+"""The same for the WebSocket, whose library reads exceptions only where a proxy is named."""
 
 _NORMAL_CLOSURES = frozenset({None, 1000, 1001, 1005})
 
@@ -207,7 +209,7 @@ def _send(
     return requests.request(
         method,
         url,
-        proxies=_NO_PROXIES if urlsplit(url).hostname in _LOOPBACK else None,
+        proxies=_NO_PROXIES if _is_loopback(url) else None,
         data=body,
         headers={} if body is None else {"Content-Type": "application/json"},
         auth=Bearer(jwt),
@@ -216,6 +218,13 @@ def _send(
         allow_redirects=False,  # as a GET it would find nothing, and elsewhere somebody else
         stream=True,
     )
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in _LOOPBACK
+    except ValueError:  # whoever connects says what is wrong with it
+        return False
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
@@ -452,6 +461,7 @@ def _open(token: Token, timeout: float, ca_certs: str | None) -> RealtimeSession
             timeout=timeout,
             subprotocols=list(token.protocols),
             sslopt={"ca_certs": ca_certs} if ca_certs else {},
+            **(_NO_WEBSOCKET_PROXY if _is_loopback(token.url) else {}),
             redirect_limit=0,  # a redirect target would receive the secret
             class_=BoundedWebSocket,
         )

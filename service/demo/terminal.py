@@ -36,7 +36,7 @@ def instructions(
     trust = ["--cacert", authority] if authority else []
     curl = ["curl", *trust, "-X", "POST", f"{url}/token", "-H", f"Authorization: Bearer {jwt}"]
     curl += ["-H", "Content-Type: application/json", "-d", "{}"]
-    # The second keeps a folder's own package of the name `service` out.
+    # PYTHONSAFEPATH keeps a folder's own package of the name `service` out.
     connect = ["env", f"PYTHONPATH={_ROOT}", "PYTHONSAFEPATH=1", sys.executable, "-m", "service", "connect"]
     connect += [*trust, "--token-url", f"{url}/token", "--jwt", jwt]
     yield from (f"Demo page: {url}/demo", "")

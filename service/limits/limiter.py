@@ -26,7 +26,7 @@ from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
 
 MAX_REFUSED_USERS: Final = 50_000
-"""Maximum number of users whose refused requests are tracked at once (about 16 MB)."""
+"""Maximum number of users whose refused requests, or whose waits, are tracked at once (about 16 MB each)."""
 
 _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
@@ -153,7 +153,7 @@ class RateLimits:
     def count_refused(self, caller: Caller, *, control: bool = False) -> None:
         """Count a request of this caller that was refused before it counted, in this process's memory.
 
-        Each process counts for itself: a refusal costs no round trip.
+        Each process counts for itself, which costs no round trip.
         """
         # Where the memory is full of other users, this one's are counted a little later.
         with suppress(StorageFailureError):
@@ -179,9 +179,8 @@ class RateLimits:
             InvalidTokenError: ``read_along`` refuses the caller.
         """
         if self._read_along:
-            with suppress(
-                RateLimitStorageUnavailableError
-            ):  # then it cannot be known, and the refusal stands
+            # Without the storage it cannot be known, and the refusal stands.
+            with suppress(RateLimitStorageUnavailableError):
                 self._acquire(caller, ())
 
     def count_failed_auth(self, address: str) -> None:

@@ -126,13 +126,14 @@ def on_starting(server: Any) -> None:
 
 
 def nworkers_changed(server: Any, new: int, _old: int | None) -> None:
-    """Keep one process where limits are counted in its memory, whatever ``-w`` or a signal asks for."""
+    """Keep one process where limits are counted in its memory, whatever ``--workers`` or a signal asks for."""
     if settings.store.is_memory and new > 1:
         server.log.warning(
-            "WEB_CONCURRENCY: limits are counted in one process's memory, so one process serves instead of %s; "
-            "set RATE_LIMIT_STORAGE_URL to the URL of a Redis to start more",
+            "RATE_LIMIT_STORAGE_URL: limits are counted in one process's memory, so one process serves instead of %s;"
+            " set it to the URL of a Redis to start more",
             new,
         )
+        server.cfg.set("workers", 1)  # SIGHUP starts as many as this says
         server.num_workers = 1
 
 

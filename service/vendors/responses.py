@@ -39,7 +39,7 @@ MAX_RETRY_AFTER: Final = 600
 
 _QUOTA_CODE: Final = re.compile(
     r"insufficient_quota|credit_balance_\w+|billing_\w+|"
-    r"(project|organization)_(?!rate_limit)\w*(limit|quota|credit|budget|spend|balance|billing)\w*"
+    r"(project|organization)_(?!\w*rate_limit)\w*(limit|quota|credit|budget|spend|balance|billing)\w*"
 )
 """The codes, and types, of an account without credit, or with a spend limit that is reached."""
 

@@ -332,10 +332,10 @@ def test_many_due_calls_are_ended_at_200_a_second(registry: CallRegistry, vendor
         registry.end(call.id, "admin")
     start = time.monotonic()
     with keeping(registry, vendor):
-        wait_for_end(registry, *calls, seconds=6)
+        wait_for_end(registry, *calls, seconds=8)
     # 50 at once, and 200 a second from when the keeper was made.
     assert sum(attempt.began < start + 1 for attempt in vendor.attempts) <= 250
-    assert vendor.attempts[-1].began < start + 3
+    assert vendor.attempts[-1].began < start + 4
     order = {call.id: place for place, call in enumerate(calls)}
     places = [order[attempt.call_id] for attempt in vendor.attempts]
     assert all(abs(place - expected) < 60 for expected, place in enumerate(places))
@@ -536,9 +536,11 @@ def test_a_storage_that_hung_learns_what_ended_without_it(own_redis: RedisServer
     heard = Heard()
     with keeping(registry, vendor, heard=heard) as keeper:
         call = registry.reserve(request()).call
+        began = time.monotonic()
         keeper.record(replace(call, reserved_ms=1000), "live_1")
         with own_redis.hung():
             wait_until(lambda: bool(vendor.attempts), seconds=4, what="the ending")
+            took = time.monotonic() - began
             time.sleep(1)  # it is told that the call has ended, and answers too late
             assert not heard.endings
         wait_until(lambda: bool(heard.endings), seconds=3, what="the storage's return")
@@ -547,7 +549,7 @@ def test_a_storage_that_hung_learns_what_ended_without_it(own_redis: RedisServer
     (ended,) = heard.endings
     assert ended.ended_by == "deadline"
     assert ended.seconds is not None
-    assert ended.seconds < 1.9  # the time without the storage is none of the call's
+    assert ended.seconds < took + 0.5  # the time without the storage is none of the call's
 
 
 def lose_at_recording(keeper: Keeper, registry: CallRegistry, server: RedisServer) -> Call:

@@ -248,6 +248,7 @@ def test_a_revoked_user_is_told_so_whatever_else_is_wrong(
         ("POST", "/calls", {}),
         ("POST", "/v1/realtime/client_secrets", {"session": {"type": "live"}}),
         ("POST", "/v1/live/sessions", {"sdp": "v" * 65_537}),
+        ("POST", "/v1/realtime/calls", {"sdp": "v=0"}),
         ("GET", "/calls?limit=x", None),
         ("DELETE", "/calls/unknown", None),
     ]
@@ -258,7 +259,7 @@ def test_a_revoked_user_is_told_so_whatever_else_is_wrong(
         ]
         for iat in (NOW, NOW + 1)
     ]
-    assert statuses == [[401] * 7, [400, 403, 400, 400, 413, 400, 404]]
+    assert statuses == [[401] * 8, [400, 403, 400, 400, 413, 415, 400, 404]]
 
 
 @pytest.mark.parametrize("issued_before", [1e300, -1.5, 4_102_444_800.5, True, "0", [1.5]], ids=repr)

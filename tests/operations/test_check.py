@@ -179,6 +179,20 @@ def test_a_key_set_without_keys_is_a_warning_where_the_providers_own_secret_stan
     assert f"{mark} JWKS: " in result.stdout
 
 
+def test_the_key_set_of_another_issuer_has_no_secret_beside_it(check: Check, sandbox: Sandbox) -> None:
+    """Its tokens can be verified by nothing else."""
+    with identity_provider() as provider:
+        provider.serve({"keys": []})
+        variables = {
+            "AUTH_PROVIDER": "supabase:ref",
+            "JWT_JWKS_URL": provider.url,
+            "JWT_ISSUER": f"https://ref.supabase.co/auth/v1,http://127.0.0.1:{free_port()}",
+        }
+        result = check(service_environ(sandbox.base_url, **variables))
+    assert result.returncode == 1
+    assert [line[0] for line in result.stdout.splitlines() if line[2:].startswith("JWKS: ")].count("✗") == 1
+
+
 @pytest.mark.parametrize(
     ("seconds_off", "is_ok"), [(0, True), (4, True), (-4, True), (30, False), (-30, False)]
 )

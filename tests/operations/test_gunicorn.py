@@ -156,6 +156,7 @@ def test_memory_holds_processes_at_one_whoever_asks_for_more(sandbox: Sandbox) -
             seconds=20,
             what="another worker in the first one's place",
         )
+        wait_until(lambda: "Worker exiting" in run.output, seconds=20, what="the end of the first one")
         assert run.output.count("Booting worker") == 2
 
 

@@ -126,6 +126,30 @@ def test_cancelling_an_answer_that_is_not_heard_silences_no_other() -> None:
     assert client.speaker.sounding
 
 
+def test_speaking_interrupts_what_is_heard_though_another_answer_is_generated() -> None:
+    client = _talking()
+    while "response.done" not in kinds(client.received):
+        client.clock.now += client.session.due_in() or 0
+        client.keep(client.session.advance())
+    client.send("response.create", response={"output_modalities": ["text"], "instructions": _LONG})
+    told = client.speak(speak(0.5))
+    assert one(told, "output_audio_buffer.cleared")
+    assert not client.speaker.sounding
+
+
+def test_sounds_that_are_generated_at_once_are_told_once_each() -> None:
+    """One of the conversation and one outside of it: their parts come in turns."""
+    client = realtime_client()
+    client.send("response.create", response={"instructions": _LONG})
+    client.send("response.create", response={"instructions": _LONG, "conversation": "none"})
+    client.listen(3)
+    first, second = [e["response"]["id"] for e in client.received if e["type"] == "response.created"]
+    changes = ("started", "stopped", "started", "stopped")
+    told = [event for change in changes for event in client.session.playback(change)]
+    assert [event["response_id"] for event in told] == [first, first, second, second]
+    assert client.session.playback("started")[0]["response_id"] == second
+
+
 def test_a_playout_tells_one_sound_from_the_next() -> None:
     changes: list[str] = []
     playout = Playout(changes.append)

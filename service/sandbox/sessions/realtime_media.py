@@ -108,6 +108,7 @@ class MediaConversation(RealtimeMedia, Conversation):
         super().__init__(session, new_id=new_id, clock=clock, output=output)
         self._formats: dict[str, str] = {}
         self._sounding: tuple[str, str] | None = None  # the response and the item that are heard
+        self._is_over = False  # it was heard to its end
         self._queued: deque[tuple[str, str]] = deque()  # those whose sound follows
         self._silenced = ""
 
@@ -137,8 +138,10 @@ class MediaConversation(RealtimeMedia, Conversation):
 
     def playback(self, change: Literal["started", "stopped"]) -> list[Event]:
         """Tell that the voice began or stopped to be heard."""
-        if change == "started" and self._queued:
-            self._sounding = self._queued.popleft()
+        if change == "stopped":
+            self._is_over = True
+        elif self._is_over and self._queued:
+            self._sounding, self._is_over = self._queued.popleft(), False
         if self._sounding is None:
             return []
         return [self.events(f"output_audio_buffer.{change}", response_id=self._sounding[0])]
@@ -146,8 +149,7 @@ class MediaConversation(RealtimeMedia, Conversation):
     def on_speech(self) -> list[Event]:
         """Let the user interrupt what is heard, which may be longer than it takes to generate it."""
         interrupts = (self.turn_detection or {}).get("interrupt_response")
-        cancelled = super().on_speech()
-        return [*cancelled, *(self._cut() if interrupts and not cancelled else [])]
+        return [*super().on_speech(), *(self._cut() if interrupts else [])]
 
     def cancel_response(self, event: Event) -> list[Event]:
         """Cancel a response; the rest of one that was generated already is cut off."""
@@ -166,12 +168,12 @@ class MediaConversation(RealtimeMedia, Conversation):
         if event["response_id"] == self._silenced:
             return
         sound = event["response_id"], event["item_id"]
-        latest = self._queued[-1] if self._queued else self._sounding
-        if sound != latest and self.output.sounding:
+        if not self.output.sounding:
+            self._sounding, self._is_over = sound, False
+            self._queued.clear()
+        elif sound != self._sounding and sound not in self._queued:
             self._queued.append(sound)
             self.output.begin()
-        elif sound != latest:
-            self._sounding = sound
         encoding = self._formats.get(event["response_id"], "audio/pcm")
         self.output.play(pcm.decode(base64.b64decode(event["delta"]), encoding))
 

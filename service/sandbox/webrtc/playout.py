@@ -45,9 +45,8 @@ class Playout:
         self._lock = threading.Lock()
         self._encoder = _encoder()
         self._pending = bytearray()
-        self._frames: deque[tuple[bytes, bytes, bool]] = (
-            deque()
-        )  # in Opus, in PCM, whether another sound begins
+        # Each in Opus and in PCM, and whether another sound begins with it.
+        self._frames: deque[tuple[bytes, bytes, bool]] = deque()
         self._begins = False
         self._sounding = False
         self._finished = True

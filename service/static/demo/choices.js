@@ -41,14 +41,14 @@ export function isCall(access) {
 /**
  * The request that a choice amounts to, in the service's words.
  * @param {Choice} choice
- * @returns {{ path: "/token" | "/calls", model: string, session: Record<string, any>, profile: string | null,
- *             maxSeconds: number | null }}
+ * @returns {{ path: "/token" | "/calls", model: string | null, session: Record<string, any>,
+ *             profile: string | null, maxSeconds: number | null }}
  */
 export function requestFor(choice) {
   const call = isCall(choice.access);
   return {
     path: call ? "/calls" : "/token",
-    model: choice.model,
+    model: choice.model || null,
     session: choice.access === "live" ? liveConfig(choice) : sessionConfig(choice),
     profile: choice.profile || null,
     maxSeconds: call ? choice.maxSeconds : null,

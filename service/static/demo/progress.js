@@ -58,7 +58,7 @@ export class Progress {
 
   /**
    * @param {Token} token
-   * @param {{ model: string, session: Record<string, any>, profile: string | null }} request
+   * @param {{ model: string | null, session: Record<string, any>, profile: string | null }} request
    * @param {Answer | null} answer
    */
   minted(token, { model, session, profile }, answer) {

@@ -25,7 +25,7 @@ export function snippet(language, choice, place) {
 /** The members that the service is sent. @param {Choice} choice */
 function body(choice) {
   const { model, session, profile, maxSeconds } = requestFor(choice);
-  return { model, session, ...(profile ? { profile } : {}), ...(maxSeconds ? { max_seconds: maxSeconds } : {}) };
+  return { ...(model ? { model } : {}), session, ...(profile ? { profile } : {}), ...(maxSeconds ? { max_seconds: maxSeconds } : {}) };
 }
 
 /** The options that `realtime.js` takes. @param {Choice} choice */
