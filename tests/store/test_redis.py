@@ -188,7 +188,7 @@ def test_calls_are_kept_on_a_cluster(cluster: tuple[RedisServer, RedisServer]) -
     asked = request()
     until = revocations.revoke(asked.user)
     reservation = registry.reserve(replace(asked, read=f"{KEY_PREFIX}/revoked/{asked.user}"))
-    assert int(reservation.value) == until
+    assert float(reservation.value) == until
     opened = registry.record(reservation.call.id, "live_1")
     assert opened is not None
     assert registry.list_calls() == (opened,)
