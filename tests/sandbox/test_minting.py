@@ -183,8 +183,9 @@ def test_a_bad_key_is_refused_and_not_repeated(
     """Only its beginning appears in the message."""
     headers = {"Authorization": authorization} if authorization else {"X-Nothing": "1"}
     answer = _post(sandbox, _MINT, {}, headers)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["message"].startswith(words)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (401, "invalid_api_key")
+    assert error["message"].startswith(words)
     assert "1234567890" not in answer.text
 
 
