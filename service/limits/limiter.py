@@ -26,7 +26,7 @@ from service.limits.strategies import Acquisition, BucketStatus
 from service.store import MemoryStore, Store
 
 MAX_REFUSED_USERS: Final = 50_000
-"""Maximum number of users whose refused requests, or whose waits, are tracked at once (about 16 MB each)."""
+"""Maximum number of users whose refused requests, or whose waits, are tracked at once (some 20 MB each)."""
 
 _MESSAGES: Final = {
     "user": "Your user limit of {amount} requests in {span} is used up. Try again in {wait} s.",
@@ -163,7 +163,7 @@ class RateLimits:
         """Count one request of this caller about calls that are open already; raises as ``acquire`` does."""
         acquisition = self._acquire(caller, self._rules.call_control_buckets(caller.pseudonym))
         if not acquisition.admitted:
-            self._refuse_locally(caller, max(acquisition.statuses, key=lambda status: status.wait))
+            self._refuse_locally(caller, _slowest(acquisition.statuses))
             raise _limited(acquisition.statuses)
 
     def _refuse_locally(self, caller: Caller, status: BucketStatus) -> None:
@@ -222,9 +222,13 @@ class RateLimits:
         return acquisition
 
 
+def _slowest(statuses: Iterable[BucketStatus]) -> BucketStatus:
+    return max(statuses, key=lambda status: status.wait)
+
+
 def _limited(statuses: Iterable[BucketStatus], quota: Quota | None = None) -> RateLimitedError:
     """Report the window that takes longest: a client that waits for it finds all others free as well."""
-    slowest = max(statuses, key=lambda status: status.wait)
+    slowest = _slowest(statuses)
     window, scope = slowest.bucket.window, slowest.bucket.scope
     message = _MESSAGES[scope].format(amount=window.amount, span=window.span, wait=max(1, ceil(slowest.wait)))
     whose = "user" if scope == "refused" else scope

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
-from typing import NamedTuple, TypeVar, get_args
+from typing import NamedTuple, get_args
 
 from service.core.errors import InvalidValueError, MissingModelError, ServiceError
 from service.core.model import Action, Caller, CallType, Grant, SecretType, SessionType, TokenRequest
 from service.policy.calls import (
     CallTypes,
     DataChannel,
+    Kind,
     LiveMembers,
     ReservedLiveMembers,
     SecretTypes,
@@ -36,9 +37,6 @@ from service.vendors.wire import MIN_SECRET_TTL
 
 MAX_FINDINGS = 20
 """How many findings a grant carries: a request of many members must not fill the log."""
-
-
-Kind = TypeVar("Kind", SecretType, CallType)
 
 
 class ClaimRuleParts(NamedTuple):
