@@ -179,6 +179,15 @@ def test_an_idle_session_pauses_until_somebody_speaks() -> None:
     assert usage["active_seconds"] + usage["paused_seconds"] == usage["seconds"]
 
 
+def test_a_session_that_nothing_could_wake_is_accepted_and_never_pauses() -> None:
+    """The vendor's types say that a pause needs both members; nothing says that one alone is refused."""
+    check_opening({**_BODY, "session": {**_BODY["session"], "idle_timeout_s": 10}})
+    client = live_client(idle_timeout_s=10)
+    assert set(kinds(client.listen(30))) == {"session.usage.updated"}
+    client.send("session.close")
+    assert "paused_seconds" not in one(client.listen(1), "session.closed")["usage"]
+
+
 def test_a_restricted_channel_is_told_and_held() -> None:
     """What is forbidden has no effect; servers are not restricted."""
     client = live_client(**_lock("session.close"))
