@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "service" / "static"
 ADMIN_TOKEN = "an-admins-token-of-at-least-32-characters"
+_numbers = count()
 
 # What every snippet finds in scope. `calls` starts one for this test's user, and keeps all its news in `news`.
 PRELUDE = """async ({ jwt, ...given }) => {
@@ -62,11 +64,11 @@ PRELUDE = """async ({ jwt, ...given }) => {
 
 
 class App:
-    """A web app on the service's origin, of one user."""
+    """A web app on the service's origin, of a user of its own: one of the tests has its user revoked."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.user = f"caller-{id(self)}"
+        self.user = f"caller-{next(_numbers)}"
         self.jwt = sign(sub=self.user)
 
     def run(self, snippet: str, **given: Any) -> Any:
