@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, TypeVar
 
 from flask import Blueprint, Response
 
@@ -40,12 +40,14 @@ _NEVER_RETRIED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNA
 
 
 def absent_call_routes(services: Services) -> Blueprint:
-    """Make the same routes for a vendor that has no calls: each says so."""
+    """Make the same routes for a vendor that has no calls: each says so, to those who are signed in."""
     routes = Blueprint("calls", __name__)
-    message = f"{services.vendor.layout.name} has no calls."
 
-    def refuse(**_: str) -> NoReturn:
-        raise InvalidRequestError(message)
+    def find_none(_caller: Caller) -> Response:
+        raise InvalidRequestError(f"{services.vendor.layout.name} has no calls.")
+
+    def refuse(**_: str) -> Response:
+        return control(services, Reading(find_none))
 
     for rule, methods in RULES.items():
         routes.add_url_rule(rule, rule, refuse, methods=methods)

@@ -62,6 +62,7 @@ def test_a_vendor_without_calls_says_so_at_every_route(
     dialect.reset()
     refused = dialect.service.post(path, {"sdp": OFFER})
 
+    assert dialect.service.post(path, {"sdp": OFFER}, jwt="").status_code == 401
     assert refused.status_code == 400, refused.text
     error = refused.json()["error"]
     assert (error["code"], error["message"]) == ("invalid_request", f"{dialect.name} has no calls.")
