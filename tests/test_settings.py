@@ -101,6 +101,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("OPENAI_BASE_URL", "https://@api.openai.com/v1", "user name or password"),
         ("OPENAI_BASE_URL", "https://:@api.openai.com/v1", "user name or password"),
         ("OPENAI_BASE_URL", "https://api.openai.com/v1?canary=1", "no query"),
+        ("OPENAI_BASE_URL", "https://api.openai.com/v1/chat/completions/", "names a route"),
         ("OPENAI_BASE_URL", "api.openai.com", "whole URL"),
         ("OPENAI_BASE_URL", "https://bücher.example/v1", "xn--"),
         ("OPENAI_BASE_URL", "https://api..example/v1", "empty or longer than 63"),
@@ -154,6 +155,16 @@ def test_a_wrong_value_is_named_with_what_would_be_right_and_is_not_repeated(
 
     assert said in problems[variable]
     assert set(problems) == {variable}
+
+
+@pytest.mark.parametrize(
+    "base", ["https://gateway.example/realtime/v1", "https://gateway.example/models/openai"]
+)
+def test_a_gateways_path_may_have_words_of_routes(base: str) -> None:
+    """Only where it ends in a route was one pasted."""
+    settings = Settings.from_environ({**GOOD, "OPENAI_BASE_URL": base})
+
+    assert settings.vendor.endpoint.base_url == base
 
 
 def test_problems_of_several_variables_are_reported_together() -> None:
