@@ -420,6 +420,42 @@ def test_audio_in_an_item_counts_and_is_left_out_of_events() -> None:
     assert usage["input_token_details"]["audio_tokens"] == 20
 
 
+@pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
+def test_audio_in_an_item_has_the_sessions_encoding(encoding: str) -> None:
+    """What the client gives, and what it retrieves, of both speakers."""
+    format_ = {"type": encoding}
+    client = SessionClient({"audio": {"input": {"format": format_}, "output": {"format": format_}}})
+    second = base64.b64encode(bytes(8_000)).decode()
+    item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": second}]}
+    added = client.send("conversation.item.create", item=item)[0]["item"]
+    events = client.ask()
+    usage = one(events, "response.done")["response"]["usage"]
+    assert usage["input_token_details"]["audio_tokens"] == 10
+    heard = b"".join(
+        base64.b64decode(e["delta"]) for e in events if e["type"] == "response.output_audio.delta"
+    )
+    answer_id = one(events, "response.output_item.done")["item"]["id"]
+    said, answered = (
+        base64.b64decode(
+            client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]["audio"]
+        )
+        for item_id in (added["id"], answer_id)
+    )
+    assert said == bytes(8_000)
+    assert len(answered) == pytest.approx(
+        len(heard), rel=0.01
+    )  # deltas are not cut at whole samples of 8 kHz
+
+
+def test_what_is_wrong_in_an_item_is_named_by_its_place() -> None:
+    """Not by that of its first part."""
+    parts = [{"type": "input_text", "text": "Listen:"}, {"type": "input_audio", "audio": "!!!"}]
+    refused = SessionClient().send(
+        "conversation.item.create", item={"type": "message", "role": "user", "content": parts}
+    )
+    assert error_of(refused)["param"] == "item.content[1].audio"
+
+
 def test_a_conversation_keeps_a_bounded_number_of_items_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever adds some for an hour would fill the memory; the newest are kept."""
     monkeypatch.setattr(items, "MAX_ITEMS", 10)

@@ -55,14 +55,16 @@ class Conversation(Listening):
         if not item["type"].startswith("mcp_"):
             item = {"object": "realtime.item", "status": "completed"} | item
         if "content" in item:
-            item["content"] = [self._without_audio(part, item["id"]) for part in item["content"]]
+            parts = enumerate(item["content"])
+            item["content"] = [self._without_audio(part, item["id"], index) for index, part in parts]
         if item["type"] == "function_call":
             item.setdefault("call_id", self.new_id("call"))
         return self.add_item(item, after=event.get("previous_item_id"))
 
     def retrieve_item(self, event: Event) -> list[Event]:
         """Return an item with its audio."""
-        return [self.events("conversation.item.retrieved", item=self.items.with_audio(event["item_id"]))]
+        item = self.items.with_audio(event["item_id"], self._encodings())
+        return [self.events("conversation.item.retrieved", item=item)]
 
     def delete_item(self, event: Event) -> list[Event]:
         """Delete an item."""
@@ -120,13 +122,25 @@ class Conversation(Listening):
             return []
         return self._respond({})
 
-    def _without_audio(self, part: dict[str, Any], item_id: str) -> dict[str, Any]:
-        """Store the audio of a content part apart from the item: events do not repeat it."""
+    def _without_audio(self, part: dict[str, Any], item_id: str, index: int) -> dict[str, Any]:
+        """Store the audio of a content part apart from the item: events do not repeat it.
+
+        It has the format of the session's input.
+        """
         audio = part.get("audio")
         if audio is None:
             return part
-        self.items.audio[item_id] = decode_audio(audio, param="item.content[0].audio")
+        given = decode_audio(audio, param=f"item.content[{index}].audio")
+        self.items.audio[item_id] = pcm.decode(given, self._encodings()["input_audio"])
         return {"transcript": None, **{name: value for name, value in part.items() if name != "audio"}}
+
+    def _encodings(self) -> dict[str, str]:
+        """Return the encodings of audio, by the type of the part that has it."""
+        audio = self.session["audio"]
+        return {
+            "input_audio": audio["input"]["format"]["type"],
+            "output_audio": audio["output"]["format"]["type"],
+        }
 
     def _active_response(self) -> Response | None:
         """Return the active response of the conversation; out-of-band responses run beside it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from service.sandbox.audio import pcm
 from service.sandbox.errors import ApiError
 from service.sandbox.newest import MAX_BYTES
 
@@ -131,8 +132,10 @@ class Items:
         """Return the id of the last item, or None."""
         return self._items[-1]["id"] if self._items else None
 
-    def with_audio(self, item_id: str) -> Item:
+    def with_audio(self, item_id: str, encodings: Mapping[str, str]) -> Item:
         """Return a copy of an item with its audio in base64, for ``conversation.item.retrieve``.
+
+        ``encodings`` are those of the session's audio, by the type of the part that has it.
 
         Raises:
             ApiError: if there is no such item.
@@ -140,8 +143,8 @@ class Items:
         item = deepcopy(self.get(item_id, verb="retrieve"))
         audio = self.audio.get(item_id)
         for part in item.get("content", []):
-            if audio and part["type"] in {"input_audio", "output_audio"}:
-                part["audio"] = base64.b64encode(audio).decode()
+            if audio and part["type"] in encodings:
+                part["audio"] = base64.b64encode(pcm.encode(bytes(audio), encodings[part["type"]])).decode()
         return item
 
     def _find(self, item_id: str) -> int | None:
