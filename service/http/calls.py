@@ -43,14 +43,15 @@ def absent_call_routes(services: Services) -> Blueprint:
     """Make the same routes for a vendor that has no calls: each says so, to those who are signed in."""
     routes = Blueprint("calls", __name__)
 
-    def find_none(_caller: Caller) -> Response:
+    def refuse(_caller: Caller) -> Response:
         raise InvalidRequestError(f"{services.vendor.layout.name} has no calls.")
 
-    def refuse(**_: str) -> Response:
-        return control(services, Reading(find_none))
+    def answer(**_: str) -> Response:
+        return control(services, Reading(refuse))
 
     for rule, methods in RULES.items():
-        routes.add_url_rule(rule, rule, refuse, methods=methods)
+        routes.add_url_rule(rule, rule, answer, methods=methods)
+    routes.after_request(forbid_retries)
     return routes
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.dialects import BROKEN, ENDINGS, LIVE, LOST, MODEL, REFUSED, Dialect
+from tests.support.dialects import BROKEN, ENDINGS, GROK, LIVE, LOST, MODEL, REFUSED, Dialect
 from tests.support.offers import CANDIDATE, OFFER
 from tests.support.processes import wait_until
+from tests.support.service import app_in_process
 from tests.support.tokens import sign
 from tests.support.voice import at_sandbox
 
@@ -62,11 +63,25 @@ def test_a_vendor_without_calls_says_so_at_every_route(
     dialect.reset()
     refused = dialect.service.post(path, {"sdp": OFFER})
 
-    assert dialect.service.post(path, {"sdp": OFFER}, jwt="").status_code == 401
+    assert dialect.service.post(path, {"sdp": OFFER}, jwt="").status_code == 401  # strangers learn nothing
     assert refused.status_code == 400, refused.text
     error = refused.json()["error"]
     assert (error["code"], error["message"]) == ("invalid_request", f"{dialect.name} has no calls.")
     assert dialect.mints() == []
+
+
+def test_asking_a_vendor_without_calls_is_limited_and_never_retried() -> None:
+    """As asking another is."""
+    service = app_in_process(
+        "https://vendor.example/v1",
+        OPENAI_VENDOR="xai",
+        OPENAI_API_KEY="xai-key",
+        DEFAULT_MODEL=GROK,
+        RATE_LIMIT_CALL_CONTROL_PER_USER="2/minute",
+    )
+    answers = [service.post("/calls", {"sdp": OFFER}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [400, 400, 429]
+    assert answers[-1].headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize("kind", MODELS)
