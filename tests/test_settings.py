@@ -102,6 +102,7 @@ def test_a_keys_surrounding_white_space_is_stripped() -> None:
         ("OPENAI_BASE_URL", "https://:@api.openai.com/v1", "user name or password"),
         ("OPENAI_BASE_URL", "https://api.openai.com/v1?canary=1", "no query"),
         ("OPENAI_BASE_URL", "https://api.openai.com/v1/chat/completions/", "names a route"),
+        ("OPENAI_BASE_URL", "https://gateway.example/v1/realtime/translations", "names a route"),
         ("OPENAI_BASE_URL", "api.openai.com", "whole URL"),
         ("OPENAI_BASE_URL", "https://bücher.example/v1", "xn--"),
         ("OPENAI_BASE_URL", "https://api..example/v1", "empty or longer than 63"),

@@ -71,7 +71,9 @@ VENDORS: Final[Mapping[str, VendorRow]] = {
 
 _DEFAULT: Final = "openai"
 
-_ROUTE: Final = re.compile(r"/(realtime|client_secrets|sessions|chat|completions|responses|models|calls)/?\Z")
+_ROUTE: Final = re.compile(
+    r"/(realtime|client_secrets|sessions|transcription_sessions|translations|chat|completions|responses|models|calls)\Z"
+)
 
 
 _CHOOSING: Final = frozenset({"OPENAI_BASE_URL", "OPENAI_VENDOR", "REALTIME_API", "ALLOW_INSECURE_HOSTS"})
