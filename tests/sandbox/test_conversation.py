@@ -405,6 +405,28 @@ def test_a_session_ends_after_an_hour() -> None:
     assert client.session.ended
 
 
+def _add_audio(
+    client: SessionClient, *parts: bytes, role: str = "user", previous: str | None = None, **members: str
+) -> str:
+    """Add an item with audio, or have it refused; return its id."""
+    kind = {"user": "input_audio", "assistant": "output_audio"}[role]
+    content = [{"type": kind, "audio": base64.b64encode(part).decode()} for part in parts]
+    item = {"type": "message", "role": role, "content": content, **members}
+    answer = client.send("conversation.item.create", item=item, previous_item_id=previous)[0]
+    return str(answer["item"]["id"]) if "item" in answer else ""
+
+
+def _retrieve_audio(client: SessionClient, item_id: str) -> bytes:
+    item = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]
+    return base64.b64decode(item["content"][0]["audio"])
+
+
+def _heard_tokens(events: list[Event]) -> int:
+    """Count the tokens of audio that an answer took in: ten a second."""
+    usage = one(events, "response.done")["response"]["usage"]
+    return int(usage["input_token_details"]["audio_tokens"])
+
+
 def test_audio_in_an_item_counts_and_is_left_out_of_events() -> None:
     """Only retrieving the item returns it."""
     client = SessionClient()
@@ -420,31 +442,53 @@ def test_audio_in_an_item_counts_and_is_left_out_of_events() -> None:
     assert usage["input_token_details"]["audio_tokens"] == 20
 
 
-@pytest.mark.parametrize("encoding", ["audio/pcmu", "audio/pcma"])
-def test_audio_in_an_item_has_the_sessions_encoding(encoding: str) -> None:
-    """What the client gives, and what it retrieves, of both speakers."""
-    format_ = {"type": encoding}
-    client = SessionClient({"audio": {"input": {"format": format_}, "output": {"format": format_}}})
-    second = base64.b64encode(bytes(8_000)).decode()
-    item = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": second}]}
-    added = client.send("conversation.item.create", item=item)[0]["item"]
+def test_audio_in_an_item_has_the_sessions_encoding() -> None:
+    """That of the input for what users say, and that of the output for answers, given and retrieved."""
+    formats = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcma"}}}
+    client = SessionClient({"audio": formats})
+    second = {"audio/pcmu": b"\x10" * 8_000, "audio/pcma": b"\x2a" * 8_000}
+    said = _add_audio(client, second["audio/pcmu"])
+    answered = _add_audio(client, second["audio/pcma"], role="assistant")
     events = client.ask()
-    usage = one(events, "response.done")["response"]["usage"]
-    assert usage["input_token_details"]["audio_tokens"] == 10
+    assert _heard_tokens(events) == 20
+    assert _retrieve_audio(client, said) == second["audio/pcmu"]
+    assert _retrieve_audio(client, answered) == second["audio/pcma"]
     heard = b"".join(
         base64.b64decode(e["delta"]) for e in events if e["type"] == "response.output_audio.delta"
     )
-    answer_id = one(events, "response.output_item.done")["item"]["id"]
-    said, answered = (
-        base64.b64decode(
-            client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"][0]["audio"]
-        )
-        for item_id in (added["id"], answer_id)
+    retrieved = _retrieve_audio(client, one(events, "response.output_item.done")["item"]["id"])
+    # deltas are not cut at whole samples of 8 kHz
+    assert len(retrieved) == pytest.approx(len(heard), rel=0.01)
+
+
+def test_the_audio_of_several_parts_is_kept_once() -> None:
+    """All of it, with the first."""
+    client = SessionClient()
+    item_id = _add_audio(client, speak(1), speak(2), speak(3))
+    first, *others = client.send("conversation.item.retrieve", item_id=item_id)[0]["item"]["content"]
+    assert base64.b64decode(first["audio"]) == speak(1) + speak(2) + speak(3)
+    assert others == [{"type": "input_audio", "transcript": None}] * 2
+
+
+def test_an_items_audio_is_kept_for_five_minutes_at_most() -> None:
+    """As that of a turn is."""
+    client = SessionClient()
+    item_id = _add_audio(client, bytes(301 * 48_000))
+    assert len(_retrieve_audio(client, item_id)) == 300 * 48_000
+
+
+def test_an_item_that_is_refused_leaves_no_audio() -> None:
+    """Neither under its own id, nor in place of that of an item which has its id already."""
+    client = SessionClient()
+    _add_audio(client, speak(2), id="item_mine")
+    for wrong in ({"id": "item_mine"}, {"id": "item_other"}):
+        _add_audio(client, speak(9), previous="item_none", **wrong)
+    assert _retrieve_audio(client, "item_mine") == speak(2)
+    client.send(
+        "conversation.item.create",
+        item={"type": "message", "role": "user", "id": "item_other", "content": []},
     )
-    assert said == bytes(8_000)
-    assert len(answered) == pytest.approx(
-        len(heard), rel=0.01
-    )  # deltas are not cut at whole samples of 8 kHz
+    assert _heard_tokens(client.ask()) == 20
 
 
 def test_what_is_wrong_in_an_item_is_named_by_its_place() -> None:
@@ -465,8 +509,7 @@ def test_a_conversation_keeps_a_bounded_number_of_items_and_bytes(monkeypatch: p
         kept.add({"id": f"item_{number}"})
     assert [item["id"] for item in kept] == [f"item_{number}" for number in range(20, 30)]
     for number in range(30, 40):
-        kept.audio[f"item_{number}"] = bytes(3_000)
-        kept.add({"id": f"item_{number}"})
+        kept.add({"id": f"item_{number}"}, audio=bytes(3_000))
     assert [item["id"] for item in kept] == ["item_37", "item_38", "item_39"]
     assert kept.audio.keys() == {"item_37", "item_38", "item_39"}
 

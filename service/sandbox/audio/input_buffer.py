@@ -24,7 +24,7 @@ _RMS_AT_FULL_THRESHOLD = 2600
 _SEMANTIC_SILENCE_MS = {"low": 1000, "medium": 600, "auto": 600, "high": 300}
 _SEMANTIC_PREFIX_MS = 300
 _DEFAULT_THRESHOLD = 0.5
-_MAX_MS = 300_000
+MAX_MS = 300_000
 """A turn that is longer is cut here, and of audio that is never committed the latest is kept: a microphone may be loud
 for hours, and this is 14 MB."""
 
@@ -79,7 +79,7 @@ class InputBuffer:
         if not self._detecting:
             self._pcm += pcm
             self._heard_ms += milliseconds(pcm)
-            del self._pcm[: max(0, len(self._pcm) - _MAX_MS * BYTES_PER_MS)]
+            del self._pcm[: max(0, len(self._pcm) - MAX_MS * BYTES_PER_MS)]
             return []
         self._unread += pcm
         turns = []
@@ -111,9 +111,9 @@ class InputBuffer:
         self._loud = self._loud + 1 if loud else 0
         self._quiet = 0 if loud else self._quiet + _FRAME_MS
         if self.speaking:
-            over = self._quiet >= self._silence_ms or self.pending_ms >= _MAX_MS
+            over = self._quiet >= self._silence_ms or self.pending_ms >= MAX_MS
             return Turn("stopped", self._heard_ms, self.take()) if over else None
-        kept_ms = min(self._prefix_ms + _ONSET_FRAMES * _FRAME_MS, _MAX_MS)
+        kept_ms = min(self._prefix_ms + _ONSET_FRAMES * _FRAME_MS, MAX_MS)
         del self._pcm[: max(0, len(self._pcm) - kept_ms * BYTES_PER_MS)]
         if self._loud < _ONSET_FRAMES:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from service.sandbox.audio import pcm
+from service.sandbox.audio.input_buffer import MAX_MS
 from service.sandbox.errors import ApiError, invalid_value
 from service.sandbox.ids import NewId
 from service.sandbox.sessions import replies
@@ -54,12 +55,12 @@ class Conversation(Listening):
         item = {"id": self.new_id("item"), **given}
         if not item["type"].startswith("mcp_"):
             item = {"object": "realtime.item", "status": "completed"} | item
+        audio = b""
         if "content" in item:
-            parts = enumerate(item["content"])
-            item["content"] = [self._without_audio(part, item["id"], index) for index, part in parts]
+            item["content"], audio = self._take_audio(item["content"])
         if item["type"] == "function_call":
             item.setdefault("call_id", self.new_id("call"))
-        return self.add_item(item, after=event.get("previous_item_id"))
+        return self.add_item(item, after=event.get("previous_item_id"), audio=audio)
 
     def retrieve_item(self, event: Event) -> list[Event]:
         """Return an item with its audio."""
@@ -122,17 +123,23 @@ class Conversation(Listening):
             return []
         return self._respond({})
 
-    def _without_audio(self, part: dict[str, Any], item_id: str, index: int) -> dict[str, Any]:
-        """Store the audio of a content part apart from the item: events do not repeat it.
+    def _take_audio(self, content: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
+        """Split an item's content into its parts without audio, and the audio of all as PCM, ``MAX_MS`` at most.
 
-        It has the format of the session's input.
+        It comes in the encoding that the session has for the type of its part.
         """
-        audio = part.get("audio")
-        if audio is None:
-            return part
-        given = decode_audio(audio, param=f"item.content[{index}].audio")
-        self.items.audio[item_id] = pcm.decode(given, self._encodings()["input_audio"])
-        return {"transcript": None, **{name: value for name, value in part.items() if name != "audio"}}
+        parts, audio = [], []
+        for index, part in enumerate(content):
+            given = part.get("audio")
+            if given is None:
+                parts.append(part)
+                continue
+            encoded = decode_audio(given, param=f"item.content[{index}].audio")
+            audio.append(pcm.decode(encoded, self._encodings()[part["type"]]))
+            parts.append(
+                {"transcript": None, **{name: value for name, value in part.items() if name != "audio"}}
+            )
+        return parts, b"".join(audio)[: MAX_MS * pcm.BYTES_PER_MS]
 
     def _encodings(self) -> dict[str, str]:
         """Return the encodings of audio, by the type of the part that has it."""
@@ -164,8 +171,7 @@ class Conversation(Listening):
         self.scheduler.start(response.id, self._running(response))
         previous = None
         if not request.out_of_band:
-            self.items.audio[response.item["id"]] = response.audio
-            previous = self.items.add(response.item)
+            previous = self.items.add(response.item, audio=response.audio)
             self._has_spoken |= response.options.modality == "audio"
         return response.begin(previous)
 

@@ -71,11 +71,11 @@ class Items:
     def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
 
-    def add(self, item: Item, *, after: str | None = None) -> str | None:
+    def add(self, item: Item, *, after: str | None = None, audio: bytes | bytearray = b"") -> str | None:
         """Insert an item after another one, or at the end; return the id of the item before it.
 
-        ``item`` is kept, not copied, since a response still grows. ``after`` is an item's id, ``root`` for the
-        beginning, or None for the end.
+        ``item`` and ``audio``, which is PCM, are kept, not copied, since a response still grows. ``after`` is an
+        item's id, ``root`` for the beginning, or None for the end.
 
         Raises:
             ApiError: if ``after`` does not exist, or the item's own id does already.
@@ -94,6 +94,7 @@ class Items:
             at = place + 1
         self._items.insert(at, item)
         self._sizes[item["id"]] = len(json.dumps(item))
+        self.audio[item["id"]] = audio
         previous = self._items[at - 1]["id"] if at else None
         self._forget_oldest(but=item)
         return previous
@@ -135,16 +136,16 @@ class Items:
     def with_audio(self, item_id: str, encodings: Mapping[str, str]) -> Item:
         """Return a copy of an item with its audio in base64, for ``conversation.item.retrieve``.
 
-        ``encodings`` are those of the session's audio, by the type of the part that has it.
+        ``encodings`` are those of the session's audio, by the type of the part that has it. The first of several
+        such parts has the audio of all.
 
         Raises:
             ApiError: if there is no such item.
         """
         item = deepcopy(self.get(item_id, verb="retrieve"))
-        audio = self.audio.get(item_id)
-        for part in item.get("content", []):
-            if audio and part["type"] in encodings:
-                part["audio"] = base64.b64encode(pcm.encode(bytes(audio), encodings[part["type"]])).decode()
+        part = next((part for part in item.get("content", []) if part["type"] in encodings), None)
+        if part and (audio := self.audio.get(item_id)):
+            part["audio"] = base64.b64encode(pcm.encode(bytes(audio), encodings[part["type"]])).decode()
         return item
 
     def _find(self, item_id: str) -> int | None:

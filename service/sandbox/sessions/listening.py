@@ -102,14 +102,14 @@ class Listening(BaseSession):
             "role": "user",
             "content": [{"type": "input_audio", "transcript": None}],
         }
-        self.items.audio[item_id] = audio
         committed = self.events("input_audio_buffer.committed", item_id=item_id, previous_item_id=previous)
+        added = self.add_item(item, audio=audio)
         self._transcribe(item_id)
-        return [committed, *self.add_item(item)]
+        return [committed, *added]
 
-    def add_item(self, item: Item, *, after: str | None = None) -> list[Event]:
-        """Add a complete item to the conversation."""
-        previous = self.items.add(item, after=after)
+    def add_item(self, item: Item, *, after: str | None = None, audio: bytes = b"") -> list[Event]:
+        """Add a complete item to the conversation, with its audio apart: events do not repeat it."""
+        previous = self.items.add(item, after=after, audio=audio)
         return [
             self.events(kind, item=snapshot(item), previous_item_id=previous)
             for kind in ("conversation.item.added", "conversation.item.done")
