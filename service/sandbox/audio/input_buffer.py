@@ -25,8 +25,11 @@ _SEMANTIC_SILENCE_MS = {"low": 1000, "medium": 600, "auto": 600, "high": 300}
 _SEMANTIC_PREFIX_MS = 300
 _DEFAULT_THRESHOLD = 0.5
 MAX_MS = 300_000
-"""A turn that is longer is cut here, and of audio that is never committed the latest is kept: a microphone may be loud
-for hours, and this is 14 MB."""
+"""Milliseconds of audio that are kept of one turn or item, 14 MB.
+
+A turn that is longer is cut here, and of audio that is never committed the latest is kept: a microphone may be loud
+for hours.
+"""
 
 
 @dataclass(frozen=True, slots=True)
